@@ -1,0 +1,55 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// EntryPoint is one place where weir listens.
+type EntryPoint struct {
+	Address        string         `yaml:"address" need:"true" doc:"[ip]:port or [ip]:first-last, then nothing, /tcp or /udp. Without an ip: all IPv4 and IPv6 addresses."`
+	AsDefault      bool           `yaml:"asDefault" doc:"Routers that name no entrypoint use the marked ones; where none is marked, all TCP entrypoints."`
+	ProxyProtocol  *ProxyProtocol `yaml:"proxyProtocol" doc:"PROXY protocol v1 and v2 from trusted peers."`
+	Transport      Transport      `yaml:"transport" doc:"Deadlines of connections, and what happens at a stop."`
+	MaxConnections int            `yaml:"maxConnections" min:"0" doc:"Open client connections of this entrypoint; 0 means no limit of its own."`
+	UDP            *UDPSessions   `yaml:"udp" doc:"Limits of UDP flows; only for a /udp address."`
+}
+
+// ProxyProtocol says from whom a PROXY protocol header is believed. Headers
+// from anyone else are not parsed: their bytes are the client's bytes.
+type ProxyProtocol struct {
+	TrustedIPs []netip.Prefix `yaml:"trustedIPs" doc:"Peers whose header is believed, as addresses or networks."`
+	Insecure   bool           `yaml:"insecure" doc:"Believe everyone. For tests only."`
+	Require    bool           `yaml:"require" doc:"Refuse a trusted peer's connection that starts without a header, and every untrusted peer."`
+}
+
+// Transport holds the deadlines of an entrypoint's connections.
+type Transport struct {
+	SniffTimeout Duration  `yaml:"sniffTimeout" min:"1ms" doc:"From accept to the routing decision, absolute."`
+	IdleTimeout  Duration  `yaml:"idleTimeout" min:"0s" doc:"A relayed connection without a byte either way is closed after this time; 0 means never."`
+	LifeCycle    LifeCycle `yaml:"lifeCycle" doc:"What happens at a graceful stop."`
+}
+
+func (t *Transport) setDefaults() {
+	t.SniffTimeout = Duration(10 * time.Second)
+	t.IdleTimeout = Duration(10 * time.Minute)
+}
+
+// LifeCycle times the two phases of a graceful stop.
+type LifeCycle struct {
+	RequestAcceptGraceTimeout Duration `yaml:"requestAcceptGraceTimeout" min:"0s" doc:"How long connections are still accepted after readiness has gone red."`
+	GraceTimeOut              Duration `yaml:"graceTimeOut" min:"0s" doc:"How long open connections may go on afterwards before they are cut."`
+}
+
+func (l *LifeCycle) setDefaults() { l.GraceTimeOut = Duration(30 * time.Second) }
+
+// UDPSessions bounds the flows of a UDP entrypoint.
+type UDPSessions struct {
+	Timeout              Duration `yaml:"timeout" min:"1ms" doc:"A flow without a datagram either way ends after this time."`
+	MaxSessions          int      `yaml:"maxSessions" min:"1" doc:"Flows at one time."`
+	MaxSessionsPerSource int      `yaml:"maxSessionsPerSource" min:"1" doc:"Flows of one client address at one time."`
+}
+
+func (u *UDPSessions) setDefaults() {
+	*u = UDPSessions{Timeout: Duration(60 * time.Second), MaxSessions: 65536, MaxSessionsPerSource: 256}
+}

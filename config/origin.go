@@ -1,0 +1,29 @@
+package config
+
+import "strings"
+
+// position is a place in a file.
+type position struct {
+	file      string
+	line, col int
+}
+
+// origin remembers where the values of a Config come from.
+type origin struct {
+	at map[string]position // by path
+}
+
+// Position returns where the value at path stands, such as
+// "tcp.routers.orders.rule" or "tcp.services.orders.loadBalancer.servers[0]".
+// For a value that comes from a default it returns the nearest object around it
+// that is written in a file; line and col are 0 where there is none.
+func (c *Config) Position(path string) (file string, line, col int) {
+	for path != "" {
+		if p, ok := c.origin.at[path]; ok {
+			return p.file, p.line, p.col
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	p := c.origin.at[""]
+	return p.file, p.line, p.col
+}
