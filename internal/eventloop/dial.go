@@ -1,0 +1,70 @@
+package eventloop
+
+import (
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dialer learns how a connection attempt ended.
+type Dialer interface {
+	// Connected is called on the loop: err is nil when s is connected and ready to be written to, and otherwise the
+	// system's reason (ECONNREFUSED, EHOSTUNREACH, ...) with s closed already.
+	Connected(s *Stream, err error)
+}
+
+// Dial starts to connect s to addr and returns at once; d is told how it ended, never from inside Dial. An error means
+// that the attempt could not even start, and d will not be told. The caller bounds the attempt by a timer and Close.
+func (s *Stream) Dial(l *Loop, addr netip.AddrPort, d Dialer) error {
+	family := unix.AF_INET
+	if addr.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("dial %s: socket: %w", addr, err)
+	}
+	l.addr.set(addr)
+	if err := l.addr.connect(fd); err != nil && err != unix.EINPROGRESS {
+		_ = unix.Close(fd)
+		return fmt.Errorf("dial %s: %w", addr, err)
+	}
+	s.begin(l, fd, addr, nil)
+	s.connecting = true
+	s.handler = dialing{d}
+	if err := l.watch(fd, s); err != nil {
+		s.Close()
+		return fmt.Errorf("dial %s: %w", addr, err)
+	}
+	return nil
+}
+
+// dialing keeps the Dialer in the place of the handler while the stream connects.
+type dialing struct{ Dialer }
+
+func (dialing) Ready(*Stream) {}
+
+// connectEvent finds out whether the connection stands. Only getpeername proves that it does: the event may be a stale
+// one of an earlier descriptor with the same number, and SO_ERROR is 0 while the attempt is still going on.
+func (s *Stream) connectEvent(events uint32) {
+	err := s.loop.addr.peerName(int(s.fd))
+	if err != nil {
+		code, soErr := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		if soErr == nil && code == 0 {
+			return // still connecting
+		}
+		if soErr == nil {
+			err = unix.Errno(code)
+		}
+	}
+	d := s.handler.(dialing).Dialer
+	s.connecting, s.handler = false, nil
+	if err != nil {
+		s.Close()
+		d.Connected(s, err)
+		return
+	}
+	s.writable, s.readable = true, events&unix.EPOLLIN != 0
+	d.Connected(s, nil)
+}

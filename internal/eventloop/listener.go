@@ -1,0 +1,181 @@
+package eventloop
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	acceptBatch   = 64                     // connections taken per event, so that a flood of new ones does not starve the old
+	acceptPause   = 100 * time.Millisecond // rest after the system ran out of descriptors or memory
+	listenBacklog = 4096                   // the kernel caps it at net.core.somaxconn
+)
+
+// keepalive notices a peer that vanished without a word: probes after 60 s of silence, 10 s apart, six of them.
+var keepalive = [...]struct{ level, option, value int }{
+	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 6},
+}
+
+// Accepter gets the connections of a listener.
+type Accepter interface {
+	// Accept is called on the listener's loop and owns fd, which is non-blocking: it opens a Stream on it or closes it.
+	// from is the peer's address.
+	Accept(ln *Listener, fd int, from netip.AddrPort)
+}
+
+// Socket is a bound and listening TCP socket that no loop serves yet. It can be opened before the loops that will serve
+// it run, and handed from one owner to another.
+type Socket struct {
+	fd   int
+	addr netip.AddrPort
+}
+
+// OpenSocket binds a TCP socket and listens. Several sockets may share one address (SO_REUSEPORT): the kernel spreads new
+// connections over them. An unspecified IPv6 address ([::]) takes IPv4 too unless v6only is set. Port 0 picks a free one.
+func OpenSocket(addr netip.AddrPort, v6only bool) (*Socket, error) {
+	family := unix.AF_INET
+	if addr.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: socket: %w", addr, err)
+	}
+	bound, err := bindAndListen(fd, addr, v6only)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return &Socket{fd: fd, addr: bound}, nil
+}
+
+func bindAndListen(fd int, addr netip.AddrPort, v6only bool) (netip.AddrPort, error) {
+	var none netip.AddrPort
+	only := 0
+	if v6only {
+		only = 1
+	}
+	if addr.Addr().Is6() {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
+			return none, fmt.Errorf("set IPV6_V6ONLY: %w", err)
+		}
+	}
+	// Accepted sockets inherit NODELAY and keepalive from here, which saves a system call each per connection.
+	options := append(keepalive[:len(keepalive):len(keepalive)],
+		struct{ level, option, value int }{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
+		struct{ level, option, value int }{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1},
+		struct{ level, option, value int }{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, o.level, o.option, o.value); err != nil {
+			return none, fmt.Errorf("set socket option %d/%d: %w", o.level, o.option, err)
+		}
+	}
+	var raw rawAddr
+	raw.set(addr)
+	if err := raw.bind(fd); err != nil {
+		return none, fmt.Errorf("bind: %w", err)
+	}
+	if err := unix.Listen(fd, listenBacklog); err != nil {
+		return none, fmt.Errorf("listen: %w", err)
+	}
+	if err := raw.localName(fd); err != nil {
+		return none, fmt.Errorf("read bound address: %w", err)
+	}
+	return raw.addrPort(), nil
+}
+
+// Addr is the bound address, with the port the kernel picked where 0 was asked for.
+func (s *Socket) Addr() netip.AddrPort { return s.addr }
+
+// FD is the descriptor; it stays the Socket's.
+func (s *Socket) FD() int { return s.fd }
+
+// Close closes a socket that no Listener has taken over.
+func (s *Socket) Close() error { return unix.Close(s.fd) }
+
+// Listener accepts connections from one socket on one loop.
+type Listener struct {
+	loop     *Loop
+	socket   *Socket
+	accepter Accepter
+	resume   Timer
+	closed   bool
+	pauses   int64
+}
+
+// Listen starts accepting from socket, which the listener owns from now on.
+func (l *Loop) Listen(socket *Socket, a Accepter) (*Listener, error) {
+	ln := &Listener{loop: l, socket: socket, accepter: a}
+	if err := l.watchLevel(socket.fd, ln); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", socket.addr, err)
+	}
+	return ln, nil
+}
+
+// Loop is the loop that accepts.
+func (ln *Listener) Loop() *Loop { return ln.loop }
+
+// Addr is the bound address.
+func (ln *Listener) Addr() netip.AddrPort { return ln.socket.addr }
+
+// Pauses counts how often accepting rested because the system was out of descriptors or memory.
+func (ln *Listener) Pauses() int64 { return ln.pauses }
+
+// Close stops accepting and closes the socket. Connections the kernel has queued on it are reset.
+func (ln *Listener) Close() {
+	if ln.closed {
+		return
+	}
+	ln.closed = true
+	ln.loop.Disarm(&ln.resume)
+	ln.loop.forget(ln.socket.fd)
+}
+
+// event accepts a bounded batch; the poller reports the rest again.
+func (ln *Listener) event(uint32) {
+	for range acceptBatch {
+		if ln.closed {
+			return
+		}
+		fd, err := ln.loop.addr.accept(ln.socket.fd)
+		if err == nil {
+			ln.accepter.Accept(ln, fd, ln.loop.addr.addrPort())
+			continue
+		}
+		if errors.Is(err, unix.EAGAIN) {
+			return
+		}
+		if exhausted(err) {
+			ln.pause(err)
+			return
+		}
+		// Anything else concerns the one connection that went away while it was queued (accept(2), "Error handling").
+	}
+}
+
+// exhausted tells the errors that mean "not now" for every connection from those that concern a single one.
+func exhausted(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+}
+
+// pause rests instead of spinning on an error that will repeat; the kernel's queue holds the callers meanwhile.
+func (ln *Listener) pause(cause error) {
+	ln.pauses++
+	ln.loop.log.Warn("accepting paused: the system is out of resources", "address", ln.socket.addr, "error", cause, "for", acceptPause)
+	ln.loop.unwatch(ln.socket.fd)
+	ln.loop.Arm(&ln.resume, acceptPause, ln)
+}
+
+// Expired ends a pause.
+func (ln *Listener) Expired(*Timer) {
+	if err := ln.loop.watchLevel(ln.socket.fd, ln); err != nil {
+		ln.pause(err)
+	}
+}

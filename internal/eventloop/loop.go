@@ -1,0 +1,214 @@
+package eventloop
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
+	"github.com/panjf2000/gnet/v2/pkg/netpoll"
+	"github.com/panjf2000/gnet/v2/pkg/queue"
+	"golang.org/x/sys/unix"
+)
+
+// readBufferSize is the size of the one buffer through which a loop moves short transfers. It bounds what one read can
+// bring, and so what one stream can leave over when its peer is slow.
+const readBufferSize = 64 << 10
+
+// ErrLoopClosed is returned by Post once the loop has ended.
+var ErrLoopClosed = errors.New("event loop is closed")
+
+// watcher is what a descriptor's events go to: a stream, a listener or the loop's timer.
+type watcher interface {
+	event(events uint32)
+}
+
+// Loop is one event loop: a goroutine, its poller, and everything registered there.
+type Loop struct {
+	id     int
+	log    *slog.Logger
+	poller *netpoll.Poller
+	gate   *Gate // bounds the CPU that TLS handshakes take from the loops
+
+	// Everything below is the loop goroutine's own.
+	watchers []watcher // by descriptor
+	buf      []byte    // shared read buffer; its content never outlives one event
+	seal     []byte    // shared scratch that gathers TLS records before one write
+	addr     rawAddr   // scratch for system calls that fill in an address
+	buffers  bufferPool
+	pipes    pipePool
+	timers   timers
+
+	panics atomic.Int64 // events whose handler panicked; such a descriptor is closed
+	done   chan struct{}
+	ended  atomic.Bool
+	start  sync.Once
+}
+
+// New opens a loop that is not running yet. id names it in logs. gate may be shared between loops; nil gives the loop a
+// gate of its own. The caller must call Run or Close.
+func New(id int, gate *Gate, log *slog.Logger) (*Loop, error) {
+	poller, err := netpoll.OpenPoller()
+	if err != nil {
+		return nil, fmt.Errorf("loop %d: open poller: %w", id, err)
+	}
+	if gate == nil {
+		gate = NewGate(1)
+	}
+	l := &Loop{
+		id:     id,
+		log:    log,
+		poller: poller,
+		gate:   gate,
+		buf:    make([]byte, readBufferSize),
+		done:   make(chan struct{}),
+	}
+	if err := l.timers.open(l); err != nil {
+		_ = poller.Close()
+		return nil, fmt.Errorf("loop %d: %w", id, err)
+	}
+	return l, nil
+}
+
+// ID is the number the loop was opened with.
+func (l *Loop) ID() int { return l.id }
+
+// Panics counts the events whose handler panicked since the loop started. Safe from any goroutine.
+func (l *Loop) Panics() int64 { return l.panics.Load() }
+
+// Run serves events until Close. It returns once every task posted before Close has run and the poller is closed.
+func (l *Loop) Run() error {
+	var err error
+	l.start.Do(func() { err = l.serve() })
+	return err
+}
+
+func (l *Loop) serve() error {
+	err := l.poller.Polling(l.dispatch)
+	l.ended.Store(true)
+	l.timers.close()
+	l.pipes.close()
+	_ = l.poller.Close()
+	close(l.done)
+	if errors.Is(err, gneterrors.ErrEngineShutdown) {
+		return nil
+	}
+	return fmt.Errorf("loop %d: poll: %w", l.id, err)
+}
+
+// Post runs task on the loop, soon and in the order posted. Safe from any goroutine, the loop's own included; a task must
+// not post itself again, because the loop runs tasks until none is left before it looks at sockets.
+func (l *Loop) Post(task func()) error {
+	if l.ended.Load() {
+		return ErrLoopClosed
+	}
+	return l.poller.Trigger(queue.HighPriority, l.runTask, task)
+}
+
+func (l *Loop) runTask(task any) error {
+	defer l.rescue(-1)
+	task.(func())()
+	return nil
+}
+
+// Call runs task on the loop and waits for it. It must not be called on the loop itself.
+func (l *Loop) Call(task func()) error {
+	finished := make(chan struct{})
+	if err := l.Post(func() { defer close(finished); task() }); err != nil {
+		return err
+	}
+	select {
+	case <-finished:
+		return nil
+	case <-l.done:
+		return ErrLoopClosed
+	}
+}
+
+// Close ends Run. Streams still open on the loop are not told; their owner closes them first. Safe from any goroutine.
+func (l *Loop) Close() error {
+	if l.ended.Load() {
+		return nil
+	}
+	return l.poller.Trigger(queue.HighPriority, func(any) error { return gneterrors.ErrEngineShutdown }, nil)
+}
+
+// Done is closed when Run has returned.
+func (l *Loop) Done() <-chan struct{} { return l.done }
+
+// dispatch hands one event to the descriptor's watcher. It never returns an error: to the poller that would mean the end.
+func (l *Loop) dispatch(fd int, events netpoll.IOEvent, _ netpoll.IOFlags) error {
+	defer l.rescue(fd)
+	if fd < len(l.watchers) {
+		if w := l.watchers[fd]; w != nil {
+			w.event(events)
+		}
+	}
+	return nil
+}
+
+// rescue keeps one connection's bug from ending everybody's loop: the panic is counted and logged, its stream closed.
+func (l *Loop) rescue(fd int) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	l.panics.Add(1)
+	l.log.Error("event handler panicked; the connection is closed", "loop", l.id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	if fd >= 0 && fd < len(l.watchers) {
+		if s, ok := l.watchers[fd].(*Stream); ok {
+			s.abandon()
+		}
+	}
+}
+
+// watch registers fd for its whole life, edge-triggered, and sends its events to w.
+func (l *Loop) watch(fd int, w watcher) error {
+	l.setWatcher(fd, w)
+	if err := l.poller.AddReadWrite(&netpoll.PollAttachment{FD: fd}, true); err != nil {
+		l.watchers[fd] = nil
+		return err
+	}
+	return nil
+}
+
+// watchLevel registers fd for reading, level-triggered: an event repeats until there is nothing left to read.
+func (l *Loop) watchLevel(fd int, w watcher) error {
+	l.setWatcher(fd, w)
+	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: fd}, false); err != nil {
+		l.watchers[fd] = nil
+		return err
+	}
+	return nil
+}
+
+// unwatch removes fd from the poller while it stays open.
+func (l *Loop) unwatch(fd int) {
+	l.watchers[fd] = nil
+	_ = l.poller.Delete(fd) // fails only if fd is not registered, which is what is wanted
+}
+
+// again asks for another event of an edge-triggered fd that is still ready, behind those of everybody else.
+func (l *Loop) again(fd int) {
+	_ = l.poller.ModReadWrite(&netpoll.PollAttachment{FD: fd}, true) // fails only for a descriptor that is not registered
+}
+
+// forget drops the watcher and closes the descriptor, which also removes it from the poller: no duplicates exist.
+func (l *Loop) forget(fd int) {
+	l.watchers[fd] = nil
+	_ = unix.Close(fd) // on Linux the descriptor is gone whatever close says
+}
+
+func (l *Loop) setWatcher(fd int, w watcher) {
+	for fd >= len(l.watchers) {
+		l.watchers = append(l.watchers, make([]watcher, 1024)...)
+	}
+	l.watchers[fd] = w
+}
+
+// Now is the time to stamp records with. Bytes are moved without asking for it.
+func (l *Loop) Now() time.Time { return time.Now() }

@@ -1,0 +1,348 @@
+package eventloop
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	relayBudget  = 256 << 10 // bytes one direction may move before others on the loop get their turn
+	bulkReads    = 3         // full reads in a row after which a direction is moved by splice
+	spliceChunk  = 1 << 20   // asked of one splice; the pipe bounds what is moved
+	spliceSmall  = 16 << 10  // spliced chunks below this are cheaper to copy
+	idleChecks   = 4         // how often per idle timeout a relay looks for life
+)
+
+// Side names one end of a relay.
+type Side uint8
+
+const (
+	Neither Side = iota // this program: a deadline, a drain, a stop
+	SideA               // the stream given first: the client
+	SideB               // the stream given second: the backend
+)
+
+// End says how a relay ended.
+type End struct {
+	By  Side  // who ended it first: the side whose end or error was seen first, Neither when it was stopped
+	Err error // nil when both directions came to their end; ErrIdle, ErrStopped, or the system's error
+}
+
+var (
+	// ErrIdle ends a relay on which no byte moved for the idle timeout.
+	ErrIdle = errors.New("idle timeout")
+	// ErrStopped ends a relay that Stop was called on without a cause.
+	ErrStopped = errors.New("stopped")
+)
+
+// RelayHandler learns that a relay is over.
+type RelayHandler interface {
+	// Relayed is called once, on the loop, when both streams are closed and the counts are final.
+	Relayed(r *Relay, end End)
+}
+
+// Relay joins two streams: what one side sends, the other gets, in order and complete, with the end of each direction
+// passed on by itself (half-close) and a reset passed on as a reset. A side that does not read makes the other one wait;
+// no more than one read buffer or one pipe per direction is held meanwhile. Its zero value is ready for Start.
+type Relay struct {
+	a, b    *Stream
+	ab, ba  half
+	idle    time.Duration // per check; 0 = no idle timeout
+	quiet   int           // checks in a row that saw no byte
+	active  bool          // a byte moved since the last check
+	running bool
+	kept    bool // keepalive is on for b
+	first   Side // who sent its end first
+	timer   Timer
+	handler RelayHandler
+}
+
+// half is one direction.
+type half struct {
+	src, dst *Stream
+	pipe     *pipe // holds bytes between src and dst; nil while copying
+	moved    int64
+	full     uint8 // full reads in a row
+	side     Side  // who src is
+	done     bool  // the end was passed on
+}
+
+// Start joins a and b until both directions have ended, an error, Stop, or idle (0 = never) without a byte either way.
+// Bytes held by either stream go first. Both streams belong to the relay from now on.
+func (r *Relay) Start(a, b *Stream, idle time.Duration, h RelayHandler) {
+	*r = Relay{a: a, b: b, idle: idle / idleChecks, handler: h, running: true}
+	r.ab = half{src: a, dst: b, side: SideA}
+	r.ba = half{src: b, dst: a, side: SideB}
+	a.SetHandler(r)
+	b.SetHandler(r)
+	if r.idle > 0 {
+		a.loop.Arm(&r.timer, r.idle, r)
+	}
+	if r.pump(&r.ab) {
+		r.pump(&r.ba)
+	}
+}
+
+// Moved is how many bytes have gone from the first stream to the second, and back. Callable after the end too.
+func (r *Relay) Moved() (ab, ba int64) { return r.ab.moved, r.ba.moved }
+
+// Running reports whether the relay is between Start and its end.
+func (r *Relay) Running() bool { return r.running }
+
+// Stop ends the relay now: both sides get a reset when reset is set, else a plain close.
+func (r *Relay) Stop(cause error, reset bool) {
+	if cause == nil {
+		cause = ErrStopped
+	}
+	r.finish(End{By: Neither, Err: cause}, reset)
+}
+
+// Ready moves what the event made possible: bytes of s to the other side, and bytes that waited for room in s.
+func (r *Relay) Ready(s *Stream) {
+	in, out := &r.ab, &r.ba
+	if s == r.b {
+		in, out = out, in
+	}
+	if s.mayRead() && !r.pump(in) {
+		return
+	}
+	if out.waits() && !r.pump(out) {
+		return
+	}
+	r.over()
+}
+
+// waits reports whether the direction was held up by its destination and may go on now.
+func (h *half) waits() bool {
+	if h.dst.failed != nil {
+		return true
+	}
+	return h.dst.writable && (h.pipe != nil || len(h.src.in) > 0 || h.src.ended || h.src.mayRead())
+}
+
+// pump moves bytes one way until the source has none, the destination has no room, or the budget is spent. It returns
+// false when the relay is over.
+func (r *Relay) pump(h *half) bool {
+	budget := relayBudget
+	for !h.done {
+		if h.dst.failed != nil {
+			return r.lastWords(h)
+		}
+		if h.dst.Buffered() > 0 || !h.dst.writable {
+			return true // read only what the other side has room for; its next event comes back here
+		}
+		if budget <= 0 {
+			h.dst.loop.again(int(h.dst.fd)) // writable, so it is reported at once, behind everybody else
+			return true
+		}
+		n, err := r.step(h)
+		if n > 0 {
+			h.moved += int64(n)
+			budget -= n
+			r.active = true
+		}
+		switch {
+		case err == nil:
+		case err == ErrAgain:
+			return true
+		case ended(err):
+			if !r.passEnd(h) {
+				return false
+			}
+		default:
+			return r.fail(h.side, err)
+		}
+	}
+	return true
+}
+
+// ended tells the end of a stream from an error. A TLS peer that leaves without close_notify has ended too: what the
+// bytes mean is for the two sides to judge, and plain TCP promises no more.
+func ended(err error) bool { return err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) }
+
+func other(s Side) Side { return SideA + SideB - s }
+
+// lastWords gives up on a direction whose destination is gone, and moves what that side said before it went: a server
+// that refuses a large request answers, closes, and its answer is still here to be read.
+func (r *Relay) lastWords(h *half) bool {
+	h.done = true
+	back := &r.ba
+	if h == back {
+		back = &r.ab
+	}
+	if back.done {
+		return r.fail(back.side, h.dst.failed)
+	}
+	if r.first == Neither {
+		r.first = back.side
+	}
+	h.dst.readable, h.dst.hangup = true, true
+	return r.pump(back) && !r.over()
+}
+
+// step moves one chunk.
+func (r *Relay) step(h *half) (int, error) {
+	switch {
+	case h.pipe != nil:
+		return r.drainPipe(h)
+	case len(h.src.in) > 0:
+		n := len(h.src.in)
+		err := h.dst.Write(h.src.in)
+		h.src.dropIn()
+		return n, h.blame(err)
+	case h.full >= bulkReads && h.src.tls == nil && h.dst.tls == nil:
+		return r.fillPipe(h)
+	}
+	return r.copyChunk(h)
+}
+
+// blame turns an error of writing into ErrAgain: the destination keeps it as failed, and pump charges it there.
+func (h *half) blame(err error) error {
+	if err != nil && h.dst.failed == nil {
+		return err
+	}
+	return nil
+}
+
+// copyChunk moves one read through the loop's shared buffer.
+func (r *Relay) copyChunk(h *half) (int, error) {
+	buf := h.src.loop.buf
+	n, err := h.src.receive(buf)
+	if n == 0 {
+		return 0, err
+	}
+	if n == len(buf) {
+		h.full++
+	} else {
+		h.full = 0
+	}
+	return n, h.blame(h.dst.Write(buf[:n]))
+}
+
+// fillPipe moves bytes from the source into a pipe, without copying them.
+func (r *Relay) fillPipe(h *half) (int, error) {
+	if !h.src.readable {
+		return 0, ErrAgain
+	}
+	p := h.src.loop.pipes.get()
+	if p == nil {
+		h.full = 0 // no descriptors left: go on copying
+		return 0, nil
+	}
+	n, err := p.fill(int(h.src.fd), spliceChunk)
+	if n > 0 {
+		h.pipe = p
+		if n < spliceSmall {
+			h.full = 0 // the flow is not bulky any more
+		}
+		return r.drainPipe(h)
+	}
+	h.src.loop.pipes.put(p)
+	switch {
+	case err == unix.EAGAIN:
+		h.src.readable = false
+		return 0, ErrAgain
+	case err != nil:
+		return 0, err
+	}
+	h.src.ended = true
+	return 0, io.EOF
+}
+
+// drainPipe moves what the pipe holds into the destination, and gives the pipe back when it is empty.
+func (r *Relay) drainPipe(h *half) (int, error) {
+	if !h.dst.writable {
+		return 0, ErrAgain
+	}
+	h.dst.beforeWrite()
+	n, err := h.pipe.drain(int(h.dst.fd))
+	if err == unix.EAGAIN {
+		h.dst.writable = false
+		return n, ErrAgain
+	}
+	if err != nil {
+		h.dst.fail(err) // charged to the destination by pump
+		return n, nil
+	}
+	if h.pipe.held == 0 {
+		h.src.loop.pipes.put(h.pipe)
+		h.pipe = nil
+	}
+	return n, nil
+}
+
+// passEnd tells the destination that no more bytes will come. It returns false when the relay is over.
+func (r *Relay) passEnd(h *half) bool {
+	h.done = true
+	if r.first == Neither {
+		r.first = h.side
+	}
+	if last := r.ab.done && r.ba.done; !last || h.dst.tls != nil {
+		_ = h.dst.CloseWrite() // an error stays with the stream, where over and pump see it
+	}
+	return !r.over()
+}
+
+// over ends the relay when both directions have come to their end and everything is sent.
+func (r *Relay) over() bool {
+	if !r.running || !r.ab.done || !r.ba.done {
+		return !r.running
+	}
+	for _, h := range [...]*half{&r.ab, &r.ba} {
+		if h.dst.failed != nil {
+			return !r.fail(other(h.side), h.dst.failed)
+		}
+	}
+	if r.a.Buffered() > 0 || r.b.Buffered() > 0 {
+		return false
+	}
+	r.finish(End{By: r.first}, false)
+	return true
+}
+
+// fail ends the relay on an error of one side; the other side is told by a reset, because its bytes are not complete.
+func (r *Relay) fail(by Side, err error) bool {
+	r.finish(End{By: by, Err: err}, true)
+	return false
+}
+
+func (r *Relay) finish(end End, reset bool) {
+	if !r.running {
+		return
+	}
+	r.running = false
+	r.a.loop.Disarm(&r.timer)
+	for _, h := range [...]*half{&r.ab, &r.ba} {
+		if h.pipe != nil {
+			h.src.loop.pipes.put(h.pipe)
+			h.pipe = nil
+		}
+	}
+	if reset {
+		r.a.Reset()
+		r.b.Reset()
+	} else {
+		r.a.Close()
+		r.b.Close()
+	}
+	r.handler.Relayed(r, end)
+}
+
+// Expired looks for life every quarter of the idle timeout, so that moving bytes never costs a look at the clock: a
+// silent relay ends between one and one and a quarter idle timeouts after its last byte.
+func (r *Relay) Expired(*Timer) {
+	if !r.kept {
+		r.kept = true
+		r.b.KeepAlive() // not worth its system calls for connections that are gone by now
+	}
+	if r.active {
+		r.active, r.quiet = false, 0
+	} else if r.quiet++; r.quiet >= idleChecks {
+		r.finish(End{By: Neither, Err: ErrIdle}, false)
+		return
+	}
+	r.a.loop.Arm(&r.timer, r.idle, r)
+}

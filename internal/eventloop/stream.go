@@ -1,0 +1,401 @@
+package eventloop
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrAgain says that there is nothing to read now; the stream's Handler is told when there may be.
+	ErrAgain = errors.New("no bytes to read yet")
+	// ErrClosed is returned by calls on a stream that was closed.
+	ErrClosed = errors.New("stream is closed")
+	// ErrPeekFull is returned by Fill when as many bytes are held as were asked for at most.
+	ErrPeekFull = errors.New("peek limit reached")
+)
+
+// Handler is told that a stream may have made progress: bytes or the end can be read, or room to write has come back.
+// It is a hint; Read and Buffered tell what is so.
+type Handler interface {
+	Ready(s *Stream)
+}
+
+// Owner is told once, after a stream that was handed on was closed, by whomever.
+type Owner interface {
+	Closed(s *Stream)
+}
+
+// Stream is one connection, accepted or dialled, plain or TLS, on its loop. It is meant to be embedded in the object that
+// represents the connection, so that a connection costs one allocation; its zero value is ready for Open or Dial.
+type Stream struct {
+	loop    *Loop
+	handler Handler
+	owner   Owner
+	tls     *tlsState // nil for plain bytes
+	in      []byte    // read and not yet consumed; a buffer only while something is held
+	out     []byte    // accepted by Write and refused by the socket so far
+	remote  netip.AddrPort
+	failed  error // first error of a write; reading reports it once what was received is read
+	fd      int32
+	gen     uint32 // counts the lives of this object, so that late news of an earlier life is told apart
+	outDone int32  // bytes of out that are written
+	flags
+}
+
+type flags struct {
+	open       bool
+	connecting bool
+	readable   bool // the descriptor may have something to read
+	writable   bool // the descriptor may take bytes
+	hangup     bool // the peer has sent its end: a short read does not mean that all is read
+	ended      bool // the end was read
+	finish     bool // CloseWrite was called
+	finished   bool // and the end is sent
+	wrote      bool // a first write went out
+	noDelay    bool // TCP_NODELAY is set
+}
+
+// Open starts the life of a stream on an accepted, non-blocking descriptor, which the stream owns from now on.
+func (s *Stream) Open(l *Loop, fd int, remote netip.AddrPort, h Handler) error {
+	s.begin(l, fd, remote, h)
+	s.writable, s.noDelay = true, true // the listening socket passes NODELAY on
+	if err := l.watch(fd, s); err != nil {
+		s.Close()
+		return err
+	}
+	return nil
+}
+
+func (s *Stream) begin(l *Loop, fd int, remote netip.AddrPort, h Handler) {
+	*s = Stream{loop: l, handler: h, remote: remote, fd: int32(fd), gen: s.gen + 1, flags: flags{open: true}}
+}
+
+// Loop is the loop the stream lives on.
+func (s *Stream) Loop() *Loop { return s.loop }
+
+// Remote is the peer's address as the kernel gave it.
+func (s *Stream) Remote() netip.AddrPort { return s.remote }
+
+// Local asks the kernel for the address of this end: what the client called.
+func (s *Stream) Local() netip.AddrPort {
+	if !s.open || s.loop.addr.localName(int(s.fd)) != nil {
+		return netip.AddrPort{}
+	}
+	return s.loop.addr.addrPort()
+}
+
+// IsOpen reports whether the stream is open or still connecting.
+func (s *Stream) IsOpen() bool { return s.open }
+
+// SetHandler sends readiness to h from now on. What was ready before is not told again.
+func (s *Stream) SetHandler(h Handler) { s.handler = h }
+
+// SetOwner makes o learn of the end of the stream.
+func (s *Stream) SetOwner(o Owner) { s.owner = o }
+
+// event turns the poller's flags into hints and passes them on.
+func (s *Stream) event(events uint32) {
+	const in = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	const out = unix.EPOLLOUT | unix.EPOLLHUP | unix.EPOLLERR
+	if s.connecting {
+		s.connectEvent(events)
+		return
+	}
+	if events&in != 0 {
+		s.readable = true
+		s.hangup = s.hangup || events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+		if s.tls != nil {
+			s.tls.arrived()
+		}
+	}
+	if events&out != 0 {
+		s.writable = true
+		if len(s.out) > 0 {
+			s.flush()
+		}
+	}
+	if events&unix.EPOLLERR != 0 && s.ended {
+		s.fetchError()
+	}
+	if s.open && s.handler != nil {
+		s.handler.Ready(s)
+	}
+}
+
+// fetchError notices the reset of a peer that had sent its end before: reading would not tell any more.
+func (s *Stream) fetchError() {
+	if code, err := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
+		s.fail(unix.Errno(code))
+	}
+}
+
+// Peeked is what Fill has read and nobody has consumed. It stays valid until the next call on the stream.
+func (s *Stream) Peeked() []byte { return s.in }
+
+// Consume drops the first n held bytes.
+func (s *Stream) Consume(n int) {
+	s.in = s.in[:copy(s.in, s.in[n:])]
+	if len(s.in) == 0 {
+		s.dropIn()
+	}
+}
+
+func (s *Stream) dropIn() {
+	if s.in != nil {
+		s.loop.buffers.put(s.in)
+		s.in = nil
+	}
+}
+
+// Fill reads once and holds what came, up to limit bytes in all. It returns ErrAgain when nothing has arrived, io.EOF at
+// the end, ErrPeekFull when limit bytes are held already.
+func (s *Stream) Fill(limit int) error {
+	if len(s.in) >= limit {
+		return ErrPeekFull
+	}
+	if s.in == nil {
+		s.in = s.loop.buffers.get(min(limit, smallBuffer))
+	}
+	room := min(limit-len(s.in), max(cap(s.in)-len(s.in), smallBuffer))
+	s.in = s.loop.buffers.grow(s.in, room)
+	n, err := s.receive(s.in[len(s.in) : len(s.in)+room])
+	s.in = s.in[:len(s.in)+n]
+	if len(s.in) == 0 {
+		s.dropIn() // an idle connection holds no buffer
+	}
+	return err
+}
+
+// Read takes held bytes first, then reads. It returns ErrAgain when nothing has arrived and io.EOF at the end; TLS bytes
+// come decrypted.
+func (s *Stream) Read(p []byte) (int, error) {
+	if len(s.in) > 0 {
+		n := copy(p, s.in)
+		s.Consume(n)
+		return n, nil
+	}
+	return s.receive(p)
+}
+
+func (s *Stream) receive(p []byte) (int, error) {
+	if s.tls != nil {
+		return s.tls.read(p)
+	}
+	return s.receiveRaw(p)
+}
+
+// receiveRaw reads the descriptor once. A short read means that it is drained, which saves the read that says EAGAIN.
+func (s *Stream) receiveRaw(p []byte) (int, error) {
+	if !s.open {
+		return 0, ErrClosed
+	}
+	if s.ended {
+		return 0, io.EOF
+	}
+	if !s.readable {
+		return 0, s.again()
+	}
+	for {
+		n, err := unix.Read(int(s.fd), p)
+		switch {
+		case n > 0:
+			s.readable = n == len(p) || s.hangup
+			return n, nil
+		case err == nil:
+			s.ended = true
+			return 0, io.EOF
+		case err == unix.EAGAIN:
+			s.readable = false
+			return 0, s.again()
+		case err != unix.EINTR:
+			return 0, err
+		}
+	}
+}
+
+func (s *Stream) again() error {
+	if s.failed != nil {
+		return s.failed
+	}
+	return ErrAgain
+}
+
+// mayRead reports whether a read has a chance to bring something.
+func (s *Stream) mayRead() bool {
+	if s.tls != nil {
+		return s.tls.more
+	}
+	return s.readable
+}
+
+// Write sends p, keeping what the socket refuses; it never writes short. The caller bounds what is kept by not writing
+// while Buffered is above its mark. An error means that the peer cannot be reached any more.
+func (s *Stream) Write(p []byte) error {
+	if !s.open || s.finish {
+		return ErrClosed
+	}
+	if s.tls != nil {
+		return s.tls.write(p)
+	}
+	return s.send(p)
+}
+
+// send writes p to the descriptor and keeps the rest.
+func (s *Stream) send(p []byte) error {
+	if s.failed != nil {
+		return s.failed
+	}
+	n := 0
+	if len(s.out) == 0 && s.writable {
+		var err error
+		if n, err = s.write(p); err != nil {
+			return err
+		}
+	}
+	if n < len(p) {
+		s.out = append(s.loop.buffers.grow(s.out, len(p)-n), p[n:]...)
+	}
+	return nil
+}
+
+// write offers p to the socket once. A short count means that it is full for now.
+func (s *Stream) write(p []byte) (int, error) {
+	s.beforeWrite()
+	for {
+		n, err := unix.Write(int(s.fd), p)
+		switch {
+		case err == nil:
+			s.writable = n == len(p)
+			return n, nil
+		case err == unix.EAGAIN:
+			s.writable = false
+			return 0, nil
+		case err != unix.EINTR:
+			s.fail(err)
+			return 0, err
+		}
+	}
+}
+
+// beforeWrite turns Nagle's algorithm off when a dialled connection is written to for the second time: the first write
+// is never delayed, so connections that send once are spared the system call.
+func (s *Stream) beforeWrite() {
+	if s.noDelay {
+		return
+	}
+	if s.wrote {
+		s.noDelay = true
+		_ = unix.SetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // without it the bytes still flow, later
+	}
+	s.wrote = true
+}
+
+func (s *Stream) fail(err error) {
+	if s.failed == nil {
+		s.failed = err
+	}
+}
+
+// flush writes kept bytes, and the end after them when CloseWrite asked for it.
+func (s *Stream) flush() {
+	for s.writable && int(s.outDone) < len(s.out) {
+		n, err := s.write(s.out[s.outDone:])
+		if err != nil {
+			s.dropOut()
+			return
+		}
+		s.outDone += int32(n)
+	}
+	if int(s.outDone) == len(s.out) {
+		s.dropOut()
+		if s.finish {
+			s.sendEnd()
+		}
+	}
+}
+
+func (s *Stream) dropOut() {
+	if s.out != nil {
+		s.loop.buffers.put(s.out)
+		s.out, s.outDone = nil, 0
+	}
+}
+
+// Buffered is how many bytes Write has accepted and the socket not yet taken.
+func (s *Stream) Buffered() int { return len(s.out) - int(s.outDone) }
+
+// Failed is the error of an earlier write, nil while all is well.
+func (s *Stream) Failed() error { return s.failed }
+
+// CloseWrite sends the end after everything written so far, and leaves reading open. TLS says close_notify first.
+func (s *Stream) CloseWrite() error {
+	if !s.open {
+		return ErrClosed
+	}
+	if s.finish {
+		return nil
+	}
+	if s.tls != nil {
+		s.tls.closeWrite()
+	}
+	s.finish = true
+	if len(s.out) == 0 {
+		s.sendEnd()
+	}
+	return s.failed
+}
+
+func (s *Stream) sendEnd() {
+	if s.finished || s.failed != nil {
+		return
+	}
+	s.finished = true
+	if err := unix.Shutdown(int(s.fd), unix.SHUT_WR); err != nil {
+		s.fail(err)
+	}
+}
+
+// Close closes the stream at once; what was buffered and not yet sent is dropped. Closing twice is fine.
+func (s *Stream) Close() {
+	if !s.open {
+		return
+	}
+	s.open = false
+	s.gen++
+	s.dropIn()
+	s.dropOut()
+	if s.tls != nil {
+		s.tls.close()
+		s.tls = nil
+	}
+	s.loop.forget(int(s.fd))
+	s.handler = nil
+	if o := s.owner; o != nil {
+		s.owner = nil
+		o.Closed(s)
+	}
+}
+
+// Reset closes the stream with a TCP reset, so that the peer learns that the connection did not end well.
+func (s *Stream) Reset() {
+	if s.open {
+		_ = unix.SetsockoptLinger(int(s.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // then a plain close
+	}
+	s.Close()
+}
+
+// KeepAlive turns TCP keepalive on, for a dialled connection that has shown itself long-lived.
+func (s *Stream) KeepAlive() {
+	for _, o := range keepalive {
+		_ = unix.SetsockoptInt(int(s.fd), o.level, o.option, o.value) // without it a vanished peer is noticed by idle deadlines
+	}
+}
+
+// abandon closes a stream whose handler panicked, whatever state its owner is in.
+func (s *Stream) abandon() {
+	defer func() { _ = recover() }() // the first panic is logged; the owner may be broken enough to panic again
+	s.Reset()
+}
