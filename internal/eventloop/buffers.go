@@ -3,10 +3,10 @@ package eventloop
 // A stream holds a buffer only while bytes wait in it. Two sizes are kept ready: one for heads and hellos, one for what a
 // slow peer leaves over of one full read.
 const (
-	smallBuffer  = 4 << 10
-	largeBuffer  = readBufferSize + 4<<10 // one full read sealed into TLS records fits
-	smallKept    = 256
-	largeKept    = 64 // what is beyond goes to the garbage collector: memory comes back after a rush
+	smallBuffer = 4 << 10
+	largeBuffer = readBufferSize + 4<<10 // one full read sealed into TLS records fits
+	smallKept   = 256
+	largeKept   = 64 // what is beyond goes to the garbage collector: memory comes back after a rush
 )
 
 // bufferPool lends byte buffers on one loop.

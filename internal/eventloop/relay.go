@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	relayBudget  = 256 << 10 // bytes one direction may move before others on the loop get their turn
-	bulkReads    = 3         // full reads in a row after which a direction is moved by splice
-	spliceChunk  = 1 << 20   // asked of one splice; the pipe bounds what is moved
-	spliceSmall  = 16 << 10  // spliced chunks below this are cheaper to copy
-	idleChecks   = 4         // how often per idle timeout a relay looks for life
+	relayBudget = 256 << 10 // bytes one direction may move before others on the loop get their turn
+	bulkReads   = 3         // full reads in a row after which a direction is moved by splice
+	spliceChunk = 1 << 20   // asked of one splice; the pipe bounds what is moved
+	spliceSmall = 16 << 10  // spliced chunks below this are cheaper to copy
+	idleChecks  = 4         // how often per idle timeout a relay looks for life
 )
 
 // Side names one end of a relay.
