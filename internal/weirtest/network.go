@@ -1,0 +1,110 @@
+package weirtest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Network is a bridge inside a namespace of its own with hosts on it, each a namespace with one address.
+// It needs root; what it made goes with the test.
+type Network struct {
+	t      testing.TB
+	name   string
+	prefix netip.Prefix
+	hosts  int
+}
+
+// A Host is one network namespace on a Network.
+type Host struct {
+	Name string     // of the namespace, as "ip netns" shows it
+	Addr netip.Addr // on its only interface besides lo, eth0
+
+	t testing.TB
+}
+
+// NewNetwork makes an empty network on 10.99.0.0/24, which is the same in every network: they do not see each other.
+func NewNetwork(t testing.TB) *Network {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("network namespaces need root")
+	}
+	n := &Network{
+		t: t, name: fmt.Sprintf("weirtest-%08x", rand.Uint32()),
+		prefix: netip.MustParsePrefix("10.99.0.0/24"),
+	}
+	n.namespace(n.name)
+	Run(t, "ip", "-n", n.name, "link", "add", "br0", "type", "bridge")
+	Run(t, "ip", "-n", n.name, "link", "set", "br0", "up")
+	return n
+}
+
+// Host adds a host with the next address of the network, 10.99.0.1 first.
+func (n *Network) Host() *Host {
+	n.t.Helper()
+	n.hosts++
+	addr := n.prefix.Addr()
+	for range n.hosts {
+		addr = addr.Next()
+	}
+	h := &Host{Name: fmt.Sprintf("%s-%d", n.name, n.hosts), Addr: addr, t: n.t}
+	n.namespace(h.Name)
+	port := fmt.Sprintf("port%d", n.hosts)
+	Run(n.t, "ip", "-n", n.name, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", h.Name)
+	Run(n.t, "ip", "-n", n.name, "link", "set", port, "master", "br0", "up")
+	Run(n.t, "ip", "-n", h.Name, "addr", "add", fmt.Sprintf("%s/%d", addr, n.prefix.Bits()), "dev", "eth0")
+	Run(n.t, "ip", "-n", h.Name, "link", "set", "eth0", "up")
+	return h
+}
+
+func (n *Network) namespace(name string) {
+	n.t.Helper()
+	Run(n.t, "ip", "netns", "add", name)
+	n.t.Cleanup(func() { Run(n.t, "ip", "netns", "del", name) })
+	Run(n.t, "ip", "-n", name, "link", "set", "lo", "up")
+}
+
+// SetLink takes the host's interface up or down: down is a pulled cable.
+func (h *Host) SetLink(up bool) {
+	h.t.Helper()
+	state := "down"
+	if up {
+		state = "up"
+	}
+	Run(h.t, "ip", "-n", h.Name, "link", "set", "eth0", state)
+}
+
+// Command returns a command that will run on the host.
+func (h *Host) Command(program string, args ...string) *exec.Cmd {
+	h.t.Helper()
+	return exec.Command(Tool(h.t, "ip"), append([]string{"netns", "exec", h.Name, Tool(h.t, program)}, args...)...)
+}
+
+// Do runs f on the host. Sockets that f itself makes belong to the host for their whole life; goroutines that f starts do not run there.
+func (h *Host) Do(f func()) {
+	h.t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		// Never unlocked: a thread that was in another namespace is thrown away rather than given back to the runtime.
+		runtime.LockOSThread()
+		ns, err := os.Open("/run/netns/" + h.Name)
+		if err == nil {
+			err = unix.Setns(int(ns.Fd()), syscall.CLONE_NEWNET)
+			ns.Close()
+		}
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		h.t.Fatalf("enter the namespace of %s: %v", h.Name, err)
+	}
+}
