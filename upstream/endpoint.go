@@ -1,0 +1,34 @@
+package upstream
+
+import "net/netip"
+
+// MaxWeight is the largest weight an endpoint can have; larger ones count as MaxWeight.
+const MaxWeight = 65535
+
+// Endpoint is what a provider says about one server. It is a plain value.
+type Endpoint struct {
+	Addr           netip.AddrPort
+	Weight         int    // share of the traffic, 0..MaxWeight; 0 keeps the backend but sends it nothing new
+	Priority       int    // failover tier; lower is preferred
+	Name           string // for people; may be empty
+	MaxConnections int    // connections at one time; 0 = no limit
+}
+
+// Key identifies a backend. It survives reloads and discovery updates: a server
+// that comes with the same key keeps its health, its counters and its connections.
+type Key struct {
+	Service string
+	Addr    netip.AddrPort
+}
+
+// String returns the key as service@address.
+func (k Key) String() string { return k.Service + "@" + k.Addr.String() }
+
+// canonical brings an endpoint into the form every node compares and hashes:
+// an IPv4 address in IPv6 clothes is an IPv4 address, numbers are in range.
+func (e Endpoint) canonical() Endpoint {
+	e.Addr = netip.AddrPortFrom(e.Addr.Addr().Unmap(), e.Addr.Port())
+	e.Weight = min(max(e.Weight, 0), MaxWeight)
+	e.MaxConnections = max(e.MaxConnections, 0)
+	return e
+}
