@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
@@ -203,12 +202,12 @@ func (l *Loop) forget(fd int) {
 	_ = unix.Close(fd) // on Linux the descriptor is gone whatever close says
 }
 
+// Discard closes an accepted descriptor that nobody wants.
+func (l *Loop) Discard(fd int) { _ = unix.Close(fd) }
+
 func (l *Loop) setWatcher(fd int, w watcher) {
 	for fd >= len(l.watchers) {
 		l.watchers = append(l.watchers, make([]watcher, 1024)...)
 	}
 	l.watchers[fd] = w
 }
-
-// Now is the time to stamp records with. Bytes are moved without asking for it.
-func (l *Loop) Now() time.Time { return time.Now() }

@@ -51,6 +51,7 @@ type flags struct {
 	readable   bool // the descriptor may have something to read
 	writable   bool // the descriptor may take bytes
 	hangup     bool // the peer has sent its end: a short read does not mean that all is read
+	broken     bool // the poller reported an error or that both directions are over
 	ended      bool // the end was read
 	finish     bool // CloseWrite was called
 	finished   bool // and the end is sent
@@ -78,6 +79,15 @@ func (s *Stream) Loop() *Loop { return s.loop }
 
 // Remote is the peer's address as the kernel gave it.
 func (s *Stream) Remote() netip.AddrPort { return s.remote }
+
+// SetRemote replaces what Remote answers, when somebody trusted has said who the peer really is.
+func (s *Stream) SetRemote(addr netip.AddrPort) { s.remote = addr }
+
+// Gone reports whether the connection is over in both directions, without reading what may still be there. It is for
+// those who wait for something else meanwhile.
+func (s *Stream) Gone() bool {
+	return !s.open || s.broken && s.loop.addr.peerName(int(s.fd)) != nil // the event may have been a stale one
+}
 
 // Local asks the kernel for the address of this end: what the client called.
 func (s *Stream) Local() netip.AddrPort {
@@ -117,6 +127,7 @@ func (s *Stream) event(events uint32) {
 			s.flush()
 		}
 	}
+	s.broken = s.broken || events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
 	if events&unix.EPOLLERR != 0 && s.ended {
 		s.fetchError()
 	}
