@@ -1,0 +1,185 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirlb/weir/upstream"
+)
+
+// Defaults of Options.
+const (
+	DefaultInterval     = 2 * time.Second
+	DefaultFastInterval = 500 * time.Millisecond
+	DefaultTimeout      = time.Second
+	DefaultRise         = 2
+	DefaultFall         = 3
+)
+
+// jitterShare is the largest part of an interval by which a wait is made longer or shorter,
+// so that the probes of many backends, and of many balancers, do not fall into step.
+const jitterShare = 0.1
+
+// Options says how a Checker asks. A field that is zero or negative takes its default.
+type Options struct {
+	Prober Prober // required
+
+	Interval          time.Duration // from the start of one probe to the start of the next, give or take 10 %; default 2 s
+	FastInterval      time.Duration // instead, while a transition has begun and is not concluded; default 500 ms, never above the interval it replaces
+	UnhealthyInterval time.Duration // instead, while the verdict is down; default Interval
+	Timeout           time.Duration // of one probe; default 1 s
+	Rise              int           // successes in a row that end Down; default 2
+	Fall              int           // failures in a row that end Up; default 3
+}
+
+func (o Options) withDefaults() Options {
+	o.Interval = positive(o.Interval, DefaultInterval)
+	o.FastInterval = positive(o.FastInterval, DefaultFastInterval)
+	o.UnhealthyInterval = positive(o.UnhealthyInterval, o.Interval)
+	o.Timeout = positive(o.Timeout, DefaultTimeout)
+	o.Rise = positive(o.Rise, DefaultRise)
+	o.Fall = positive(o.Fall, DefaultFall)
+	return o
+}
+
+func positive[T int | time.Duration](v, otherwise T) T {
+	if v > 0 {
+		return v
+	}
+	return otherwise
+}
+
+// A Transition says that the verdict on a backend has changed.
+type Transition struct {
+	Backend *upstream.Backend
+	Up      bool
+	Cause   error     // what the deciding probe found; nil if Up
+	At      time.Time // when the deciding probe ended
+}
+
+// Status is what a Checker knows: an immutable snapshot, replaced as a whole after every probe. The zero value is that of a backend never probed.
+type Status struct {
+	Health   upstream.Health
+	Since    time.Time     // when Health became what it is; zero while Unknown
+	At       time.Time     // when the last probe started; zero = none yet
+	Duration time.Duration // of the last probe
+	Err      error         // of the last probe; nil = it succeeded
+	Streak   int           // probes in a row, the last included, with the same result
+	Probes   uint64        // ever
+	Failures uint64        // of them
+}
+
+// streak returns the arithmetic's part of the snapshot.
+func (s Status) streak() streak { return streak{verdict: s.Health, ok: s.Err == nil, run: s.Streak} }
+
+// A Checker asks one backend at intervals and emits the changes of the verdict.
+type Checker struct {
+	backend *upstream.Backend
+	options Options
+	emit    func(Transition)
+	status  atomic.Pointer[Status] // writer: Run's goroutine; Resume before it runs
+}
+
+// NewChecker returns a checker of b that knows nothing yet. emit is called on Run's goroutine, one transition at a time, in order;
+// while it blocks there are no probes, so it should give up when the context of Run ends.
+func NewChecker(b *upstream.Backend, o Options, emit func(Transition)) *Checker {
+	c := &Checker{backend: b, options: o.withDefaults(), emit: emit}
+	c.status.Store(&Status{})
+	return c
+}
+
+// Resume takes over what another checker of the same backend knew: verdict, streak, counts and rhythm. It is for a reload that changes
+// how a backend is asked and must not forget what was answered. Call it before Run and after the other checker's Run has returned.
+func (c *Checker) Resume(s Status) { c.status.Store(&s) }
+
+// Backend returns the backend that is asked.
+func (c *Checker) Backend() *upstream.Backend { return c.backend }
+
+// Status returns the last snapshot. It may be called from any goroutine and takes no lock.
+func (c *Checker) Status() Status { return *c.status.Load() }
+
+// Run probes until ctx is done: at once if nothing is known, else when the next probe is due. It may be called once.
+// A probe that ctx cuts off counts for nothing.
+func (c *Checker) Run(ctx context.Context) {
+	timer := time.NewTimer(c.wait(time.Now()))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		if ctx.Err() != nil || !c.probe(ctx) {
+			return
+		}
+		timer.Reset(c.wait(time.Now()))
+	}
+}
+
+// wait returns how long after now the next probe is due, 0 if it is overdue.
+func (c *Checker) wait(now time.Time) time.Duration {
+	s := c.status.Load()
+	if s.At.IsZero() {
+		return 0
+	}
+	interval := jitter(c.options.interval(s.streak()), rand.Float64())
+	return max(0, s.At.Add(interval).Sub(now))
+}
+
+// interval returns the wait that fits the state, before jitter.
+func (o Options) interval(s streak) time.Duration {
+	interval := o.Interval
+	if s.verdict == upstream.Down {
+		interval = o.UnhealthyInterval
+	}
+	if s.unsettled() {
+		interval = min(interval, o.FastInterval)
+	}
+	return interval
+}
+
+// jitter spreads d evenly over 10 % to both sides; r is from [0, 1).
+func jitter(d time.Duration, r float64) time.Duration {
+	return d + time.Duration((2*r-1)*jitterShare*float64(d))
+}
+
+// probe asks once and takes the answer in. It reports whether to go on.
+func (c *Checker) probe(ctx context.Context) bool {
+	start := time.Now()
+	err := c.ask(ctx)
+	if ctx.Err() != nil {
+		return false
+	}
+	end := time.Now()
+	old := c.status.Load()
+	next, changed := old.streak().observe(err == nil, c.options.Rise, c.options.Fall)
+	s := &Status{
+		Health: next.verdict, Since: old.Since, At: start, Duration: end.Sub(start), Err: err, Streak: next.run,
+		Probes: old.Probes + 1, Failures: old.Failures,
+	}
+	if err != nil {
+		s.Failures++
+	}
+	if changed {
+		s.Since = end
+	}
+	c.status.Store(s) // before emit: whoever is told finds the status that explains it
+	if changed {
+		c.emit(Transition{Backend: c.backend, Up: next.verdict == upstream.Up, Cause: err, At: end})
+	}
+	return true
+}
+
+func (c *Checker) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	err := c.options.Prober.Probe(ctx, c.backend.Addr())
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("not done within %v: %w", c.options.Timeout, err)
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package health
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A Prober asks a server once whether it serves.
+type Prober interface {
+	// Probe returns nil if the server at addr serves, and otherwise the reason why not. It may block until ctx is done and returns then at the latest.
+	// It is called from many goroutines at once and keeps nothing from one call to the next.
+	Probe(ctx context.Context, addr netip.AddrPort) error
+}
+
+// Params says how to probe. Each group is read by the kinds it names and ignored by the others; the zero value is every kind's default.
+type Params struct {
+	// Port is asked instead of the backend's own unless it is 0: Patroni answers HTTP beside the database it speaks for.
+	Port uint16
+
+	// ProxyProtocol is the version, 1 or 2, of the PROXY header that the backend expects before anything else; 0 = none.
+	// The header says that the connection is the proxy's own (LOCAL, or UNKNOWN in version 1), so the backend sees weir's address.
+	ProxyProtocol int
+
+	// TLS wraps the conversation of tcp, http and redis. nil = plain. tls is always wrapped; postgres and mysql never are:
+	// they prove themselves alive before encryption is agreed.
+	TLS *TLS
+
+	Exchange Exchange // tcp, tls
+	HTTP     HTTP     // http
+	Login    Login    // postgres, mysql
+}
+
+// TLS says how a probe sets up TLS. Certificates are not verified unless a field asks for it:
+// a probe finds out whether the server is alive, and clients judge its certificate themselves.
+type TLS struct {
+	ServerName string         // sent as SNI and, if verified, expected in the certificate; empty = none sent, the address expected
+	RootCAs    *x509.CertPool // non-nil: verify against these
+	Verify     bool           // verify, against the system's authorities if RootCAs is nil
+	NextProtos []string       // ALPN, in order of preference
+}
+
+// Exchange is what tcp and tls say and hear once connected. Empty: connecting is enough.
+type Exchange struct {
+	Send   []byte // sent first
+	Expect []byte // must occur among the first 64 KiB the server sends; empty = the answer is not read
+}
+
+// HTTP is the request of an http probe.
+type HTTP struct {
+	Method  string      // default GET
+	Path    string      // with the query if any; default /
+	Host    string      // default: the address asked
+	Headers http.Header // sent besides
+	Status  int         // the one status that means success; 0 = any from 200 to 399. Redirects are answers, never followed
+}
+
+// Login is whom a database probe introduces itself as. There is no password: a refused login proves a live server just as well.
+type Login struct {
+	User     string // default weir. With an account of that name, without password and rights, probes leave nothing in a database's log
+	Database string // postgres; default: the user's name
+}
+
+// kinds holds every kind of prober that New makes.
+var kinds = map[string]func(target, Params) (Prober, error){
+	"tcp":      newTCP,
+	"tls":      newTLS,
+	"http":     newHTTP,
+	"postgres": newPostgres,
+	"mysql":    newMySQL,
+	"redis":    newRedis,
+}
+
+// New returns a prober of the given kind: tcp, tls, http, postgres, mysql or redis.
+func New(kind string, p Params) (Prober, error) {
+	build, ok := kinds[kind]
+	if !ok {
+		return nil, fmt.Errorf("health check type %q is not one of %s", kind, strings.Join(Kinds(), ", "))
+	}
+	t, err := newTarget(p)
+	if err != nil {
+		return nil, err
+	}
+	prober, err := build(t, p)
+	if err != nil {
+		return nil, fmt.Errorf("%s health check: %w", kind, err)
+	}
+	return prober, nil
+}
+
+// Kinds returns the names New knows, in order.
+func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
