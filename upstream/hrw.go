@@ -55,7 +55,7 @@ func (h *hrw) Pick(key uint64, skip Skip) *Backend {
 // bit: the conversions keep the compiler from fusing multiply and add, which the
 // language allows on some of them.
 func negLog2(u uint64) float64 {
-	u |= 1
+	u = max(u, 1)
 	zeros := bits.LeadingZeros64(u)
 	m := float64(u<<zeros>>11) / (1 << 52) // 1 <= m < 2
 	// ln(m) = 2 atanh((m-1)/(m+1)); with m centred on 1 the argument stays below 0.172.
