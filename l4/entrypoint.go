@@ -1,0 +1,172 @@
+package l4
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/gaissmai/bart"
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+)
+
+// EntrypointOptions are what may change while an entrypoint is open.
+type EntrypointOptions struct {
+	Proxy          ProxyOptions
+	SniffTimeout   time.Duration // from accept to the routing decision, absolute
+	IdleTimeout    time.Duration // relayed connections without a byte either way; 0 = never
+	MaxConnections int           // open at one time; 0 = no limit of its own
+}
+
+// ProxyOptions say whose PROXY protocol header is believed.
+type ProxyOptions struct {
+	Trusted []netip.Prefix // peers that may send one
+	Require bool           // refuse connections without one, and peers that are not trusted
+}
+
+// settings is everything a session decides with, swapped as one value.
+type settings struct {
+	EntrypointOptions
+	trusted *bart.Lite // nil = nobody
+	table   *Table
+}
+
+// Entrypoint accepts connections on one address, or on the ports of a range.
+type Entrypoint struct {
+	server    *Server
+	name      string
+	settings  atomic.Pointer[settings] // writer: the owner of the topology
+	active    atomic.Int64             // open connections; loops write
+	shares    []counters               // by loop
+	listeners []*eventloop.Listener    // several per loop for a port range; each is its loop's
+}
+
+// Sockets are bound and listening, but not accepted from yet: one per loop and address. Binding is what can fail, so it
+// is done for all entrypoints before anything is changed.
+type Sockets struct {
+	perLoop [][]*eventloop.Socket
+}
+
+// Bind opens the sockets of an entrypoint. An unspecified IPv6 address takes IPv4 too.
+func (s *Server) Bind(addrs []netip.AddrPort) (*Sockets, error) {
+	sockets := &Sockets{perLoop: make([][]*eventloop.Socket, len(s.workers))}
+	for _, addr := range addrs {
+		for i := range s.workers {
+			socket, err := eventloop.OpenSocket(addr, false)
+			if err != nil {
+				sockets.Close()
+				return nil, err
+			}
+			addr = socket.Addr() // the loops share the port the kernel picked for the first of them
+			sockets.perLoop[i] = append(sockets.perLoop[i], socket)
+		}
+	}
+	return sockets, nil
+}
+
+// Addrs are the bound addresses, in the order given to Bind.
+func (s *Sockets) Addrs() []netip.AddrPort {
+	var addrs []netip.AddrPort
+	for _, socket := range s.perLoop[0] {
+		addrs = append(addrs, socket.Addr())
+	}
+	return addrs
+}
+
+// Close closes sockets that were not given to Open.
+func (s *Sockets) Close() {
+	for _, sockets := range s.perLoop {
+		for _, socket := range sockets {
+			_ = socket.Close() // nothing was accepted from it
+		}
+	}
+}
+
+// Open starts accepting from sockets, which the entrypoint owns from now on.
+func (s *Server) Open(name string, sockets *Sockets, o EntrypointOptions, t *Table) (*Entrypoint, error) {
+	e := &Entrypoint{server: s, name: name, shares: make([]counters, len(s.workers))}
+	e.Set(o, t)
+	for i, w := range s.workers {
+		var err error
+		if callErr := w.loop.Call(func() { err = e.listen(w, sockets.perLoop[i]) }); callErr != nil {
+			err = callErr
+		}
+		if err != nil {
+			e.Close()
+			return nil, fmt.Errorf("entrypoint %s: %w", name, err)
+		}
+	}
+	return e, nil
+}
+
+// listen runs on w's loop while Open waits.
+func (e *Entrypoint) listen(w *worker, sockets []*eventloop.Socket) error {
+	for _, socket := range sockets {
+		ln, err := w.loop.Listen(socket, &door{entry: e, worker: w})
+		if err != nil {
+			return err
+		}
+		e.listeners = append(e.listeners, ln)
+	}
+	return nil
+}
+
+// Name is the entrypoint's name in the configuration.
+func (e *Entrypoint) Name() string { return e.name }
+
+// Set replaces options and table for connections accepted from now on.
+func (e *Entrypoint) Set(o EntrypointOptions, t *Table) {
+	set := &settings{EntrypointOptions: o, table: t}
+	if len(o.Proxy.Trusted) > 0 {
+		set.trusted = new(bart.Lite)
+		for _, p := range o.Proxy.Trusted {
+			set.trusted.Insert(p)
+		}
+	}
+	e.settings.Store(set)
+}
+
+// Active is the number of open connections. Safe from any goroutine.
+func (e *Entrypoint) Active() int64 { return e.active.Load() }
+
+// Stats are the entrypoint's numbers. Safe from any goroutine.
+func (e *Entrypoint) Stats() Stats { return sum(e.shares) }
+
+// Close stops accepting and closes the sockets. Open connections go on.
+func (e *Entrypoint) Close() {
+	for _, ln := range e.listeners {
+		_ = ln.Loop().Call(ln.Close) // fails only when the loop has ended, and its listeners with it
+	}
+	e.listeners = nil
+}
+
+// door is an entrypoint on one loop.
+type door struct {
+	entry  *Entrypoint
+	worker *worker
+}
+
+// Accept starts a session, or turns the connection away when a limit is reached.
+func (d *door) Accept(ln *eventloop.Listener, fd int, from netip.AddrPort) {
+	share := &d.entry.shares[d.worker.loop.ID()]
+	share.opened.Add(1)
+	set := d.entry.settings.Load()
+	if !d.worker.server.admit() {
+		d.refuse(fd, share)
+		return
+	}
+	if n := d.entry.active.Add(1); set.MaxConnections > 0 && n > int64(set.MaxConnections) {
+		d.entry.active.Add(-1)
+		d.worker.server.active.Add(-1)
+		d.refuse(fd, share)
+		return
+	}
+	d.worker.take().begin(d.entry, set, ln, fd, from)
+}
+
+// refuse closes at once. There is no record for it: under a flood the count must do.
+func (d *door) refuse(fd int, share *counters) {
+	share.ended[accesslog.Limit].Add(1)
+	d.worker.loop.Discard(fd)
+}

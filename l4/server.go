@@ -1,0 +1,125 @@
+package l4
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/upstream"
+)
+
+// Options size a Server. They hold for its whole life.
+type Options struct {
+	Loops          int               // event loops, at least 1
+	MaxConnections int               // open client connections in all; 0 = no limit
+	AccessLog      *accesslog.Writer // nil = no access log
+	Log            *slog.Logger
+}
+
+// Server is the TCP side of a running weir: its loops, and what is open on them.
+type Server struct {
+	options Options
+	workers []*worker
+	active  atomic.Int64 // open client connections; loops write
+	running sync.WaitGroup
+}
+
+// NewServer opens the loops and runs them. The caller must Close it.
+func NewServer(o Options) (*Server, error) {
+	s := &Server{options: o}
+	gate := eventloop.NewGate(o.Loops)
+	for i := range max(o.Loops, 1) {
+		loop, err := eventloop.New(i, gate, o.Log)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		w := &worker{server: s, loop: loop, log: o.AccessLog.NewBuffer()}
+		s.workers = append(s.workers, w)
+		s.running.Go(func() {
+			if err := loop.Run(); err != nil {
+				o.Log.Error("event loop ended", "loop", i, "error", err)
+			}
+		})
+	}
+	return s, nil
+}
+
+// Loops is the number of event loops.
+func (s *Server) Loops() int { return len(s.workers) }
+
+// Active is the number of open client connections.
+func (s *Server) Active() int64 { return s.active.Load() }
+
+// Panics is the number of connections that were closed because their handler panicked: each is a bug in weir.
+func (s *Server) Panics() int64 {
+	var n int64
+	for _, w := range s.workers {
+		n += w.loop.Panics()
+	}
+	return n
+}
+
+// each runs do on every loop, one after the other, and waits.
+func (s *Server) each(do func(*worker)) {
+	for _, w := range s.workers {
+		_ = w.loop.Call(func() { do(w) }) // fails only when the loop has ended, and its sessions with it
+	}
+}
+
+// Sync brings the byte counters of entrypoints, services and backends up to date with connections that are still open.
+func (s *Server) Sync() {
+	s.each(func(w *worker) {
+		for c := w.first; c != nil; c = c.next {
+			c.countBytes()
+		}
+	})
+}
+
+// CloseBackend ends the connections of a backend. reason is BackendDown or Drain.
+func (s *Server) CloseBackend(b *upstream.Backend, reason accesslog.Reason) {
+	s.closeWhere(reason, func(c *session) bool { return c.backend == b })
+}
+
+// CloseEntrypoint ends the connections that came in by an entrypoint.
+func (s *Server) CloseEntrypoint(e *Entrypoint, reason accesslog.Reason) {
+	s.closeWhere(reason, func(c *session) bool { return c.entry == e })
+}
+
+// CloseAll ends every connection.
+func (s *Server) CloseAll(reason accesslog.Reason) {
+	s.closeWhere(reason, func(*session) bool { return true })
+}
+
+func (s *Server) closeWhere(reason accesslog.Reason, match func(*session) bool) {
+	s.each(func(w *worker) {
+		for c := w.first; c != nil; {
+			next := c.next // stop unlinks c
+			if match(c) {
+				c.stop(reason)
+			}
+			c = next
+		}
+	})
+}
+
+// Close ends what is still open, stops the loops and waits for them. Entrypoints must have been closed before.
+func (s *Server) Close() {
+	s.CloseAll(accesslog.Shutdown)
+	s.each(func(w *worker) { w.log.Flush() })
+	for _, w := range s.workers {
+		_ = w.loop.Close() // fails only when the loop has ended
+	}
+	s.running.Wait()
+}
+
+// admit counts a new connection, unless that would pass the limit of the whole server.
+func (s *Server) admit() bool {
+	if n := s.active.Add(1); s.options.MaxConnections > 0 && n > int64(s.options.MaxConnections) {
+		s.active.Add(-1)
+		return false
+	}
+	return true
+}

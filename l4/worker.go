@@ -1,0 +1,71 @@
+package l4
+
+import (
+	"time"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+)
+
+const (
+	logFlush     = 100 * time.Millisecond // how long a record may wait before it is handed to the writer
+	sessionsKept = 1024                   // finished sessions kept for the next connections; more go to the garbage collector
+)
+
+// worker is one loop's share of the server. Only that loop touches it.
+type worker struct {
+	server *Server
+	loop   *eventloop.Loop
+	log    *accesslog.Buffer
+
+	first *session   // the open ones, newest first
+	free  []*session // finished ones
+	flush eventloop.Timer
+}
+
+// take gives a blank session and links it among the open ones.
+func (w *worker) take() *session {
+	var c *session
+	if n := len(w.free); n > 0 {
+		c = w.free[n-1]
+		w.free = w.free[:n-1]
+	} else {
+		c = new(session)
+	}
+	c.worker = w
+	c.next = w.first
+	if w.first != nil {
+		w.first.prev = c
+	}
+	w.first = c
+	return c
+}
+
+// give takes a finished session back.
+func (w *worker) give(c *session) {
+	if c.prev == nil {
+		w.first = c.next
+	} else {
+		c.prev.next = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.reset()
+	if len(w.free) < sessionsKept {
+		w.free = append(w.free, c)
+	}
+}
+
+// record writes one line and sees to it that it leaves the loop soon.
+func (w *worker) record(r *accesslog.Record) {
+	w.log.Append(r)
+	if !w.flush.Armed() {
+		w.loop.Arm(&w.flush, logFlush, w)
+	}
+}
+
+// Expired hands the lines over; when the writer lags behind they are tried again.
+func (w *worker) Expired(*eventloop.Timer) {
+	w.log.Flush()
+}
