@@ -16,5 +16,8 @@ type Config struct {
 	Resolvers   map[string]*Resolver   `yaml:"resolvers" doc:"DNS resolvers for service discovery, by name."`
 	Cluster     *Cluster               `yaml:"cluster" doc:"Membership in a cluster of weir nodes."`
 
-	origin origin
+	origin  origin
+	roots   []string // the files and directories given to the loader
+	sources []string // the files read, in the order they were
+	digest  digest   // of the contents of Files as they were read
 }

@@ -29,5 +29,16 @@ func (o *TLSOptions) setDefaults() { o.MinVersion = "VersionTLS12" }
 // ClientAuth says whether clients must show a certificate, and whose.
 type ClientAuth struct {
 	CAFiles        []string `yaml:"caFiles" doc:"PEM files with the authorities that sign client certificates."`
-	ClientAuthType string   `yaml:"clientAuthType" need:"true" enum:"NoClientCert|RequestClientCert|RequireAnyClientCert|VerifyClientCertIfGiven|RequireAndVerifyClientCert" doc:"What is asked of the client."`
+	ClientAuthType string   `yaml:"clientAuthType" enum:"NoClientCert|RequestClientCert|RequireAnyClientCert|VerifyClientCertIfGiven|RequireAndVerifyClientCert" doc:"What is asked of the client; without the key RequireAndVerifyClientCert where there are caFiles."`
+}
+
+// settle fills in what depends on other keys, once those are known.
+func (a *ClientAuth) settle() {
+	switch {
+	case a.ClientAuthType != "":
+	case len(a.CAFiles) > 0:
+		a.ClientAuthType = "RequireAndVerifyClientCert"
+	default:
+		a.ClientAuthType = "NoClientCert"
+	}
 }

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// healthTypes lists the probes that fit the servers of a kind of service, the
+// one used without a type first.
+var healthTypes = map[string][]string{
+	"TCP":  {"tcp", "tls", "http", "postgres", "mysql", "redis", "grpc"},
+	"UDP":  {"udp", "dns", "tcp", "http"},
+	"HTTP": {"http", "grpc", "tcp", "tls"},
+}
+
+// healthKeys lists the keys that only some probes know, with those probes.
+var healthKeys = map[string][]string{
+	"send":     {"tcp", "tls", "udp"},
+	"expect":   {"tcp", "tls", "udp"},
+	"scheme":   {"http"},
+	"path":     {"http"},
+	"method":   {"http"},
+	"status":   {"http"},
+	"headers":  {"http"},
+	"hostname": {"http", "tls", "grpc"},
+	"user":     {"postgres", "mysql"},
+	"database": {"postgres"},
+	"name":     {"dns"},
+}
+
+func (c *checker) healthCheck(at string, h *HealthCheck, family string) {
+	if h.Type == "" {
+		h.Type = healthTypes[family][0]
+	}
+	if !slices.Contains(healthTypes[family], h.Type) {
+		c.fail(at+".type", fmt.Sprintf("%s does not fit a %s service", h.Type, family),
+			"one of "+strings.Join(healthTypes[family], ", "))
+		return
+	}
+	if c.brokenAt(at + ".type") {
+		return // which keys fit is not known
+	}
+	given := map[string]bool{
+		"send": h.Send != "", "expect": h.Expect != "", "scheme": h.Scheme != "", "path": h.Path != "",
+		"method": h.Method != "", "status": h.Status != 0, "headers": h.Headers != nil,
+		"hostname": h.Hostname != "", "user": h.User != "", "database": h.Database != "", "name": h.Name != "",
+	}
+	for _, key := range sortedKeys(healthKeys) {
+		if fits := healthKeys[key]; given[key] && !slices.Contains(fits, h.Type) {
+			c.fail(at+"."+key, fmt.Sprintf("has no meaning for type %s", h.Type), "only for type "+strings.Join(fits, ", "))
+		}
+	}
+	c.healthValues(at, h)
+	h.settle()
+}
+
+// healthValues checks the values of the keys of single probes.
+func (c *checker) healthValues(at string, h *HealthCheck) {
+	const longest = 4096
+	switch {
+	case len(h.Send) > longest:
+		c.failf(at+".send", "longer than %d bytes", longest)
+	case len(h.Expect) > longest:
+		c.failf(at+".expect", "longer than %d bytes", longest)
+	case h.Type == "dns" && h.Name == "":
+		c.fail(at+".name", "missing", "the name to ask for")
+	case h.Type == "udp" && h.Send == "":
+		c.fail(at+".send", "missing", "what to send; UDP has no connection that could be tried instead")
+	}
+	if h.Path != "" && (!strings.HasPrefix(h.Path, "/") || strings.ContainsFunc(h.Path, notVisible)) {
+		c.failf(at+".path", "%q is not the path of a request: it starts with / and has no blanks", abbreviated(h.Path))
+	}
+	if h.Method != "" && !isToken(h.Method) {
+		c.failf(at+".method", "%q is not a method", abbreviated(h.Method))
+	}
+	if strings.ContainsFunc(h.Hostname, notVisible) {
+		c.failf(at+".hostname", "%q is not a host name", abbreviated(h.Hostname))
+	}
+	for _, name := range sortedKeys(h.Headers) {
+		value := h.Headers[name]
+		switch {
+		case !isToken(name):
+			c.failf(at+".headers."+name, "%q is not a header name", abbreviated(name))
+		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+			c.failf(at+".headers."+name, "%q has a control character", abbreviated(value))
+		}
+	}
+}
+
+// notVisible reports what may not stand in a request line.
+func notVisible(r rune) bool { return r <= ' ' || r == 0x7f }
+
+// isToken reports whether s is a token of RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", r)
+	})
+}

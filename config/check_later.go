@@ -1,0 +1,117 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/weirlb/weir/internal/rule"
+)
+
+func (c *checker) udp() {
+	u := c.cfg.UDP
+	if u == nil {
+		return
+	}
+	for _, name := range sortedKeys(u.Routers) {
+		r, at := u.Routers[name], "udp.routers."+name
+		c.routerEntryPoints(at, &r.EntryPoints, "udp")
+		refer(c, at+".service", &r.Service, "udp.services", u.Services)
+	}
+	next := make(map[string][]reference, len(u.Services))
+	for _, name := range sortedKeys(u.Services) {
+		s, at := u.Services[name], "udp.services."+name
+		c.one(at, s)
+		if l := s.LoadBalancer; l != nil {
+			c.servers(at+".loadBalancer", l.Servers, l.Discovery)
+			if l.HealthCheck != nil {
+				c.healthCheck(at+".loadBalancer.healthCheck", l.HealthCheck, "UDP")
+			}
+		}
+		next[name] = references(c, at, "udp.services", u.Services, s.Weighted, s.Failover)
+	}
+	c.circles(sortedKeys(u.Services), func(name string) []reference { return next[name] })
+}
+
+func (c *checker) http() {
+	h := c.cfg.HTTP
+	if h == nil {
+		return
+	}
+	for _, name := range sortedKeys(h.Routers) {
+		r, at := h.Routers[name], "http.routers."+name
+		c.routerEntryPoints(at, &r.EntryPoints, "tcp")
+		c.rule(at+".rule", r.Rule, rule.HTTP, r.TLS != nil)
+		refer(c, at+".service", &r.Service, "http.services", h.Services)
+		for i := range r.Middlewares {
+			refer(c, fmt.Sprintf("%s.middlewares[%d]", at, i), &r.Middlewares[i], "http.middlewares", h.Middlewares)
+		}
+		c.routerTLS(at, r.TLS)
+	}
+	for _, name := range sortedKeys(h.Middlewares) {
+		c.one("http.middlewares."+name, h.Middlewares[name])
+	}
+	next := make(map[string][]reference, len(h.Services))
+	for _, name := range sortedKeys(h.Services) {
+		s, at := h.Services[name], "http.services."+name
+		c.one(at, s)
+		if s.LoadBalancer != nil {
+			c.httpLoadBalancer(at+".loadBalancer", s.LoadBalancer)
+		}
+		next[name] = references(c, at, "http.services", h.Services, s.Weighted, s.Failover)
+	}
+	c.circles(sortedKeys(h.Services), func(name string) []reference { return next[name] })
+}
+
+func (c *checker) httpLoadBalancer(at string, l *HTTPLoadBalancer) {
+	c.discovery(at+".discovery", l.Discovery)
+	if l.HealthCheck != nil {
+		c.healthCheck(at+".healthCheck", l.HealthCheck, "HTTP")
+	}
+	for i, s := range l.Servers {
+		u, err := url.Parse(s.URL)
+		if s.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), fmt.Sprintf("%q is not the URL of a server", abbreviated(s.URL)),
+				`write it like "http://10.0.0.9:8080"`)
+		}
+	}
+}
+
+func (c *checker) resolvers() {
+	for _, name := range sortedKeys(c.cfg.Resolvers) {
+		r, at := c.cfg.Resolvers[name], "resolvers."+name
+		for i, server := range r.Nameservers {
+			if _, err := netip.ParseAddrPort(server); err != nil && server != "" {
+				c.fail(fmt.Sprintf("%s.nameservers[%d]", at, i), fmt.Sprintf("%q is not ip:port", abbreviated(server)),
+					`write it like "10.0.0.2:53"`)
+			}
+		}
+		if r.MinTTL > r.MaxTTL {
+			c.failf(at+".minTTL", "%s is more than maxTTL %s", r.MinTTL, r.MaxTTL)
+		}
+	}
+}
+
+func (c *checker) cluster() {
+	n := c.cfg.Cluster
+	if n == nil {
+		return
+	}
+	bind, err := netip.ParseAddrPort(n.Bind)
+	switch {
+	case n.Bind == "":
+	case err != nil:
+		c.fail("cluster.bind", fmt.Sprintf("%q is not ip:port", abbreviated(n.Bind)), `write it like "10.0.0.11:7946"`)
+	case !bind.Addr().IsLoopback() && n.KeyFile == "":
+		c.fail("cluster.keyFile", "missing", "off loopback the talk between nodes is encrypted")
+	}
+	for i, peer := range n.Join {
+		if strings.HasPrefix(peer, "srv+") && len(peer) > len("srv+") || peer == "" {
+			continue
+		}
+		if _, err := netip.ParseAddrPort(peer); err != nil {
+			c.fail(fmt.Sprintf("cluster.join[%d]", i), fmt.Sprintf("%q is neither ip:port nor srv+NAME", abbreviated(peer)), "")
+		}
+	}
+}

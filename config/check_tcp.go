@@ -1,0 +1,102 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/weirlb/weir/internal/rule"
+)
+
+func (c *checker) tcp() {
+	t := &c.cfg.TCP
+	for _, name := range sortedKeys(t.Routers) {
+		r, at := t.Routers[name], "tcp.routers."+name
+		c.routerEntryPoints(at, &r.EntryPoints, "tcp")
+		c.rule(at+".rule", r.Rule, rule.TCP, r.TLS != nil || c.brokenAt(at+".tls"))
+		refer(c, at+".service", &r.Service, "tcp.services", t.Services)
+		for i := range r.Middlewares {
+			refer(c, fmt.Sprintf("%s.middlewares[%d]", at, i), &r.Middlewares[i], "tcp.middlewares", t.Middlewares)
+		}
+		c.routerTLS(at, r.TLS)
+	}
+	for _, name := range sortedKeys(t.Middlewares) {
+		c.one("tcp.middlewares."+name, t.Middlewares[name])
+	}
+	next := make(map[string][]reference, len(t.Services))
+	for _, name := range sortedKeys(t.Services) {
+		s, at := t.Services[name], "tcp.services."+name
+		c.one(at, s)
+		if s.LoadBalancer != nil {
+			c.loadBalancer(at+".loadBalancer", s.LoadBalancer)
+		}
+		next[name] = references(c, at, "tcp.services", t.Services, s.Weighted, s.Failover)
+	}
+	c.circles(sortedKeys(t.Services), func(name string) []reference { return next[name] })
+}
+
+func (c *checker) routerTLS(at string, t *RouterTLS) {
+	if t == nil || t.Options == "" || t.Options == "default" {
+		return
+	}
+	refer(c, at+".tls.options", &t.Options, "tls.options", c.cfg.TLS.Options)
+}
+
+func (c *checker) loadBalancer(at string, l *LoadBalancer) {
+	c.servers(at, l.Servers, l.Discovery)
+	if l.HealthCheck != nil {
+		c.healthCheck(at+".healthCheck", l.HealthCheck, "TCP")
+	}
+	ref := &l.ServersTransport
+	refer(c, at+".serversTransport", &ref.Name, "tcp.serversTransports", c.cfg.TCP.ServersTransports)
+}
+
+// servers checks the addresses of a service's servers and where further ones
+// come from.
+func (c *checker) servers(at string, servers []Server, discovery *Discovery) {
+	c.discovery(at+".discovery", discovery)
+	if len(servers) == 0 && discovery == nil && !c.brokenWithin(at) {
+		c.fail(at+".servers", "the service has no servers", `add one, such as { address: "10.0.0.1:5432" }`)
+	}
+	first := map[netip.AddrPort]int{}
+	for i := range servers {
+		here := fmt.Sprintf("%s.servers[%d].address", at, i)
+		addr, ok := c.serverAddress(here, servers[i].Address)
+		if !ok {
+			continue
+		}
+		if j, twice := first[addr]; twice {
+			c.failf(here, "%s is servers[%d] already", servers[i].Address, j)
+			continue
+		}
+		first[addr] = i
+	}
+}
+
+func (c *checker) serverAddress(at, written string) (netip.AddrPort, bool) {
+	const form = `write ip:port, such as "10.0.0.1:5432" or "[2001:db8::1]:5432"`
+	addr, err := netip.ParseAddrPort(written)
+	if err == nil && addr.Port() != 0 {
+		return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), true
+	}
+	host, _, splitErr := net.SplitHostPort(written)
+	_, ipErr := netip.ParseAddr(host)
+	switch {
+	case written == "": // reported as missing
+	case err == nil:
+		c.fail(at, fmt.Sprintf("%s has port 0, to which nobody can connect", written), form)
+	case splitErr == nil && host != "" && ipErr != nil:
+		c.fail(at, fmt.Sprintf("%q is a host name, and weir does not look those up here", abbreviated(host)),
+			"write the address itself: getent ahosts "+abbreviated(host)+" shows it")
+	default:
+		c.fail(at, fmt.Sprintf("%q is not ip:port", abbreviated(written)), form)
+	}
+	return netip.AddrPort{}, false
+}
+
+func (c *checker) discovery(at string, d *Discovery) {
+	if d == nil || d.DNSSRV == nil {
+		return
+	}
+	refer(c, at+".dnsSRV.resolver", &d.DNSSRV.Resolver, "resolvers", c.cfg.Resolvers)
+}

@@ -1,0 +1,115 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Dump returns the effective configuration as YAML: defaults, environment and
+// flags applied. A value that is zero and would be without the key is left
+// out. Loading the dump gives an equal Config.
+func (c *Config) Dump() ([]byte, error) {
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if err := enc.Encode(yamlOf(reflect.ValueOf(c).Elem())); err != nil {
+		return nil, fmt.Errorf("dump configuration: %w", err)
+	}
+	if err := enc.Close(); err != nil {
+		return nil, fmt.Errorf("dump configuration: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// yamlOf returns v as a YAML node.
+func yamlOf(v reflect.Value) *yaml.Node {
+	switch {
+	case v.Type() == durationType:
+		return yamlText(v.Interface().(Duration).String())
+	case v.Type() == prefixType:
+		return yamlText(v.Interface().(netip.Prefix).String())
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return yamlOf(v.Elem())
+	case reflect.Struct:
+		return yamlStruct(v)
+	case reflect.Map:
+		n := &yaml.Node{Kind: yaml.MappingNode}
+		for _, name := range sortedNames(v) {
+			n.Content = append(n.Content, yamlText(name), yamlOf(v.MapIndex(reflect.ValueOf(name))))
+		}
+		return n
+	case reflect.Slice:
+		n := &yaml.Node{Kind: yaml.SequenceNode}
+		for i := range v.Len() {
+			n.Content = append(n.Content, yamlOf(v.Index(i)))
+		}
+		return n
+	case reflect.Bool:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v.Bool())}
+	case reflect.Int:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatInt(v.Int(), 10)}
+	}
+	return yamlText(v.String())
+}
+
+func yamlText(s string) *yaml.Node {
+	n := &yaml.Node{}
+	n.SetString(s)
+	return n
+}
+
+func yamlStruct(v reflect.Value) *yaml.Node {
+	if scalar, object, ok := arms(v.Type()); ok {
+		if arm := v.Field(object.index); !arm.IsNil() {
+			return yamlOf(arm)
+		}
+		return yamlOf(v.Field(scalar.index))
+	}
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	usual := defaulted(v.Type())
+	for _, f := range keysOf(v.Type()) {
+		value := v.Field(f.index)
+		if isEmpty(value) && isEmpty(usual.Field(f.index)) {
+			continue
+		}
+		n.Content = append(n.Content, yamlText(f.key), yamlOf(value))
+	}
+	return n
+}
+
+// isEmpty reports whether a value says nothing. A pointer to an empty object
+// does say something: that the object is there.
+func isEmpty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice:
+		return v.Len() == 0
+	case reflect.Struct:
+		return v.Type() != prefixType && len(keysOf(v.Type())) > 0 && allEmpty(v) || v.IsZero()
+	}
+	return v.IsZero()
+}
+
+func allEmpty(v reflect.Value) bool {
+	for _, f := range keysOf(v.Type()) {
+		if !isEmpty(v.Field(f.index)) {
+			return false
+		}
+	}
+	return true
+}
+
+// sortedNames returns the keys of a map by name.
+func sortedNames(v reflect.Value) []string {
+	names := make(map[string]struct{}, v.Len())
+	for _, key := range v.MapKeys() {
+		names[key.String()] = struct{}{}
+	}
+	return sortedKeys(names)
+}

@@ -1,0 +1,51 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// suggestion returns a hint that names the candidate most like what was
+// written, "" where none is near enough to be meant.
+func suggestion(written string, candidates []string) string {
+	best, least := "", 1+max(1, len(written)/3)
+	for _, c := range candidates {
+		d := editDistance(strings.ToLower(written), strings.ToLower(c))
+		if d < least || d == least && best != "" && c < best {
+			best, least = c, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %q?", best)
+}
+
+// editDistance counts the insertions, deletions, replacements and swaps of
+// neighbours that turn a into b. It stops early, with a number that is too big
+// to matter, where the lengths alone say that they are far apart.
+func editDistance(a, b string) int {
+	const longest = 64
+	if len(a) > longest || len(b) > longest || len(a)-len(b) > longest/2 || len(b)-len(a) > longest/2 {
+		return 2 * longest
+	}
+	var before, above, row [longest + 1]int
+	for j := range len(b) + 1 {
+		above[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			replace := above[j-1]
+			if a[i-1] != b[j-1] {
+				replace++
+			}
+			row[j] = min(replace, above[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, above, row = above, row, before
+	}
+	return above[len(b)]
+}
