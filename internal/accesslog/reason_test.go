@@ -1,0 +1,99 @@
+package accesslog
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestReasonsAreComplete(t *testing.T) {
+	seen := map[string]Reason{}
+	for i := range NumReasons {
+		r := Reason(i)
+		word := r.String()
+		if word == "" || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz-") != "" {
+			t.Errorf("reason %d has the word %q", i, word)
+		}
+		if other, dup := seen[word]; dup {
+			t.Errorf("reasons %d and %d are both %q", other, r, word)
+		}
+		seen[word] = r
+		if label := r.Label(); label != strings.ReplaceAll(word, "-", "_") {
+			t.Errorf("label of %q is %q", word, label)
+		}
+		if reasons[i].term.who == 0 {
+			t.Errorf("reason %q has no termination letter", word)
+		}
+	}
+	if got := Reason(NumReasons).String(); got != "unknown" {
+		t.Errorf("a reason outside the set is %q", got)
+	}
+}
+
+func TestRejected(t *testing.T) {
+	rejected := map[Reason]bool{
+		Limit: true, MalformedProxy: true, MalformedHello: true, MalformedPostgres: true, SniffTimeout: true,
+		TLSHandshake: true, NoRoute: true, Denied: true, RateLimited: true,
+	}
+	for i := range NumReasons {
+		if r := Reason(i); r.Rejected() != rejected[r] {
+			t.Errorf("%v.Rejected() = %v", r, r.Rejected())
+		}
+	}
+}
+
+func TestTermination(t *testing.T) {
+	before := Record{Route: NotReached, Queue: NotReached, Connect: NotReached}
+	queued := Record{Queue: NotReached, Connect: NotReached}
+	dialling := Record{Connect: NotReached}
+	tests := []struct {
+		name   string
+		phase  Record
+		reason Reason
+		want   string
+	}{
+		{"normal", Record{}, Done, "--"},
+		{"client gone before routing", before, ClientAbort, "CR"},
+		{"client gone in the queue", queued, ClientAbort, "CQ"},
+		{"client gone while connecting", dialling, ClientAbort, "CC"},
+		{"client gone while relaying", Record{}, ClientAbort, "CD"},
+		{"backend gone while relaying", Record{}, BackendAbort, "SD"},
+		{"idle", Record{}, IdleTimeout, "cD"},
+		{"too slow to say where it goes", before, SniffTimeout, "cR"},
+		{"denied after routing", queued, Denied, "PR"},
+		{"queue full", queued, QueueFull, "PQ"},
+		{"queue timeout", queued, QueueTimeout, "sQ"},
+		{"refused", dialling, Refused, "SC"},
+		{"connect timeout", dialling, ConnectTimeout, "sC"},
+		{"backend went down", Record{}, BackendDown, "DD"},
+		{"stopped in the queue", queued, Shutdown, "KQ"},
+		{"internal", before, Internal, "IR"},
+		{"outside the set", Record{}, Reason(250), "ID"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.phase.Reason = tt.reason
+			who, where := tt.phase.Termination()
+			if got := string([]byte{who, where}); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNames(t *testing.T) {
+	tests := []struct{ name, got, want string }{
+		{"tcp", TCP.String(), "tcp"}, {"udp", UDP.String(), "udp"}, {"http", HTTP.String(), "http"},
+		{"weir", Weir.String(), "weir"}, {"client", Client.String(), "client"}, {"backend", Backend.String(), "backend"},
+		{"no TLS", NoTLS.String(), ""}, {"passthrough", Passthrough.String(), "passthrough"},
+		{"terminated", Terminated.String(), "terminated"},
+		{"unknown version", versionName(0x7f1c), "unknown"}, {"TLS 1.0", versionName(0x0301), "1.0"},
+		{"TLS 1.1", versionName(0x0302), "1.1"}, {"TLS 1.2", versionName(0x0303), "1.2"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.got != tt.want {
+				t.Errorf("got %q, want %q", tt.got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,108 @@
+package accesslog
+
+import (
+	"net/netip"
+	"time"
+)
+
+// NotReached is the duration of a phase that a connection never got to, or never finished.
+const NotReached time.Duration = -1
+
+// Protocol says what a Record describes.
+type Protocol uint8
+
+// The protocols a Record can describe: a TCP connection, a UDP flow or an HTTP request.
+const (
+	TCP Protocol = iota
+	UDP
+	HTTP
+)
+
+// String returns "tcp", "udp" or "http".
+func (p Protocol) String() string {
+	switch p {
+	case UDP:
+		return "udp"
+	case HTTP:
+		return "http"
+	}
+	return "tcp"
+}
+
+// TLSMode says what weir did with the TLS of a connection.
+type TLSMode uint8
+
+// The TLS modes. A connection that spoke no TLS, or whose TLS weir did not look at, is NoTLS.
+const (
+	NoTLS TLSMode = iota
+	Passthrough
+	Terminated
+)
+
+// String returns "passthrough", "terminated" or the empty string.
+func (m TLSMode) String() string {
+	switch m {
+	case Passthrough:
+		return "passthrough"
+	case Terminated:
+		return "terminated"
+	}
+	return ""
+}
+
+// Record is what one line says. The encoders only read it; the strings may alias memory that changes after the call.
+type Record struct {
+	Start    time.Time // when the connection was accepted
+	Protocol Protocol
+	By       Side   // who ended it
+	Reason   Reason // why
+
+	Client  netip.AddrPort // the client, as the PROXY header named it where there was one
+	Peer    netip.AddrPort // the other end of the socket; invalid, or equal to Client, where no PROXY header was used
+	Local   netip.AddrPort // the address the client called
+	Backend netip.AddrPort // the backend that served, or was tried last; invalid if none was
+
+	Entrypoint string
+	Router     string // empty if none matched
+	Service    string // empty if none was reached
+
+	ServerName string // SNI as the client sent it; hostile bytes. At most 255 bytes of it are written
+	ALPN       string // the negotiated protocol, or with passthrough the first one offered; hostile bytes, 255 written
+	TLS        TLSMode
+	TLSVersion uint16 // as in crypto/tls; 0 = not known (a passthrough)
+
+	In  int64 // bytes from the client to the backend
+	Out int64 // bytes from the backend to the client
+
+	// The phases. Negative (NotReached) where the connection did not get through that phase.
+	Route   time.Duration // from accept to the routing decision: PROXY header, peeked bytes, TLS handshake
+	Queue   time.Duration // waiting for a slot on a backend; 0 where there was no wait
+	Connect time.Duration // connecting to the backend, all tries together
+	Total   time.Duration // from accept to the end
+
+	Retries int // connection attempts beyond the first
+}
+
+// Termination returns two letters in the manner of HAProxy's termination state. The first says who or what ended the
+// connection: C client, S backend, c timeout on the client's side, s timeout on the backend's, P refused by weir
+// (rule, limit, bad syntax), D backend went down, K stopped by the operator, I internal, - normal end. The second says in
+// which phase: R before the routing decision, Q in the queue, C connecting, D relaying, - normal end.
+func (r *Record) Termination() (who, phase byte) {
+	reason := r.Reason
+	if reason >= reasonEnd {
+		reason = Unknown
+	}
+	t := reasons[reason].term
+	if t.phase != 0 {
+		return t.who, t.phase
+	}
+	switch {
+	case r.Route < 0:
+		return t.who, 'R'
+	case r.Queue < 0:
+		return t.who, 'Q'
+	case r.Connect < 0:
+		return t.who, 'C'
+	}
+	return t.who, 'D'
+}
