@@ -26,15 +26,14 @@ func settleEjections(o PassiveOptions, backends []*Backend, now time.Time) time.
 			b.readmit(now)
 		}
 		s := b.status.Load()
-		if !s.serves() {
-			continue
+		if s.serves() {
+			serving++
 		}
-		serving++
 		if s.usable() {
 			usable++
 		}
 		if s.Ejected() {
-			ejected++
+			ejected++ // also one that drains: it may come back before its time is over
 		}
 	}
 
