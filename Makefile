@@ -1,0 +1,68 @@
+# What a person who builds, tests or releases weir needs. `make help` lists the targets.
+
+# The toolchain line of go.mod names a Go release with the fixes weir relies on; auto lets an older go fetch it.
+export GOTOOLCHAIN := auto
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# TEST_TIMEOUT bounds each package's tests. TESTFLAGS go to go test as they are, such as TESTFLAGS='-run TestReload'.
+TEST_TIMEOUT ?= 15m
+TESTFLAGS    ?=
+# RACE_PACKAGES are the packages that `make race` tests. Tests that start bin/weir build it with -race there.
+RACE_PACKAGES ?= ./...
+# FUZZTIME is the time of each fuzz target.
+FUZZTIME ?= 10s
+# BENCHFLAGS go to the scenario runner, MICROFLAGS to go test -bench.
+BENCHFLAGS ?=
+MICROFLAGS ?= -benchtime 300ms
+
+STATICCHECK := go tool -modfile=tools/go.mod staticcheck
+
+.DEFAULT_GOAL := build
+.PHONY: build demo deps test race lint fuzz bench microbench clean help
+
+build: ## write bin/weir
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
+
+demo: build ## build weir and run its demonstration; needs nothing installed
+	bin/weir demo
+
+deps: ## install the programs the tests start (as root on Debian; otherwise say what is missing)
+	./scripts/test-deps.sh
+
+test: deps ## run all tests
+	go test -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+
+race: deps ## run the tests under the race detector, the weir they start included
+	go test -race -count=1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS) $(RACE_PACKAGES)
+
+lint: ## formatting, go vet, staticcheck, a tidy and unaltered module graph
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')) || exit 1; \
+	if [ -n "$$unformatted" ]; then echo "gofmt: run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(STATICCHECK) ./...
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+	go mod verify
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@set -e; for dir in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz' | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -h '^func Fuzz' $$dir/*_test.go | sed 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
+			echo "== $$dir $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir; \
+		done; \
+	done
+
+bench: build deps ## measure weir beside other balancers; prints ratios
+	go run ./bench $(BENCHFLAGS)
+
+microbench: ## run the benchmarks that stand beside the code
+	go test -run '^$$' -bench . -benchmem $(MICROFLAGS) ./...
+
+clean: ## remove what was built
+	rm -rf bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
