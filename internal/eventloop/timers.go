@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -71,6 +72,7 @@ func (t *timers) schedule() {
 func (l *Loop) Arm(t *Timer, d time.Duration, e Expirer) {
 	t.expirer = e
 	now := time.Since(l.timers.epoch)
+	d = min(d, math.MaxInt64-now) // "never" must not come out as "at once"
 	if l.timers.wheel.empty() {
 		l.timers.wheel.now = int64(now) >> tickShift // it stood still while there was nothing to wait for
 	}

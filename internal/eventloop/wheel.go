@@ -108,8 +108,12 @@ func (w *wheel) count(head *Timer) int {
 
 func (w *wheel) fireSlot(slot int32, fire func(*Timer)) {
 	head := &w.slots[slot]
+	due := w.now
 	for n := w.count(head); n > 0 && head.next != head; n-- { // a handler may remove others of this slot
 		t := head.next
+		if t.at > due {
+			return // a handler emptied the wheel, which moved on, and armed this one a round later
+		}
 		w.remove(t)
 		fire(t)
 	}
