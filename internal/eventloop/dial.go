@@ -59,12 +59,13 @@ func (s *Stream) connectEvent(events uint32) {
 		}
 	}
 	d := s.handler.(dialing).Dialer
-	s.connecting, s.handler = false, nil
+	s.handler = nil
 	if err != nil {
 		s.Close()
 		d.Connected(s, err)
 		return
 	}
-	s.writable, s.readable = true, events&unix.EPOLLIN != 0
+	s.connecting, s.writable = false, true
+	s.hint(events) // a server that speaks first and leaves may be in this very event
 	d.Connected(s, nil)
 }

@@ -225,7 +225,7 @@ func (r *Relay) copyChunk(h *half) (int, error) {
 // fillPipe moves bytes from the source into a pipe, without copying them.
 func (r *Relay) fillPipe(h *half) (int, error) {
 	if !h.src.readable {
-		return 0, ErrAgain
+		return 0, h.src.again()
 	}
 	p := h.src.loop.pipes.get()
 	if p == nil {
@@ -244,11 +244,11 @@ func (r *Relay) fillPipe(h *half) (int, error) {
 	switch {
 	case err == unix.EAGAIN:
 		h.src.readable = false
-		return 0, ErrAgain
+		return 0, h.src.again()
 	case err != nil:
 		return 0, err
 	}
-	h.src.ended = true
+	h.src.end()
 	return 0, io.EOF
 }
 

@@ -15,6 +15,8 @@ var (
 	ErrClosed = errors.New("stream is closed")
 	// ErrPeekFull is returned by Fill when as many bytes are held as were asked for at most.
 	ErrPeekFull = errors.New("peek limit reached")
+	// ErrPanicked ends what a panic in a handler or callback has left in an unknown state.
+	ErrPanicked = errors.New("handler panicked")
 )
 
 // Handler is told that a stream may have made progress: bytes or the end can be read, or room to write has come back.
@@ -50,7 +52,8 @@ type flags struct {
 	connecting bool
 	readable   bool // the descriptor may have something to read
 	writable   bool // the descriptor may take bytes
-	hangup     bool // the peer has sent its end: a short read does not mean that all is read
+	hangup     bool // the peer has sent its end, or urgent data: a short read does not mean that all is read
+	errored    bool // the socket reported an error, which reading may hide behind an end
 	broken     bool // the poller reported an error or that both directions are over
 	ended      bool // the end was read
 	finish     bool // CloseWrite was called
@@ -108,18 +111,13 @@ func (s *Stream) SetOwner(o Owner) { s.owner = o }
 
 // event turns the poller's flags into hints and passes them on.
 func (s *Stream) event(events uint32) {
-	const in = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 	const out = unix.EPOLLOUT | unix.EPOLLHUP | unix.EPOLLERR
 	if s.connecting {
 		s.connectEvent(events)
 		return
 	}
-	if events&in != 0 {
-		s.readable = true
-		s.hangup = s.hangup || events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
-		if s.tls != nil {
-			s.tls.arrived()
-		}
+	if s.hint(events) && s.tls != nil {
+		s.tls.arrived()
 	}
 	if events&out != 0 {
 		s.writable = true
@@ -127,13 +125,26 @@ func (s *Stream) event(events uint32) {
 			s.flush()
 		}
 	}
-	s.broken = s.broken || events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
 	if events&unix.EPOLLERR != 0 && s.ended {
 		s.fetchError()
 	}
 	if s.open && s.handler != nil {
 		s.handler.Ready(s)
 	}
+}
+
+// hint notes what an event says about reading, and reports whether it says anything. A read stops short before urgent
+// data too, with more behind it, and no further event would tell.
+func (s *Stream) hint(events uint32) bool {
+	const early = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR | unix.EPOLLPRI
+	if events&(unix.EPOLLIN|early) == 0 {
+		return false
+	}
+	s.readable = true
+	s.hangup = s.hangup || events&early != 0
+	s.broken = s.broken || events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
+	s.errored = s.errored || events&unix.EPOLLERR != 0
+	return true
 }
 
 // fetchError notices the reset of a peer that had sent its end before: reading would not tell any more.
@@ -183,6 +194,9 @@ func (s *Stream) Fill(limit int) error {
 // Read takes held bytes first, then reads. It returns ErrAgain when nothing has arrived and io.EOF at the end; TLS bytes
 // come decrypted.
 func (s *Stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil // the system answers 0 here as it does at the end
+	}
 	if len(s.in) > 0 {
 		n := copy(p, s.in)
 		s.Consume(n)
@@ -216,7 +230,7 @@ func (s *Stream) receiveRaw(p []byte) (int, error) {
 			s.readable = n == len(p) || s.hangup
 			return n, nil
 		case err == nil:
-			s.ended = true
+			s.end()
 			return 0, io.EOF
 		case err == unix.EAGAIN:
 			s.readable = false
@@ -224,6 +238,15 @@ func (s *Stream) receiveRaw(p []byte) (int, error) {
 		case err != unix.EINTR:
 			return 0, err
 		}
+	}
+}
+
+// end notes that the peer's end was read. A reset that came right after it is fetched, because Linux answers every
+// further read with the end and never with the error.
+func (s *Stream) end() {
+	s.ended = true
+	if s.errored {
+		s.fetchError()
 	}
 }
 
@@ -267,9 +290,19 @@ func (s *Stream) send(p []byte) error {
 		}
 	}
 	if n < len(p) {
-		s.out = append(s.loop.buffers.grow(s.out, len(p)-n), p[n:]...)
+		s.keep(p[n:])
 	}
 	return nil
+}
+
+// keep holds p for later. The room of what is written already is used again once it is the larger part, or a writer that
+// always stays a little ahead of the socket would make the buffer grow for ever.
+func (s *Stream) keep(p []byte) {
+	if cap(s.out)-len(s.out) < len(p) && int(s.outDone) >= len(s.out)/2 {
+		s.out = s.out[:copy(s.out, s.out[s.outDone:])]
+		s.outDone = 0
+	}
+	s.out = append(s.loop.buffers.grow(s.out, len(p)), p...)
 }
 
 // write offers p to the socket once. A short count means that it is full for now.
@@ -400,6 +433,9 @@ func (s *Stream) Reset() {
 
 // KeepAlive turns TCP keepalive on, for a dialled connection that has shown itself long-lived.
 func (s *Stream) KeepAlive() {
+	if !s.open {
+		return
+	}
 	for _, o := range keepalive {
 		_ = unix.SetsockoptInt(int(s.fd), o.level, o.option, o.value) // without it a vanished peer is noticed by idle deadlines
 	}
@@ -408,5 +444,8 @@ func (s *Stream) KeepAlive() {
 // abandon closes a stream whose handler panicked, whatever state its owner is in.
 func (s *Stream) abandon() {
 	defer func() { _ = recover() }() // the first panic is logged; the owner may be broken enough to panic again
+	if r, ok := s.handler.(*Relay); ok {
+		r.Stop(ErrPanicked, true) // the other side of a relay has no one else to end it
+	}
 	s.Reset()
 }
