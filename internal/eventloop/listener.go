@@ -146,7 +146,7 @@ func (ln *Listener) event(uint32) {
 		}
 		fd, err := ln.loop.addr.accept(ln.socket.fd)
 		if err == nil {
-			ln.accepter.Accept(ln, fd, ln.loop.addr.addrPort())
+			ln.hand(fd, ln.loop.addr.addrPort())
 			continue
 		}
 		if errors.Is(err, unix.EAGAIN) {
@@ -157,6 +157,27 @@ func (ln *Listener) event(uint32) {
 			return
 		}
 		// Anything else concerns the one connection that went away while it was queued (accept(2), "Error handling").
+	}
+}
+
+// hand gives a connection to the accepter. A panic there costs this connection only.
+func (ln *Listener) hand(fd int, from netip.AddrPort) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			ln.loop.panicked(cause)
+			ln.discard(fd, from)
+		}
+	}()
+	ln.accepter.Accept(ln, fd, from)
+}
+
+// discard closes a connection whose accepter panicked, unless it was closed already and its number is another's by now.
+func (ln *Listener) discard(fd int, from netip.AddrPort) {
+	if ln.loop.abandon(fd) {
+		return
+	}
+	if ln.loop.addr.peerName(fd) == nil && ln.loop.addr.addrPort() == from {
+		_ = unix.Close(fd)
 	}
 }
 

@@ -44,8 +44,10 @@ type Loop struct {
 
 	panics atomic.Int64 // events whose handler panicked; such a descriptor is closed
 	done   chan struct{}
-	ended  atomic.Bool
-	start  sync.Once
+
+	mu      sync.RWMutex // held shared while posting, so that the poller is not closed under a post
+	started bool         // Run has begun
+	closed  bool         // Close was called or Run has ended: posts are refused
 }
 
 // New opens a loop that is not running yet. id names it in logs. gate may be shared between loops; nil gives the loop a
@@ -81,28 +83,40 @@ func (l *Loop) Panics() int64 { return l.panics.Load() }
 
 // Run serves events until Close. It returns once every task posted before Close has run and the poller is closed.
 func (l *Loop) Run() error {
-	var err error
-	l.start.Do(func() { err = l.serve() })
-	return err
-}
+	l.mu.Lock()
+	if l.started || l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.started = true
+	l.mu.Unlock()
 
-func (l *Loop) serve() error {
 	err := l.poller.Polling(l.dispatch)
-	l.ended.Store(true)
-	l.timers.close()
-	l.pipes.close()
-	_ = l.poller.Close()
-	close(l.done)
+	l.mu.Lock()
+	l.closed = true
+	l.release()
+	l.mu.Unlock()
 	if errors.Is(err, gneterrors.ErrEngineShutdown) {
 		return nil
 	}
 	return fmt.Errorf("loop %d: poll: %w", l.id, err)
 }
 
+// release gives the loop's own descriptors back. mu is held: a post must not write to a number that is somebody else's.
+func (l *Loop) release() {
+	l.timers.close()
+	l.pipes.close()
+	_ = l.poller.Close()
+	close(l.done)
+}
+
 // Post runs task on the loop, soon and in the order posted. Safe from any goroutine, the loop's own included; a task must
-// not post itself again, because the loop runs tasks until none is left before it looks at sockets.
+// not post itself again, because the loop runs tasks until none is left before it looks at sockets. A task is refused
+// once Close was called; one that was taken runs, unless the loop never does.
 func (l *Loop) Post(task func()) error {
-	if l.ended.Load() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
 		return ErrLoopClosed
 	}
 	return l.poller.Trigger(queue.HighPriority, l.runTask, task)
@@ -124,19 +138,31 @@ func (l *Loop) Call(task func()) error {
 	case <-finished:
 		return nil
 	case <-l.done:
+	}
+	select {
+	case <-finished: // it was the last one before the end
+		return nil
+	default:
 		return ErrLoopClosed
 	}
 }
 
 // Close ends Run. Streams still open on the loop are not told; their owner closes them first. Safe from any goroutine.
 func (l *Loop) Close() error {
-	if l.ended.Load() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	if !l.started {
+		l.release()
 		return nil
 	}
 	return l.poller.Trigger(queue.HighPriority, func(any) error { return gneterrors.ErrEngineShutdown }, nil)
 }
 
-// Done is closed when Run has returned.
+// Done is closed when the loop has ended: Run is about to return, or Close was called before Run.
 func (l *Loop) Done() <-chan struct{} { return l.done }
 
 // dispatch hands one event to the descriptor's watcher. It never returns an error: to the poller that would mean the end.
@@ -156,13 +182,26 @@ func (l *Loop) rescue(fd int) {
 	if cause == nil {
 		return
 	}
+	l.panicked(cause)
+	l.abandon(fd)
+}
+
+// panicked counts and logs a panic. Safe from any goroutine.
+func (l *Loop) panicked(cause any) {
 	l.panics.Add(1)
 	l.log.Error("event handler panicked; the connection is closed", "loop", l.id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-	if fd >= 0 && fd < len(l.watchers) {
-		if s, ok := l.watchers[fd].(*Stream); ok {
-			s.abandon()
-		}
+}
+
+// abandon closes the stream on fd and reports whether there was one.
+func (l *Loop) abandon(fd int) bool {
+	if fd < 0 || fd >= len(l.watchers) {
+		return false
 	}
+	s, ok := l.watchers[fd].(*Stream)
+	if ok {
+		s.abandon()
+	}
+	return ok
 }
 
 // watch registers fd for its whole life, edge-triggered, and sends its events to w.
