@@ -11,11 +11,16 @@ import (
 	"time"
 )
 
-// maxHandshakeBytes bounds what a peer may send ahead while a handshake goes on.
-const maxHandshakeBytes = 64 << 10
+const (
+	maxHandshakeBytes = 64 << 10  // what a peer may send ahead while a handshake goes on
+	maxUnasked        = 32 << 10  // answers to its KeyUpdates that a peer may leave unread
+	sealKept          = 256 << 10 // a larger gathering of records goes to the garbage collector
+)
 
 // ErrHandshakes is returned by StartTLS when as many handshakes are under way as the gate admits.
 var ErrHandshakes = errors.New("too many TLS handshakes at once")
+
+var errUnasked = errors.New("peer asks for new TLS keys and does not read them")
 
 // Gate bounds TLS handshakes: how many are under way, and how many of them compute at the same time, so that a flood of
 // them cannot take the processors from the loops. It is shared by all loops and safe from any goroutine.
@@ -67,6 +72,7 @@ type tlsState struct {
 
 	handshaking bool // the loop's view: bytes go through inbox and outbox
 	sealing     bool // records are gathered in the loop's scratch, to leave in one write
+	unasked     int  // bytes crypto/tls has sent by itself since the socket last took everything
 
 	mu      sync.Mutex // guards what follows while the handshake goroutine runs
 	inbox   []byte
@@ -74,6 +80,7 @@ type tlsState struct {
 	err     error         // why no more bytes will come
 	arrival chan struct{} // signals inbox or err to the goroutine; holds one
 	posted  bool          // a flush of outbox is on its way to the loop
+	full    bool          // the loop stopped reading because of inbox, and has to be asked to go on
 	settled atomic.Bool   // the loop has taken over
 }
 
@@ -81,19 +88,19 @@ type tlsState struct {
 // client, over the connection it is given. Read and Write must not be called until h is told. The caller bounds the
 // handshake by a timer and Close.
 func (s *Stream) StartTLS(conn func(net.Conn) *tls.Conn, h SecureHandler) error {
-	if !s.loop.gate.admit() {
-		return ErrHandshakes
-	}
 	t := &tlsState{
 		s:           s,
 		loop:        s.loop,
 		remote:      net.TCPAddrFromAddrPort(s.remote),
 		handshaking: true,
 		arrival:     make(chan struct{}, 1),
-		inbox:       append([]byte(nil), s.in...),
 	}
-	s.dropIn()
 	t.conn = conn(t)
+	if !s.loop.gate.admit() {
+		return ErrHandshakes
+	}
+	t.inbox = append(t.inbox, s.in...)
+	s.dropIn()
 	s.tls = t
 	t.arrived()
 	go t.handshake(s.gen, h)
@@ -102,17 +109,28 @@ func (s *Stream) StartTLS(conn func(net.Conn) *tls.Conn, h SecureHandler) error 
 
 // handshake runs on its own goroutine and touches the stream only by posting to its loop.
 func (t *tlsState) handshake(gen uint32, h SecureHandler) {
-	l := t.loop
-	l.gate.enter()
-	err := t.conn.HandshakeContext(context.Background())
-	l.gate.leave()
-	l.gate.pending.Add(-1)
-	_ = l.Post(func() { // fails only when the loop is gone, and the stream with it
+	err := t.shakeHands()
+	_ = t.loop.Post(func() { // fails only when the loop is gone, and the stream with it
 		if t.s.gen == gen && t.s.open {
 			t.settle(err)
 			h.Secured(t.s, err)
 		}
 	})
+}
+
+// shakeHands computes in its turn. A panic, in a callback of the configuration for one, fails this handshake only.
+func (t *tlsState) shakeHands() (err error) {
+	g := t.loop.gate
+	g.enter()
+	defer func() {
+		g.leave()
+		g.pending.Add(-1)
+		if cause := recover(); cause != nil {
+			t.loop.panicked(cause)
+			err = ErrPanicked
+		}
+	}()
+	return t.conn.HandshakeContext(context.Background())
 }
 
 // settle hands the connection from the handshake's goroutine, which is done with it, to the loop.
@@ -139,7 +157,15 @@ func (t *tlsState) arrived() {
 		}
 		t.err = err
 	}
+	t.full = len(t.inbox) >= maxHandshakeBytes
 	t.signal()
+}
+
+// refill goes on reading after the goroutine has used up a full inbox: the descriptor will not be reported again.
+func (t *tlsState) refill() {
+	if t.s.tls == t && t.handshaking {
+		t.arrived()
+	}
 }
 
 func (t *tlsState) signal() {
@@ -182,7 +208,11 @@ func (t *tlsState) write(p []byte) error {
 		t.s.fail(err)
 		return err
 	}
-	return t.s.send(l.seal)
+	err = t.s.send(l.seal)
+	if cap(l.seal) > sealKept {
+		l.seal = nil
+	}
+	return err
 }
 
 func (t *tlsState) closeWrite() {
@@ -227,8 +257,13 @@ func (t *tlsState) Read(p []byte) (int, error) {
 	}
 	if len(t.inbox) > 0 {
 		n := copy(p, t.inbox)
-		t.inbox = t.inbox[n:]
+		if t.inbox = t.inbox[n:]; len(t.inbox) == 0 {
+			t.inbox = nil // it served the handshake; an idle connection holds no buffer
+		}
 		return n, nil
+	}
+	if t.unasked > maxUnasked {
+		return 0, errUnasked
 	}
 	if t.err != nil {
 		return 0, t.err
@@ -244,14 +279,18 @@ func (t *tlsState) Read(p []byte) (int, error) {
 func (t *tlsState) readInbox(p []byte) (int, error) {
 	for {
 		t.mu.Lock()
-		n, err := copy(p, t.inbox), t.err
+		n, err, full := copy(p, t.inbox), t.err, t.full
 		t.inbox = t.inbox[n:]
+		t.full = full && n > 0
 		t.mu.Unlock()
 		if n > 0 {
 			return n, nil
 		}
 		if err != nil {
 			return 0, err
+		}
+		if full {
+			_ = t.loop.Post(t.refill) // fails only when the loop is gone
 		}
 		t.loop.gate.leave()
 		<-t.arrival
@@ -267,7 +306,11 @@ func (t *tlsState) Write(p []byte) (int, error) {
 	case t.sealing:
 		t.loop.seal = append(t.loop.seal, p...)
 	default:
+		t.unasked += len(p)
 		_ = t.s.send(p)
+		if t.s.Buffered() == 0 {
+			t.unasked = 0
+		}
 	}
 	return len(p), nil
 }
