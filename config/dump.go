@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -59,9 +60,13 @@ func yamlOf(v reflect.Value) *yaml.Node {
 	return yamlText(v.String())
 }
 
+// yamlText quotes whatever is not plainly one line of ASCII, rather than trust
+// block styles with blanks at the ends of lines and characters nobody sees.
 func yamlText(s string) *yaml.Node {
-	n := &yaml.Node{}
-	n.SetString(s)
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
 	return n
 }
 
@@ -90,19 +95,8 @@ func isEmpty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Map, reflect.Slice:
 		return v.Len() == 0
-	case reflect.Struct:
-		return v.Type() != prefixType && len(keysOf(v.Type())) > 0 && allEmpty(v) || v.IsZero()
 	}
 	return v.IsZero()
-}
-
-func allEmpty(v reflect.Value) bool {
-	for _, f := range keysOf(v.Type()) {
-		if !isEmpty(v.Field(f.index)) {
-			return false
-		}
-	}
-	return true
 }
 
 // sortedNames returns the keys of a map by name.

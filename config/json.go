@@ -23,8 +23,9 @@ func (b *builder) json() *node {
 	if root == nil {
 		return nil
 	}
+	after := r.here()
 	if _, err := r.dec.Token(); !errors.Is(err, io.EOF) {
-		r.report(r.here(), "something follows the document")
+		r.report(after, "something follows the document")
 		return nil
 	}
 	return root

@@ -133,6 +133,9 @@ func (b *builder) yamlScalar(n *node, y *yaml.Node) {
 		n.kind = integer
 	case "!!float":
 		n.kind = float
+		if strings.Trim(y.Value, "0123456789") == "" {
+			n.kind = integer // too long for the parser, not for the message
+		}
 	case "!!bool":
 		n.kind = boolean
 	case "!!timestamp":
