@@ -1,0 +1,10 @@
+// Package load makes and answers the traffic of a measurement: fixed-size
+// requests and answers over many TCP connections from one thread.
+//
+// The client and the server share one CPU opposite the balancer's, so they
+// have to be cheaper than what they measure: each is a plain epoll loop, one
+// read and one write per exchange, and bulk data is thrown away in the kernel
+// without being copied out. They know no protocol. An Exchange says how many
+// bytes ask and how many answer, and that is enough for round trips, for
+// connection churn, for downloads and for uploads.
+package load

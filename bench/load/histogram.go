@@ -1,0 +1,65 @@
+package load
+
+import (
+	"math/bits"
+	"time"
+)
+
+// Histogram counts durations in buckets that are exact below 128 ns and at
+// most 1/64 of their value wide above, from nanoseconds to centuries. The
+// zero value is empty and ready.
+type Histogram struct {
+	counts [(64 - steps + 1) << steps]uint32
+	total  int
+}
+
+// steps is the binary logarithm of the buckets to each doubling.
+const steps = 6
+
+// Add counts one duration; a negative one counts as 0.
+func (h *Histogram) Add(d time.Duration) {
+	h.counts[bucket(uint64(max(0, d)))]++
+	h.total++
+}
+
+// Count returns the number of durations added.
+func (h *Histogram) Count() int { return h.total }
+
+// Quantile returns the duration that a share q of what was added did not
+// exceed, as the upper end of its bucket; 0 when nothing was added.
+func (h *Histogram) Quantile(q float64) time.Duration {
+	if h.total == 0 {
+		return 0
+	}
+	rank := min(max(int(q*float64(h.total)+0.999999), 1), h.total)
+	for i, n := range h.counts {
+		rank -= int(n)
+		if rank <= 0 {
+			return time.Duration(highest(i))
+		}
+	}
+	return 0
+}
+
+// Reset empties the histogram.
+func (h *Histogram) Reset() { *h = Histogram{} }
+
+// bucket returns the index of a value: the value itself while it is small,
+// else its doubling and the steps bits below its highest one.
+func bucket(v uint64) int {
+	if v < 1<<(steps+1) {
+		return int(v)
+	}
+	shift := bits.Len64(v) - steps - 1
+	return shift<<steps + int(v>>shift)
+}
+
+// highest returns the largest value of a bucket.
+func highest(i int) uint64 {
+	if i < 1<<(steps+1) {
+		return uint64(i)
+	}
+	shift := i>>steps - 1
+	mantissa := uint64(i) - uint64(shift)<<steps
+	return (mantissa+1)<<shift - 1
+}

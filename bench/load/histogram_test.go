@@ -1,0 +1,70 @@
+package load
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestBuckets(t *testing.T) {
+	last := -1
+	for _, v := range []uint64{0, 1, 127, 128, 129, 130, 255, 256, 1 << 20, 1<<20 + 1<<14, math.MaxUint64} {
+		i := bucket(v)
+		if i < last {
+			t.Errorf("bucket(%d) = %d, before %d", v, i, last)
+		}
+		last = i
+		if high := highest(i); high < v || float64(high-v) > float64(v)/64 {
+			t.Errorf("%d falls into a bucket that ends at %d", v, high)
+		}
+	}
+	if len((&Histogram{}).counts) != last+1 {
+		t.Errorf("the largest value has bucket %d of %d", last, len((&Histogram{}).counts))
+	}
+}
+
+// The quantile is the exact one of the sorted values, rounded up by at most
+// the width of a bucket.
+func TestQuantile(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.SliceOfN(rapid.Int64Range(0, int64(time.Hour)), 1, 200).Draw(t, "values")
+		q := float64(rapid.IntRange(1, 100).Draw(t, "percent")) / 100
+		var h Histogram
+		for _, v := range values {
+			h.Add(time.Duration(v))
+		}
+		slices.Sort(values)
+		want := values[max(int(math.Ceil(q*float64(len(values))-1e-6)), 1)-1]
+		got := int64(h.Quantile(q))
+		if got < want || float64(got-want) > float64(want)/64+1 {
+			t.Errorf("Quantile(%v) = %d, want %d", q, got, want)
+		}
+	})
+}
+
+func TestHistogramEmptyAndReset(t *testing.T) {
+	var h Histogram
+	if got := h.Quantile(0.5); got != 0 {
+		t.Errorf("quantile of nothing is %v", got)
+	}
+	h.Add(-time.Second)
+	h.Add(time.Second)
+	if h.Count() != 2 || h.Quantile(0.5) != 0 {
+		t.Errorf("count %d, median %v, want 2 and 0", h.Count(), h.Quantile(0.5))
+	}
+	h.Reset()
+	if h.Count() != 0 {
+		t.Errorf("count %d after a reset", h.Count())
+	}
+}
+
+func BenchmarkHistogramAdd(b *testing.B) {
+	var h Histogram
+	b.ReportAllocs()
+	for b.Loop() {
+		h.Add(123456)
+	}
+}

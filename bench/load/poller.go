@@ -1,0 +1,58 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller is a level-triggered epoll set.
+type poller struct {
+	fd     int
+	events [256]unix.EpollEvent
+}
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return &poller{fd: fd}, nil
+}
+
+func (p *poller) close() { unix.Close(p.fd) }
+
+// add watches fd for input, and for room to write if out.
+func (p *poller) add(fd int, out bool) error {
+	return p.control(unix.EPOLL_CTL_ADD, fd, out)
+}
+
+// change says anew whether fd is watched for room to write.
+func (p *poller) change(fd int, out bool) error {
+	return p.control(unix.EPOLL_CTL_MOD, fd, out)
+}
+
+func (p *poller) control(op, fd int, out bool) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	if out {
+		ev.Events |= unix.EPOLLOUT
+	}
+	if err := unix.EpollCtl(p.fd, op, fd, &ev); err != nil {
+		return fmt.Errorf("watch a socket: %w", err)
+	}
+	return nil
+}
+
+// wait returns what is ready within limit.
+func (p *poller) wait(limit time.Duration) ([]unix.EpollEvent, error) {
+	n, err := unix.EpollWait(p.fd, p.events[:], int(limit.Milliseconds())+1)
+	if errors.Is(err, unix.EINTR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wait for sockets: %w", err)
+	}
+	return p.events[:n], nil
+}

@@ -1,0 +1,92 @@
+package load
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// Kinds of Event.
+const (
+	Listening = "listening" // the server's Addrs are set
+	Measuring = "measuring" // the client's warm-up is over
+	Holding   = "holding"   // every connection of a holding client is open and silent
+	Finished  = "finished"  // the client's Result is set
+	Failed    = "failed"    // Error is set; Result as far as it goes
+)
+
+// Event is what a tool reports, one JSON object a line.
+type Event struct {
+	Kind   string
+	Addrs  []string `json:",omitempty"`
+	Result *Result  `json:",omitempty"`
+	Error  string   `json:",omitempty"`
+}
+
+// holdLimit is how long a holding client may take to open its connections.
+const holdLimit = time.Minute
+
+// ServerTool runs a Server for the exchanges given in JSON, reports on out,
+// and ends when in does.
+func ServerTool(spec string, in io.Reader, out io.Writer) error {
+	var kinds []Exchange
+	if err := json.Unmarshal([]byte(spec), &kinds); err != nil {
+		return fmt.Errorf("exchanges of the server: %w", err)
+	}
+	s, err := NewServer(kinds)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := json.NewEncoder(out).Encode(Event{Kind: Listening, Addrs: s.Addrs()}); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	stop, _ := untilEnd(in)
+	return s.Serve(stop)
+}
+
+// ClientTool runs a Client for the ClientSpec given in JSON, reports on out,
+// and keeps its connections open until in ends.
+func ClientTool(text string, in io.Reader, out io.Writer) error {
+	var spec ClientSpec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return fmt.Errorf("specification of the client: %w", err)
+	}
+	c, err := NewClient(spec)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	report := json.NewEncoder(out)
+	stop, ended := untilEnd(in)
+	if spec.Hold {
+		err := c.Hold(stop, holdLimit, func() { report.Encode(Event{Kind: Holding}) })
+		if err != nil {
+			report.Encode(Event{Kind: Failed, Error: err.Error()})
+		}
+		return err
+	}
+	res, err := c.Run(stop, func() { report.Encode(Event{Kind: Measuring}) })
+	if err != nil {
+		report.Encode(Event{Kind: Failed, Error: err.Error(), Result: &res})
+		return err
+	}
+	report.Encode(Event{Kind: Finished, Result: &res})
+	<-ended
+	return nil
+}
+
+// untilEnd returns a flag that is set, and then a channel that is closed, when
+// in ends, which it does when the caller closes its end or dies.
+func untilEnd(in io.Reader) (*atomic.Bool, <-chan struct{}) {
+	var stop atomic.Bool
+	ended := make(chan struct{})
+	go func() {
+		io.Copy(io.Discard, in)
+		stop.Store(true)
+		close(ended)
+	}()
+	return &stop, ended
+}
