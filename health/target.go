@@ -123,9 +123,13 @@ func abort(conn net.Conn) {
 	}
 }
 
-// drain reads until the server closes, at most 64 KiB and until the deadline. Letting the server close first
-// spares both sides: it sees an orderly end, and the socket in TIME_WAIT is avoided by abort, which has nothing left to lose.
+// drain ends the conversation and waits for the server to end it too, at most 64 KiB of last words and until the deadline.
+// The server sees an orderly end. If its end comes first, as after a goodbye or a refusal it mostly does, abort spares both sides TIME_WAIT
+// with nothing left to lose.
 func drain(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
 	if _, err := io.CopyN(io.Discard, conn, readLimit); err == io.EOF {
 		abort(conn)
 	}

@@ -22,6 +22,8 @@ type PostgresOptions struct {
 type PostgresServer struct {
 	*Process
 	Addr string // 127.0.0.1:port
+
+	data string
 }
 
 // Postgres starts a PostgreSQL server. It is as fast as it is forgetful: nothing is ever synced to disk.
@@ -59,7 +61,7 @@ func Postgres(t testing.TB, o PostgresOptions) *PostgresServer {
 			args = append(args, "-c", key+"="+value)
 		}
 	}
-	p := &PostgresServer{Addr: loopback(port)}
+	p := &PostgresServer{Addr: loopback(port), data: data}
 	p.Process = startProcess(t, spec{
 		name: "postgres " + p.Addr,
 		// Next to initdb: another version's server would refuse the data.
@@ -82,6 +84,16 @@ func postgresReady(t testing.TB, dir string, port int) func(context.Context) err
 	}
 }
 
+// StartStandby starts the stopped server as a standby that takes no sessions: it answers every start-up with 57P03, for ever, as one that
+// recovers does for a while. It needs the setting hot_standby=off and returns before the server listens.
+func (p *PostgresServer) StartStandby() {
+	p.t.Helper()
+	signal := filepath.Join(p.data, "standby.signal")
+	writeFile(p.t, signal, 0o600, nil)
+	give(p.t, signal, p.spec.credential)
+	p.launch()
+}
+
 // DSN returns a libpq connection string for the server as seen through addr, with further settings such as "sslmode=require" appended.
 func (p *PostgresServer) DSN(addr, more string) string {
 	p.t.Helper()
@@ -92,8 +104,9 @@ func (p *PostgresServer) DSN(addr, more string) string {
 	return fmt.Sprintf("host=%s port=%s user=postgres dbname=postgres connect_timeout=5 %s", host, port, more)
 }
 
-// Query runs one statement on the server itself and returns its rows, columns parted by |.
+// Query runs one statement on the server itself, over its Unix socket, and returns its rows, columns parted by |.
 func (p *PostgresServer) Query(statement string) string {
 	p.t.Helper()
-	return Run(p.t, "psql", "-XAtq", "-c", statement, p.DSN(p.Addr, ""))
+	_, port, _ := net.SplitHostPort(p.Addr)
+	return Run(p.t, "psql", "-XAtq", "-h", p.spec.dir, "-p", port, "-U", "postgres", "-c", statement)
 }

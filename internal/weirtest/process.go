@@ -68,12 +68,17 @@ func startProcess(t testing.TB, s spec) *Process {
 // Start starts the program again after Stop or Kill, with the same directory and addresses, and returns when it is ready.
 func (p *Process) Start() {
 	p.t.Helper()
+	p.launch()
+	p.awaitReady()
+}
+
+func (p *Process) launch() {
+	p.t.Helper()
 	run, err := launch(p.spec, &p.log)
 	if err != nil {
 		p.t.Fatalf("start %s: %v", p.spec.name, err)
 	}
 	p.run = run
-	p.awaitReady()
 }
 
 // launch starts the program on a thread that lives as long as the program does:

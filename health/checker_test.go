@@ -1,0 +1,300 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/weirlb/weir/upstream"
+)
+
+var errSick = errors.New("sick")
+
+// scripted is a prober whose function is told which probe it answers, from 0. It records when probes start and how many overlap.
+type scripted struct {
+	probe  func(ctx context.Context, n int) error
+	n      int
+	starts []time.Time
+	active atomic.Int32
+	most   atomic.Int32
+}
+
+func (s *scripted) Probe(ctx context.Context, _ netip.AddrPort) error {
+	s.most.Store(max(s.most.Load(), s.active.Add(1)))
+	defer s.active.Add(-1)
+	s.starts = append(s.starts, time.Now())
+	n := s.n
+	s.n++
+	return s.probe(ctx, n)
+}
+
+// script answers probe after probe with the results, + and -, and the last one for ever.
+func script(results string) *scripted {
+	return &scripted{probe: func(_ context.Context, n int) error {
+		if results[min(n, len(results)-1)] == '-' {
+			return errSick
+		}
+		return nil
+	}}
+}
+
+func backend() *upstream.Backend {
+	return upstream.NewBackend("orders", upstream.Endpoint{Addr: netip.MustParseAddrPort("127.0.0.1:1"), Weight: 1})
+}
+
+// watch runs a checker for d and returns it with what it emitted.
+func watch(t *testing.T, d time.Duration, c func(emit func(Transition)) *Checker) (*Checker, []Transition) {
+	t.Helper()
+	var got []Transition
+	checker := c(func(tr Transition) { got = append(got, tr) })
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	checker.Run(ctx)
+	return checker, got
+}
+
+func within(t *testing.T, what string, got, want time.Duration) {
+	t.Helper()
+	if low, high := want-want/10, want+want/10; got < low || got > high {
+		t.Errorf("%s: %v, want between %v and %v", what, got, low, high)
+	}
+}
+
+func TestCheckerSchedule(t *testing.T) {
+	tests := []struct {
+		name    string
+		results string
+		options Options
+		run     time.Duration
+		waits   []time.Duration // between the starts of the first probes
+	}{
+		{name: "steady", results: "+", options: Options{Interval: 10 * time.Second}, run: 35 * time.Second,
+			waits: []time.Duration{10 * time.Second, 10 * time.Second}},
+		{name: "faster while falling, then steady again", results: "+---", options: Options{Interval: 10 * time.Second, FastInterval: time.Second, Fall: 3}, run: 40 * time.Second,
+			waits: []time.Duration{10 * time.Second, time.Second, time.Second, 10 * time.Second}},
+		{name: "faster while rising", results: "-+", options: Options{Interval: 10 * time.Second, FastInterval: time.Second, Rise: 2}, run: 40 * time.Second,
+			waits: []time.Duration{10 * time.Second, time.Second, 10 * time.Second}},
+		{name: "slower while down", results: "-", options: Options{Interval: time.Second, UnhealthyInterval: 10 * time.Second}, run: 35 * time.Second,
+			waits: []time.Duration{10 * time.Second, 10 * time.Second}},
+		{name: "fast is never slower than the interval", results: "+-", options: Options{Interval: time.Second, FastInterval: time.Minute, Fall: 3}, run: 6 * time.Second,
+			waits: []time.Duration{time.Second, time.Second, time.Second}},
+		{name: "defaults", results: "+---", run: 10 * time.Second,
+			waits: []time.Duration{DefaultInterval, DefaultFastInterval, DefaultFastInterval, DefaultInterval}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				prober := script(tt.results)
+				tt.options.Prober = prober
+				watch(t, tt.run, func(emit func(Transition)) *Checker { return NewChecker(backend(), tt.options, emit) })
+				if len(prober.starts) <= len(tt.waits) {
+					t.Fatalf("%d probes in %v", len(prober.starts), tt.run)
+				}
+				if !prober.starts[0].Equal(start) {
+					t.Errorf("the first probe waits %v", prober.starts[0].Sub(start))
+				}
+				for i, want := range tt.waits {
+					within(t, "wait for the next probe", prober.starts[i+1].Sub(prober.starts[i]), want)
+				}
+			})
+		})
+	}
+}
+
+func TestCheckerJitterSpreads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		prober := script("+")
+		watch(t, 1000*time.Second, func(emit func(Transition)) *Checker {
+			return NewChecker(backend(), Options{Prober: prober, Interval: time.Second}, emit)
+		})
+		below, above := 0, 0
+		for i := range len(prober.starts) - 1 {
+			wait := prober.starts[i+1].Sub(prober.starts[i])
+			within(t, "wait", wait, time.Second)
+			if wait < 960*time.Millisecond {
+				below++
+			}
+			if wait > 1040*time.Millisecond {
+				above++
+			}
+		}
+		// An even spread puts three in ten on either side.
+		if n := len(prober.starts); below < n/5 || above < n/5 {
+			t.Errorf("of %d waits %d are clearly short and %d clearly long", n, below, above)
+		}
+	})
+}
+
+func TestJitterBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "d"))
+		r := rapid.Float64Range(0, 0.999999).Draw(t, "r")
+		if got := jitter(d, r); got < d-d/10-1 || got > d+d/10+1 {
+			t.Fatalf("%v becomes %v", d, got)
+		}
+	})
+}
+
+func TestCheckerEmitsTransitionsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		b := backend()
+		c, got := watch(t, 60*time.Second, func(emit func(Transition)) *Checker {
+			return NewChecker(b, Options{Prober: script("+++--+---+-++"), Interval: time.Second, FastInterval: time.Second, Rise: 2, Fall: 3}, emit)
+		})
+		want := []Transition{{Backend: b, Up: true}, {Backend: b, Cause: errSick}, {Backend: b, Up: true}}
+		same := cmp.Comparer(func(a, b *upstream.Backend) bool { return a == b })
+		if diff := cmp.Diff(want, got, same, cmpopts.EquateErrors(), cmpopts.IgnoreFields(Transition{}, "At")); diff != "" {
+			t.Fatalf("transitions (-want +got):\n%s", diff)
+		}
+		within(t, "time of the fall", got[1].At.Sub(start), 8*time.Second)
+		s := c.Status()
+		if s.Health != upstream.Up || !s.Since.Equal(got[2].At) || s.Failures != 6 || s.Err != nil {
+			t.Errorf("status %+v", s)
+		}
+		if s.Probes < 54 || s.Streak < 40 {
+			t.Errorf("%d probes, the last %d alike, in a minute of one a second", s.Probes, s.Streak)
+		}
+	})
+}
+
+func TestCheckerStatusExplainsTransition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c *Checker
+		var seen Status
+		c, _ = watch(t, time.Second, func(func(Transition)) *Checker {
+			c = NewChecker(backend(), Options{Prober: script("-")}, func(Transition) { seen = c.Status() })
+			return c
+		})
+		if seen.Health != upstream.Down || !errors.Is(seen.Err, errSick) {
+			t.Errorf("the status during the transition is %+v", seen)
+		}
+	})
+}
+
+func TestCheckerProbesTimeOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &scripted{probe: func(ctx context.Context, _ int) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		c, got := watch(t, 20*time.Second, func(emit func(Transition)) *Checker {
+			return NewChecker(backend(), Options{Prober: slow, Interval: time.Second, Timeout: 3 * time.Second}, emit)
+		})
+		if slow.most.Load() != 1 {
+			t.Errorf("%d probes at once", slow.most.Load())
+		}
+		for i := range len(slow.starts) - 1 {
+			// Longer than the interval: the next one is overdue and follows at once, never earlier.
+			if wait := slow.starts[i+1].Sub(slow.starts[i]); wait != 3*time.Second {
+				t.Errorf("wait %v", wait)
+			}
+		}
+		if len(got) != 1 || got[0].Up || !errors.Is(got[0].Cause, context.DeadlineExceeded) || !strings.Contains(got[0].Cause.Error(), "3s") {
+			t.Errorf("transitions %v", got)
+		}
+		if s := c.Status(); s.Duration != 3*time.Second {
+			t.Errorf("duration %v", s.Duration)
+		}
+	})
+}
+
+func TestCheckerStopsAtOnceAndCountsNoCutProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inProbe := make(chan struct{})
+		prober := &scripted{probe: func(ctx context.Context, _ int) error {
+			close(inProbe)
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		c := NewChecker(backend(), Options{Prober: prober, Timeout: time.Hour}, func(tr Transition) { t.Errorf("transition %v", tr) })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			c.Run(ctx)
+			close(done)
+		}()
+		<-inProbe
+		before := time.Now()
+		cancel()
+		<-done
+		if time.Since(before) != 0 {
+			t.Errorf("Run returned after %v", time.Since(before))
+		}
+		if diff := cmp.Diff(Status{}, c.Status()); diff != "" {
+			t.Errorf("status of a cut probe:\n%s", diff)
+		}
+	})
+}
+
+func TestCheckerResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := backend()
+		// Up, and two failures into a fall of five.
+		old, _ := watch(t, 11*time.Second+500*time.Millisecond, func(emit func(Transition)) *Checker {
+			return NewChecker(b, Options{Prober: script("+--"), Interval: 10 * time.Second, FastInterval: time.Second, Fall: 5}, emit)
+		})
+		was := old.Status()
+		if was.Health != upstream.Up || was.Streak < 1 {
+			t.Fatalf("status before the reload: %+v", was)
+		}
+		prober := script("-")
+		reloaded := time.Now()
+		next, got := watch(t, 20*time.Second, func(emit func(Transition)) *Checker {
+			c := NewChecker(b, Options{Prober: prober, Interval: 10 * time.Second, FastInterval: time.Second, Fall: was.Streak + 1}, emit)
+			c.Resume(was)
+			return c
+		})
+		if len(got) != 1 || got[0].Up {
+			t.Fatalf("transitions after the reload: %v", got)
+		}
+		within(t, "first probe after the reload, counted from the last before", prober.starts[0].Sub(was.At), time.Second)
+		if got[0].At.Sub(reloaded) > time.Second {
+			t.Errorf("the failure that was one short of a fall concluded only after %v", got[0].At.Sub(reloaded))
+		}
+		if s := next.Status(); s.Probes <= was.Probes || s.Failures <= was.Failures {
+			t.Errorf("counts %d, %d after %d, %d", s.Probes, s.Failures, was.Probes, was.Failures)
+		}
+	})
+}
+
+func TestCheckerResumeKeepsVerdictSilently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := Status{Health: upstream.Down, Err: errSick, Streak: 7, Probes: 7, Failures: 7, At: time.Now().Add(-time.Hour)}
+		prober := script("-")
+		start := time.Now()
+		_, got := watch(t, 10*time.Second, func(emit func(Transition)) *Checker {
+			c := NewChecker(backend(), Options{Prober: prober}, emit)
+			c.Resume(down)
+			return c
+		})
+		if len(got) != 0 {
+			t.Errorf("transitions %v though nothing changed", got)
+		}
+		if !prober.starts[0].Equal(start) {
+			t.Errorf("an overdue probe waits %v", prober.starts[0].Sub(start))
+		}
+	})
+}
+
+func BenchmarkCheckerProbe(b *testing.B) {
+	c := NewChecker(backend(), Options{Prober: proberFunc(func(context.Context, netip.AddrPort) error { return nil })}, func(Transition) {})
+	b.ReportAllocs()
+	for b.Loop() {
+		c.probe(b.Context())
+	}
+}
+
+type proberFunc func(ctx context.Context, addr netip.AddrPort) error
+
+func (f proberFunc) Probe(ctx context.Context, addr netip.AddrPort) error { return f(ctx, addr) }
