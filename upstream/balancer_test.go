@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"testing"
@@ -99,6 +100,12 @@ func TestHashingIgnoresOrderAndService(t *testing.T) {
 					there[i] = Share{Backend: NewBackend("other", s.Backend.Endpoint()), Weight: s.Weight}
 				}
 				a, b := NewBalancer(s, here, nil), NewBalancer(s, there, nil)
+				for key := range uint64(1000) {
+					key *= goldenRatio
+					if x, y := a.Pick(key, Skip{}), b.Pick(key, Skip{}); x.Addr() != y.Addr() {
+						t.Fatalf("key %x: %v here, %v there", key, x.Addr(), y.Addr())
+					}
+				}
 				var skipHere, skipThere Skip
 				for range rapid.IntRange(0, min(len(here)-1, maxSkips)).Draw(t, "skips") {
 					key := rapid.Uint64().Draw(t, "key")
@@ -140,11 +147,32 @@ func TestHRWMovesOnlyWhatItMust(t *testing.T) {
 	})
 }
 
+// The best score wins; what spares the logarithm does not change that.
+func TestHRWPicksTheEarliest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		set := sharesOf(backendsOf(rapid.SliceOfN(rapid.IntRange(1, MaxWeight), 2, 30).Draw(t, "weights")...))
+		bal := NewBalancer(HRW, set, nil)
+		for range 50 {
+			key := rapid.Uint64().Draw(t, "key")
+			best := slices.MinFunc(set, func(a, b Share) int {
+				score := func(s Share) float64 { return negLog2(stir(key^s.Backend.hash)) / float64(s.Weight) }
+				return cmp.Compare(score(a), score(b))
+			})
+			if got := bal.Pick(key, Skip{}); got != best.Backend {
+				t.Fatalf("key %x: %v, want %v", key, got.Addr(), best.Backend.Addr())
+			}
+		}
+	})
+}
+
 // negLog2 is the logarithm to far better than shares can show.
 func TestNegLog2(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		u := rapid.Uint64Min(1).Draw(t, "u")
 		want := 64 - math.Log2(float64(u))
+		if low := atLeast(u); low > negLog2(u) {
+			t.Fatalf("atLeast(%d) = %v is more than %v", u, low, negLog2(u))
+		}
 		if got := negLog2(u); math.Abs(got-want) > 1e-7*max(1, want) {
 			t.Fatalf("negLog2(%d) = %v, want %v", u, got, want)
 		}

@@ -23,9 +23,9 @@ func (k HashKey) Valid() bool {
 
 // KeyOf returns the key of a connection for Pool.Acquire. It is equal on all nodes
 // and architectures: an IPv4 client has one key whichever socket family it came
-// through, names differ by more than ASCII case, and a connection without a name
-// is known by its address. The hash has no secret: whoever chooses its port or name can
-// choose its backend.
+// through, names are compared without ASCII case, and a connection without a name
+// is known by its address. The hash has no secret: a client that chooses its port or
+// the name it asks for can choose its backend.
 func KeyOf[S ~string | ~[]byte](k HashKey, client netip.AddrPort, sni S) uint64 {
 	if k == SNI && len(sni) > 0 {
 		return nameKey(sni)

@@ -39,13 +39,24 @@ func (h *hrw) Pick(key uint64, skip Skip) *Backend {
 			best, highest = s.Backend, u
 			continue
 		}
-		at := negLog2(u) / float64(s.Weight)
+		weight := float64(s.Weight)
+		if atLeast(u) > earliest*weight {
+			continue // cannot win, and most cannot
+		}
+		at := negLog2(u) / weight
 		if best != nil && at >= earliest || skip.Has(s.Backend) {
 			continue
 		}
 		best, earliest = s.Backend, at
 	}
 	return best
+}
+
+// atLeast is a lower bound of negLog2 without the logarithm: -ln(x) >= 1-x. The
+// factor leaves room for the rounding of both, so that the bound never decides
+// what the logarithm would decide otherwise.
+func atLeast(u uint64) float64 {
+	return float64(int64(^u>>11)) * (math.Log2E / (1 << 53) * (1 - 1e-6))
 }
 
 // negLog2 returns -log2(u/2^64) for u read as a fraction, with about eight digits,

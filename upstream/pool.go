@@ -118,6 +118,7 @@ func (s *snapshot) exhausted(tried []*Backend) bool {
 // Release gives back a connection that Acquire or Grant counted, and so the slot
 // to the longest waiting connection.
 func (p *Pool) Release(b *Backend) {
+	// In this order: a waiter that is not yet in the length will find the slot.
 	b.active.Add(-1)
 	if p.queue.length.Load() == 0 {
 		return

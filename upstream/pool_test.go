@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -201,6 +202,15 @@ func TestSetEndpointKeepsIdentity(t *testing.T) {
 	}
 	if b.Key() != key || b.Stats().BytesIn != 10 || b.Stats().BytesOut != 20 {
 		t.Errorf("key %v, stats %+v", b.Key(), b.Stats())
+	}
+}
+
+// An IPv4 address in IPv6 clothes is the same backend, on every node.
+func TestMappedAddressIsTheSameBackend(t *testing.T) {
+	plain := NewBackend("shop", Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:80")})
+	mapped := NewBackend("shop", Endpoint{Addr: netip.MustParseAddrPort("[::ffff:192.0.2.1]:80")})
+	if plain.Key() != mapped.Key() || plain.hash != mapped.hash {
+		t.Errorf("%v and %v differ", plain.Key(), mapped.Key())
 	}
 }
 

@@ -64,90 +64,83 @@ func TestRampEnds(t *testing.T) {
 	})
 }
 
+// weightShare returns the backend's share of all effective weight in use.
+func weightShare(p *Pool, b *Backend) float64 {
+	mine, all := 0, 0
+	for _, s := range p.snapshot.Load().shares {
+		all += s.Weight
+		if s.Backend == b {
+			mine = s.Weight
+		}
+	}
+	return float64(mine) / float64(all)
+}
+
+// expectRamp follows a slow start that began at now to its end.
+func expectRamp(t *testing.T, p *Pool, b *Backend, now, next time.Time) {
+	t.Helper()
+	o := p.Options()
+	for percent := 10; percent < 100; percent += 9 {
+		want := float64(percent) / float64(100+percent)
+		if got := weightShare(p, b); math.Abs(got-want) > 1e-9 {
+			t.Fatalf("at %d %%: share %v, want %v", percent, got, want)
+		}
+		if want := now.Add(o.SlowStart / 10); !next.Equal(want) {
+			t.Fatalf("at %d %%: next %v, want %v", percent, next, want)
+		}
+		now = next
+		next = p.Update(o, p.Backends(), now)
+	}
+	if got := weightShare(p, b); got != 0.5 || !next.IsZero() {
+		t.Fatalf("at the end: share %v, next %v", got, next)
+	}
+}
+
 // A backend that is new or comes back gets a growing share; the first set and the
 // strategies that hash do not know slow start.
 func TestPoolSlowStart(t *testing.T) {
-	const window = 10 * time.Second
-	share := func(p *Pool, b *Backend) float64 {
-		mine, all := 0, 0
-		for _, s := range p.snapshot.Load().shares {
-			all += s.Weight
-			if s.Backend == b {
-				mine = s.Weight
-			}
-		}
-		return float64(mine) / float64(all)
-	}
+	down := func(b *Backend) { b.SetHealth(Down, start) }
+	up := func(b *Backend, now time.Time) { b.SetHealth(Up, now) }
 	tests := []struct {
 		name     string
 		strategy Strategy
-		before   func(backends []*Backend)
-		then     func(b *Backend, now time.Time)      // happens to the last backend
-		first    func(backends []*Backend) []*Backend // chooses the first set; nil: all
+		first    int                       // backends in the first set, of two
+		before   func(*Backend)            // what the second one was at first; may be nil
+		then     func(*Backend, time.Time) // what happens to it; may be nil
 		slow     bool
 	}{
-		{name: "new in a running pool", first: func(b []*Backend) []*Backend { return b[:1] }, slow: true},
-		{name: "of the first set", first: func(b []*Backend) []*Backend { return b }},
-		{name: "first set after none", first: func(b []*Backend) []*Backend { return nil }},
-		{
-			name:   "back from down",
-			before: func(b []*Backend) { b[1].SetHealth(Down, start) },
-			then:   func(b *Backend, now time.Time) { b.SetHealth(Up, now) },
-			slow:   true,
-		},
-		{
-			name: "first verdict",
-			then: func(b *Backend, now time.Time) { b.SetHealth(Up, now) },
-		},
+		{name: "new in a running pool", first: 1, slow: true},
+		{name: "of the first set", first: 2},
+		{name: "first set after none", first: 0},
+		{name: "back from down", first: 2, before: down, then: up, slow: true},
+		{name: "first verdict", first: 2, then: up},
 		{
 			name:   "back from draining",
-			before: func(b []*Backend) { b[1].SetDraining(true, start) },
+			first:  2,
+			before: func(b *Backend) { b.SetDraining(true, start) },
 			then:   func(b *Backend, now time.Time) { b.SetDraining(false, now) },
 			slow:   true,
 		},
-		{
-			name:     "maglev must not depend on when",
-			strategy: Maglev,
-			before:   func(b []*Backend) { b[1].SetHealth(Down, start) },
-			then:     func(b *Backend, now time.Time) { b.SetHealth(Up, now) },
-		},
+		{name: "maglev must not depend on when", strategy: Maglev, first: 2, before: down, then: up},
+		{name: "nor must hrw", strategy: HRW, first: 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := Options{Strategy: tt.strategy, SlowStart: window}
+			o := Options{Strategy: tt.strategy, SlowStart: 10 * time.Second}
 			backends := backendsOf(3, 3)
 			if tt.before != nil {
-				tt.before(backends)
+				tt.before(backends[1])
 			}
-			first := backends
-			if tt.first != nil {
-				first = tt.first(backends)
-			}
-			p := poolOf(o, first...)
+			p := poolOf(o, backends[:tt.first]...)
 			now := start.Add(time.Minute)
 			if tt.then != nil {
 				tt.then(backends[1], now)
 			}
 			next := p.Update(o, backends, now)
-			if !tt.slow {
-				if got := share(p, backends[1]); got != 0.5 || !next.IsZero() {
-					t.Fatalf("share %v, next %v; want half of it at once", got, next)
-				}
-				return
-			}
-			for percent := 10; percent < 100; percent += 9 {
-				want := float64(percent) / float64(100+percent)
-				if got := share(p, backends[1]); math.Abs(got-want) > 1e-9 {
-					t.Fatalf("at %d %%: share %v, want %v", percent, got, want)
-				}
-				if want := now.Add(window / 10); !next.Equal(want) {
-					t.Fatalf("at %d %%: next %v, want %v", percent, next, want)
-				}
-				now = next
-				next = p.Update(o, backends, now)
-			}
-			if got := share(p, backends[1]); got != 0.5 || !next.IsZero() {
-				t.Fatalf("at the end: share %v, next %v", got, next)
+			if tt.slow {
+				expectRamp(t, p, backends[1], now, next)
+			} else if got := weightShare(p, backends[1]); got != 0.5 || !next.IsZero() {
+				t.Fatalf("share %v, next %v; want half of it at once", got, next)
 			}
 		})
 	}
