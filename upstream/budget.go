@@ -7,11 +7,12 @@ import (
 
 // The retry budget: retries may be this share of the connections of the last
 // budgetSeconds, and this many in every second whatever the share, so that a quiet
-// service can retry too.
+// service can retry until passive health has ejected a dead backend, which every
+// other connection may meet meanwhile.
 const (
 	budgetSeconds   = 10
 	budgetDivisor   = 5 // a fifth: 20 %
-	budgetPerSecond = 3
+	budgetPerSecond = 10
 )
 
 // budget counts the connections and retries of each of the last seconds. The

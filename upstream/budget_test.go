@@ -16,12 +16,12 @@ func TestRetryBudget(t *testing.T) {
 		at          time.Duration
 		want        int // retries allowed at that moment
 	}{
-		{"a quiet service may", nil, 0, 3},
+		{"a quiet service may", nil, 0, 10},
 		{"a fifth of a busy one", map[time.Duration]int{0: 100}, 0, 20},
 		{"a fifth of the last ten seconds", map[time.Duration]int{0: 100, 5 * time.Second: 100, 9 * time.Second: 100}, 9 * time.Second, 60},
 		{"what is older has gone", map[time.Duration]int{0: 100, 5 * time.Second: 100}, 10 * time.Second, 20},
-		{"a ring slot is cleared when its second comes round", map[time.Duration]int{0: 1000}, 20 * time.Second, 3},
-		{"rounded down", map[time.Duration]int{0: 24}, 0, 4},
+		{"a ring slot is cleared when its second comes round", map[time.Duration]int{0: 1000}, 20 * time.Second, 10},
+		{"rounded down", map[time.Duration]int{0: 64}, 0, 12},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -48,13 +48,13 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
-// Three in every second, whatever was used before.
+// Ten in every second, whatever was used before.
 func TestRetryBudgetPerSecond(t *testing.T) {
 	p := poolOf(Options{}, backendsOf(1)...)
 	for second := range 25 {
 		now := start.Add(time.Duration(second) * time.Second)
-		for i := range 5 {
-			if got, want := p.AllowRetry(now), i < 3; got != want {
+		for i := range 12 {
+			if got, want := p.AllowRetry(now), i < 10; got != want {
 				t.Fatalf("second %d, retry %d: %v, want %v", second, i, got, want)
 			}
 		}

@@ -5,7 +5,9 @@ import "sync/atomic"
 // Chooser leads a connection to a pool: a Pool to itself, Weighted and Failover to
 // one of those below them. Choosers nest.
 type Chooser interface {
-	// Choose returns the pool for the key, and whether it has a usable backend.
+	// Choose returns the pool for the key, and whether it has a backend to offer.
+	// The pool may be nil only if it has not. Choosers above pools that are wholly down
+	// prefer any other, and offer one that panics if there is no better.
 	// It is called on loops: lock-free, no allocation.
 	Choose(key uint64) (*Pool, bool)
 }
@@ -17,6 +19,19 @@ func (p *Pool) Choose(uint64) (*Pool, bool) { return p, len(p.snapshot.Load().sh
 type Child struct {
 	Chooser Chooser
 	Weight  int // share of the connections; one without weight gets none
+}
+
+// sound reports whether the pool offers backends in good faith. A pool of which every
+// backend is down may still offer them all (Options.PanicThreshold), but only after
+// every other way has been tried.
+func sound(p *Pool, ok bool) bool { return ok && p.snapshot.Load().usable > 0 }
+
+// better returns the better of two choices, the first one if they are alike.
+func better(p *Pool, ok bool, q *Pool, qok bool) (*Pool, bool) {
+	if !sound(p, ok) && sound(q, qok) || !ok && qok || p == nil {
+		return q, qok
+	}
+	return p, ok
 }
 
 // Weighted gives each child connections in proportion to its weight, evenly spread.
@@ -45,49 +60,44 @@ func NewWeighted(children []Child) *Weighted {
 	return w
 }
 
-// Choose takes the next turn that leads to a usable backend. If there is none it
-// returns the pool the turn led to, or nil if there is no child with weight.
+// Choose takes the next turn that leads to a usable backend.
 func (w *Weighted) Choose(key uint64) (*Pool, bool) {
 	n := uint64(len(w.turns))
 	if n == 0 {
 		return nil, false
 	}
 	at := (w.cursor.Add(1) - 1) % n
-	first, ok := w.children[w.turns[at]].Choose(key)
-	if ok {
-		return first, true
-	}
+	p, ok := w.children[w.turns[at]].Choose(key)
 	for range min(n, maxProbes) - 1 {
+		if sound(p, ok) {
+			return p, ok
+		}
 		if at++; at == n {
 			at = 0
 		}
-		if p, ok := w.children[w.turns[at]].Choose(key); ok {
-			return p, true
-		}
+		q, qok := w.children[w.turns[at]].Choose(key)
+		p, ok = better(p, ok, q, qok)
 	}
 	// Only children with little weight, if any, are left: ask each of them.
-	for _, c := range w.children {
-		if p, ok := c.Choose(key); ok {
-			return p, true
-		}
+	for i := 0; i < len(w.children) && !sound(p, ok); i++ {
+		q, qok := w.children[i].Choose(key)
+		p, ok = better(p, ok, q, qok)
 	}
-	return first, false
+	return p, ok
 }
 
-// Failover leads to the service while it has a usable backend, else to the fallback.
+// Failover leads to the service while it has a usable backend, else to the fallback
+// if that has one, else to the service if it panics.
 type Failover struct {
 	Service, Fallback Chooser
 }
 
-// Choose returns the service's pool, or the fallback's while only that has a usable
-// backend.
+// Choose returns the pool that the service or the fallback chose.
 func (f Failover) Choose(key uint64) (*Pool, bool) {
 	p, ok := f.Service.Choose(key)
-	if ok {
-		return p, true
+	if sound(p, ok) {
+		return p, ok
 	}
-	if q, ok := f.Fallback.Choose(key); ok {
-		return q, true
-	}
-	return p, false
+	q, qok := f.Fallback.Choose(key)
+	return better(p, ok, q, qok)
 }

@@ -19,9 +19,17 @@ func namedPool(name string, usable bool) *Pool {
 	return p
 }
 
+// panicking returns a pool that is wholly down and offers its backends all the same.
+func panicking(name string) *Pool {
+	p := namedPool(name, false)
+	p.Update(Options{PanicThreshold: 50}, p.Backends(), start)
+	return p
+}
+
 func TestChoosers(t *testing.T) {
 	a, b, c := namedPool("a", true), namedPool("b", true), namedPool("c", true)
 	x, y := namedPool("x", false), namedPool("y", false)
+	q, r := panicking("q"), panicking("r")
 	tests := []struct {
 		name    string
 		chooser Chooser
@@ -39,6 +47,16 @@ func TestChoosers(t *testing.T) {
 		{"failover not needed", Failover{a, b}, []string{"a", "a", "a", "a", "a", "a"}},
 		{"failover", Failover{x, b}, []string{"b", "b", "b", "b", "b", "b"}},
 		{"failover in vain", Failover{x, y}, []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
+		{"panic", q, []string{"q", "q", "q", "q", "q", "q"}},
+		{"failover before panic", Failover{q, b}, []string{"b", "b", "b", "b", "b", "b"}},
+		{"panic where there is nothing else", Failover{q, x}, []string{"q", "q", "q", "q", "q", "q"}},
+		{"panic of the fallback", Failover{x, q}, []string{"q", "q", "q", "q", "q", "q"}},
+		{"panic of both", Failover{q, r}, []string{"q", "q", "q", "q", "q", "q"}},
+		{"others before panic", NewWeighted([]Child{{q, 100}, {x, 1}, {b, 1}}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"panic before nothing", NewWeighted([]Child{{x, 1}, {q, 1}}), []string{"q", "q", "q", "q", "q", "q"}},
+		{"panic by turns", NewWeighted([]Child{{q, 1}, {r, 1}}), []string{"q", "r", "q", "r", "q", "r"}},
+		{"failover before panic below", Failover{NewWeighted([]Child{{q, 1}, {r, 1}}), b}, []string{"b", "b", "b", "b", "b", "b"}},
+		{"beside a service without children", NewWeighted([]Child{{NewWeighted(nil), 1}, {x, 1}}), []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
 		{"nested", Failover{NewWeighted([]Child{{x, 1}, {y, 1}}), NewWeighted([]Child{{b, 1}, {Failover{y, c}, 1}})}, []string{"b", "c", "b", "c", "b", "c"}},
 	}
 	for _, tt := range tests {

@@ -193,7 +193,7 @@ func (p *Pool) Succeeded(b *Backend, _ time.Time) { b.succeed() }
 
 // AllowRetry reports whether the retry budget has room for one more retry, and
 // takes it. Retries of the last 10 seconds may be a fifth of the first attempts in
-// that time; three in each second are always allowed. Lock-free.
+// that time; ten in each second are always allowed. Lock-free.
 func (p *Pool) AllowRetry(now time.Time) bool {
 	return p.budget.retry(p.snapshot.Load().sinceEpoch(now))
 }
@@ -201,6 +201,7 @@ func (p *Pool) AllowRetry(now time.Time) bool {
 // PoolStats is a snapshot of a pool's state and counters.
 type PoolStats struct {
 	Backends       int    // all
+	Usable         int    // those, of all tiers, that are not down, ejected, draining or without weight
 	InUse          int    // those that get new connections
 	Tier           int    // their priority
 	Panic          bool   // health is ignored
@@ -215,6 +216,7 @@ func (p *Pool) Stats() PoolStats {
 	s := p.snapshot.Load()
 	return PoolStats{
 		Backends:       len(s.all),
+		Usable:         s.usable,
 		InUse:          len(s.shares),
 		Tier:           s.tier,
 		Panic:          s.panicked,

@@ -67,6 +67,11 @@ func TestPoolChoosesBackends(t *testing.T) {
 				t.Errorf("backends in use (-want +got):\n%s", diff)
 			}
 			want := PoolStats{Backends: len(backends), InUse: len(tt.want), Panic: tt.panics, Tier: tt.tier}
+			for _, s := range tt.servers {
+				if s.health != Down && s.weight > 0 && !s.draining {
+					want.Usable++
+				}
+			}
 			if diff := cmp.Diff(want, p.Stats()); diff != "" {
 				t.Errorf("stats (-want +got):\n%s", diff)
 			}

@@ -13,10 +13,9 @@ type snapshot struct {
 	epoch   time.Time  // the pool's first update; times on the data path count from here
 	all     []*Backend // as given, for views
 
-	shares   []Share // the backends in use
+	selection
+	shares   []Share // the backends in use with their effective weights
 	balancer Balancer
-	tier     int  // priority of the backends in use
-	panicked bool // health is ignored
 }
 
 // sinceEpoch returns a time as the data path uses it: monotonic, never negative.
@@ -25,15 +24,12 @@ func (s *snapshot) sinceEpoch(now time.Time) time.Duration { return max(0, now.S
 // buildSnapshot chooses the backends in use and builds their balancer. It returns
 // too when a slow start takes its next step (zero: none is going on).
 func buildSnapshot(old *snapshot, o Options, backends []*Backend, now time.Time, cursor *atomic.Uint64) (*snapshot, time.Time) {
-	s := &snapshot{options: o, epoch: old.epoch, all: slices.Clone(backends)}
+	s := &snapshot{options: o, epoch: old.epoch, all: slices.Clone(backends), selection: choose(backends, o.PanicThreshold)}
 	if s.epoch.IsZero() {
 		s.epoch = now
 	}
-	var chosen []*Backend
-	chosen, s.tier, s.panicked = choose(backends, o.PanicThreshold)
-
 	var next time.Time
-	for _, b := range chosen {
+	for _, b := range s.chosen {
 		status := b.status.Load()
 		percent := fullPercent
 		if !o.Strategy.Hashes() {
@@ -54,16 +50,20 @@ func buildSnapshot(old *snapshot, o Options, backends []*Backend, now time.Time,
 	return s, next
 }
 
-// choose returns the backends that get new connections.
-//
-// Backends with weight 0 and draining ones take no part. The tier with the lowest
-// priority number that has a usable backend serves, with its usable backends. If
-// fewer than threshold percent of it are usable and no later tier has a usable
-// backend to fall back on, health is ignored within it (panic). If no tier has a
-// usable backend, all of the first tier serve in panic, or none if the threshold is 0.
-func choose(backends []*Backend, threshold int) (chosen []*Backend, priority int, panicked bool) {
+// selection is which backends get new connections, and why.
+type selection struct {
+	chosen   []*Backend
+	tier     int  // their priority
+	usable   int  // usable backends of all tiers
+	panicked bool // health is ignored in the tier
+}
+
+// choose selects the backends that get new connections, as the comment on Pool says.
+func choose(backends []*Backend, threshold int) selection {
+	type tier struct{ all, usable []*Backend }
 	tiers := make(map[int]*tier)
-	var order []int
+	var order, live []int // priorities, of all tiers and of those with a usable backend
+	usable := 0
 	for _, b := range backends {
 		status := b.status.Load()
 		if !status.serves() {
@@ -77,30 +77,30 @@ func choose(backends []*Backend, threshold int) (chosen []*Backend, priority int
 		}
 		t.all = append(t.all, b)
 		if status.usable() {
+			if t.usable == nil {
+				live = append(live, status.Priority)
+			}
 			t.usable = append(t.usable, b)
+			usable++
 		}
 	}
-	slices.Sort(order)
-
-	live := slices.DeleteFunc(slices.Clone(order), func(p int) bool { return len(tiers[p].usable) == 0 })
 	switch {
 	case len(order) == 0:
-		return nil, 0, false
+		return selection{}
 	case len(live) == 0:
+		first := slices.Min(order)
 		if threshold <= 0 {
-			return nil, order[0], false
+			return selection{tier: first}
 		}
-		return tiers[order[0]].all, order[0], true
+		return selection{chosen: tiers[first].all, tier: first, panicked: true}
 	}
-	t := tiers[live[0]]
+	first := slices.Min(live)
+	t := tiers[first]
 	if len(live) == 1 && len(t.usable)*100 < threshold*len(t.all) {
-		return t.all, live[0], true
+		return selection{chosen: t.all, tier: first, usable: usable, panicked: true}
 	}
-	return t.usable, live[0], false
+	return selection{chosen: t.usable, tier: first, usable: usable}
 }
-
-// tier is the backends of one priority.
-type tier struct{ all, usable []*Backend }
 
 // uses reports whether the backend gets new connections.
 func (s *snapshot) uses(b *Backend) bool {
