@@ -1,6 +1,8 @@
 package config
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,18 +210,24 @@ tcp:
 }
 
 func FuzzParse(f *testing.F) {
+	ends := []string{".yaml", ".toml", ".json"}
 	for _, example := range examples(f) {
-		f.Add(example.name, example.data)
+		f.Add(byte(slices.Index(ends, filepath.Ext(example.name))), example.data)
 	}
-	f.Add("x.toml", []byte("[tcp.routers.R]\nrule = 'HostSNI(`*`)'\n[[tls.certificates]]\ncertFile = \"c\"\n"))
-	f.Add("x.json", []byte(`{"log": {"level": "info"}, "udp": {}}`))
-	f.Add("x.yaml", []byte("log: &l {level: info}\nadmin: {<<: *l}\n---\n"))
-	f.Add("x.yaml", []byte("entryPoints: {a: {address: ':80'}}\ntcp: {services: {w: {weighted: {services: [{name: w}]}}}}"))
-	f.Fuzz(func(t *testing.T, name string, data []byte) {
-		name = "x" + map[byte]string{0: ".yaml", 1: ".toml", 2: ".json"}[byte(len(name)%3)]
+	f.Add(byte(1), []byte("[tcp.routers.R]\nrule = 'HostSNI(`*`)'\n[[tls.certificates]]\ncertFile = \"c\"\n"))
+	f.Add(byte(2), []byte(`{"log": {"level": "info"}, "udp": {}}`))
+	f.Add(byte(0), []byte("log: &l {level: info}\nadmin: {<<: *l}\n---\n"))
+	f.Add(byte(0), []byte("entryPoints: {a: {address: ':80'}}\ntcp: {services: {w: {weighted: {services: [{name: w}]}}}}"))
+	f.Fuzz(func(t *testing.T, format byte, data []byte) {
+		name := "x" + ends[int(format)%len(ends)]
 		cfg, err := Parse(name, data)
 		if err != nil {
-			lines := strings.Count(string(data), "\n") + 1
+			lines := 1
+			for _, c := range string(data) {
+				if strings.ContainsRune("\n\r\u0085\u2028\u2029", c) { // line breaks to YAML, all of them
+					lines++
+				}
+			}
 			for _, p := range problemsOf(t, err) {
 				if p.File != name || p.Line < 1 || p.Line > lines+1 || p.Col < 1 || p.Message == "" {
 					t.Fatalf("a problem without a place in %d lines: %+v", lines, p)

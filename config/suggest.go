@@ -16,9 +16,29 @@ func suggestion(written string, candidates []string) string {
 		}
 	}
 	if best == "" {
+		best = onlyOneWith(written, candidates)
+	}
+	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf("did you mean %q?", best)
+}
+
+// onlyOneWith returns the one candidate that holds what was written, such as
+// VersionTLS12 for TLS12; "" where none or several do.
+func onlyOneWith(written string, candidates []string) string {
+	const shortest = 3
+	found := ""
+	for _, c := range candidates {
+		if len(written) < shortest || !strings.Contains(strings.ToLower(c), strings.ToLower(written)) {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = c
+	}
+	return found
 }
 
 // editDistance counts the insertions, deletions, replacements and swaps of
