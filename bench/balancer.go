@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/weirlb/weir/bench/proc"
+)
+
+// balancer is one program under test. It is plain data, so that another one
+// costs a file with a few templates.
+type balancer struct {
+	name    string
+	binary  string   // path, or a name to look for in PATH and in the sbin directories
+	version []string // arguments that make it print its version
+	file    string   // name of the configuration file
+	args    []string // arguments that run it in the foreground; templates over a site
+	check   []string // arguments that check the configuration; templates over a site
+	configs map[shape]string
+	ready   string // template of a URL that answers 200; empty means that it accepts connections
+}
+
+// site is what a template may fill in.
+type site struct {
+	Listen  string    // the address that the clients use
+	Admin   string    // an address for the balancer's own use
+	Origins [2]string // the backends; the shape tcp has the first only
+	Names   [2]string // host names of the backends in the shape sni
+	Dir     string    // scratch directory, where relative paths start
+	Config  string    // path of the configuration file
+	MaxConn int       // connections that the descriptors allow
+	NoFile  int       // descriptors
+}
+
+// errMissing is returned for a program that is not installed.
+var errMissing = errors.New("not installed")
+
+// rivalBalancers are the balancers that weir can be compared with.
+func rivalBalancers() []balancer { return []balancer{haproxy(), nginx()} }
+
+func findBalancer(all []balancer, name string) (balancer, bool) {
+	i := slices.IndexFunc(all, func(b balancer) bool { return b.name == name })
+	if i < 0 {
+		return balancer{}, false
+	}
+	return all[i], true
+}
+
+// find returns where the program is. Debian keeps daemons in directories that
+// are not in every user's PATH.
+func (b balancer) find() (string, error) {
+	path, err := exec.LookPath(b.binary)
+	if err == nil || errors.Is(err, exec.ErrDot) {
+		return filepath.Abs(path)
+	}
+	if !strings.ContainsRune(b.binary, '/') {
+		for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
+			if path, err := exec.LookPath(filepath.Join(dir, b.binary)); err == nil {
+				return path, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%s: %w", b.binary, errMissing)
+}
+
+// versionNumber leaves out what a distribution adds.
+var versionNumber = regexp.MustCompile(`\d+\.\d+(\.\d+)*(-[a-z]+\.?\d*)?`)
+
+// versionOf asks the program at path for its version; "" if it does not say.
+func (b balancer) versionOf(ctx context.Context, path string) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	said, err := exec.CommandContext(ctx, path, b.version...).CombinedOutput()
+	if err != nil {
+		return ""
+	}
+	return string(versionNumber.Find(said))
+}
+
+// write renders the configuration for a shape into the site's directory and
+// sets the site's Config.
+func (b balancer) write(sh shape, at *site) error {
+	text, ok := b.configs[sh]
+	if !ok {
+		return fmt.Errorf("%s has no configuration for %s", b.name, sh)
+	}
+	at.Config = filepath.Join(at.Dir, b.file)
+	config, err := render(text, *at)
+	if err != nil {
+		return fmt.Errorf("configuration of %s: %w", b.name, err)
+	}
+	return os.WriteFile(at.Config, []byte(config), 0o644)
+}
+
+// render fills in a template over a site. Besides the site's fields it may
+// ask whether a file exists.
+func render(text string, at site) (string, error) {
+	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
+	t, err := template.New("").Funcs(template.FuncMap{"exists": exists}).Parse(text)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, at); err != nil {
+		return "", err
+	}
+	return b.String(), nil
+}
+
+func renderAll(texts []string, at site) ([]string, error) {
+	var all []string
+	for _, text := range texts {
+		s, err := render(text, at)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// startLimit is how long a balancer may take until it is ready.
+const startLimit = 10 * time.Second
+
+// start runs the program at path with the configuration of the site, and
+// returns when it is ready. An error carries the end of its log.
+func (b balancer) start(ctx context.Context, path string, at site, cpu int) (*proc.Process, error) {
+	args, err := renderAll(b.args, at)
+	if err != nil {
+		return nil, fmt.Errorf("arguments of %s: %w", b.name, err)
+	}
+	log := filepath.Join(at.Dir, b.name+".log")
+	p, err := proc.Start(proc.Command{Path: path, Args: args, Dir: at.Dir, CPU: cpu, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if err := b.await(ctx, p, at); err != nil {
+		p.Stop(stopGrace)
+		return nil, b.explain(err, at)
+	}
+	return p, nil
+}
+
+// explain adds the end of the program's log to an error.
+func (b balancer) explain(err error, at site) error {
+	log := strings.TrimSpace(proc.Tail(filepath.Join(at.Dir, b.name+".log"), 2000))
+	if log == "" {
+		log = "(empty)"
+	}
+	return fmt.Errorf("%s: %w; its log ends:\n%s", b.name, err, indent(log))
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(text, "\n", "\n    ")
+}
+
+// await returns when the balancer is ready or has failed.
+func (b balancer) await(ctx context.Context, p *proc.Process, at site) error {
+	url, err := render(b.ready, at)
+	if err != nil {
+		return err
+	}
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		var notYet error
+		if url == "" {
+			notYet = accepts(ctx, at.Listen)
+		} else {
+			notYet = answers(ctx, url)
+		}
+		if notYet == nil {
+			return nil
+		}
+		select {
+		case <-p.Done():
+			return fmt.Errorf("ended before it was ready (%v)", p.Err())
+		case <-ctx.Done():
+			return fmt.Errorf("not ready: %w", notYet)
+		case <-again.C:
+		}
+	}
+}
+
+func accepts(ctx context.Context, addr string) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+func answers(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	// Its own transport, so that no connection is kept open into the
+	// measurement.
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, res.Status)
+	}
+	return nil
+}
+
+// freeAddr returns a loopback address that nobody listens on. It stays below
+// the ports that the kernel gives to outgoing connections: thousands of those
+// come and go during a measurement, and one of them could take the port
+// before the balancer does.
+func freeAddr() (string, error) {
+	const lowest, ports, tries = 20000, 10000, 100
+	var last error
+	for range tries {
+		addr := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(ports))
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			return addr, l.Close()
+		}
+		last = err
+	}
+	return "", fmt.Errorf("find a free port: %w", last)
+}

@@ -1,0 +1,52 @@
+package main
+
+// haproxy is HAProxy as Debian ships it.
+func haproxy() balancer {
+	return balancer{
+		name:    "haproxy",
+		binary:  "haproxy",
+		version: []string{"-v"},
+		file:    "haproxy.cfg",
+		args:    []string{"-db", "-f", "{{.Config}}"},
+		check:   []string{"-c", "-f", "{{.Config}}"},
+		configs: map[shape]string{
+			relay: haproxyHead + `
+frontend bench
+    bind {{.Listen}}
+    default_backend origin
+
+backend origin
+    server origin {{index .Origins 0}}
+`,
+			bySNI: haproxyHead + `
+frontend bench
+    bind {{.Listen}}
+    tcp-request inspect-delay 5s
+    tcp-request content accept if { req.ssl_hello_type 1 }
+    use_backend one if { req.ssl_sni -i {{index .Names 0}} }
+    use_backend two if { req.ssl_sni -i {{index .Names 1}} }
+
+backend one
+    server one {{index .Origins 0}}
+
+backend two
+    server two {{index .Origins 1}}
+`,
+		},
+	}
+}
+
+// haproxyHead is common to all shapes.
+const haproxyHead = `# One thread, because it has one CPU. Nothing is logged, as in the others.
+# Splicing is left off: it is off unless asked for ("option splice-auto").
+# Health checks are off, as in the others.
+global
+    nbthread 1
+    maxconn {{.MaxConn}}
+
+defaults
+    mode tcp
+    timeout connect 3s
+    timeout client 10m
+    timeout server 10m
+`

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/weirlb/weir/bench/load"
+)
+
+// The load tools are this same program under names that no user types.
+const (
+	serverTool = "load-server"
+	clientTool = "load-client"
+)
+
+// errUsage is returned for a wrong command line, after it has been explained.
+var errUsage = errors.New("usage")
+
+// options is the command line.
+type options struct {
+	scenarios []scenario
+	rounds    int
+	duration  time.Duration
+	weir      string
+	rivals    []string
+	json      string
+	list      bool
+}
+
+func main() {
+	err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, errUsage):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, in io.Reader, out, errOut io.Writer) error {
+	if len(args) == 2 {
+		switch args[0] {
+		case serverTool:
+			return load.ServerTool(args[1], in, out)
+		case clientTool:
+			return load.ClientTool(args[1], in, out)
+		}
+	}
+	o, err := parse(args, errOut)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if o.list {
+		for _, s := range o.scenarios {
+			fmt.Fprintf(out, "%-14s %s\n", s.name, s.title)
+		}
+		return nil
+	}
+	// A second interrupt ends the bench at once; the programs that it has
+	// started get SIGTERM from the kernel then.
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer restore()
+	context.AfterFunc(ctx, restore)
+	return measure(ctx, o, out, errOut)
+}
+
+func parse(args []string, errOut io.Writer) (options, error) {
+	var o options
+	var names, rivals string
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	flags.StringVar(&names, "scenario", "all", "scenarios to run, separated by commas; -list shows them")
+	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each scenario and balancer, 1 to 100")
+	flags.DurationVar(&o.duration, "duration", 3*time.Second, "time measured in each round, 100ms to 10m")
+	flags.StringVar(&o.weir, "weir", "bin/weir", "the weir to measure; empty measures the rivals alone")
+	flags.StringVar(&rivals, "rivals", "haproxy,nginx", "balancers to compare with, separated by commas")
+	flags.StringVar(&o.json, "json", "", "file to write every sample to")
+	flags.BoolVar(&o.list, "list", false, "list the scenarios and stop")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return o, err
+		}
+		return o, errUsage
+	}
+	wrong := func(format string, a ...any) (options, error) {
+		fmt.Fprintf(errOut, "bench: "+format+"\n", a...)
+		return o, errUsage
+	}
+	if flags.NArg() > 0 {
+		return wrong("unexpected argument %q", flags.Arg(0))
+	}
+	if o.rounds < 1 || o.rounds > 100 {
+		return wrong("-rounds %d: give 1 to 100", o.rounds)
+	}
+	if o.duration < 100*time.Millisecond || o.duration > 10*time.Minute {
+		return wrong("-duration %v: give 100ms to 10m", o.duration)
+	}
+	o.rivals = split(rivals)
+	for _, name := range o.rivals {
+		if _, ok := findBalancer(rivalBalancers(), name); !ok {
+			return wrong("unknown rival %q", name)
+		}
+	}
+	if o.weir == "" && len(o.rivals) == 0 {
+		return wrong("nothing to measure: neither -weir nor -rivals")
+	}
+	var unknown string
+	if o.scenarios, unknown = chooseScenarios(scenarios(), names); unknown != "" {
+		return wrong("unknown scenario %q; -list shows them", unknown)
+	}
+	return o, nil
+}
+
+// chooseScenarios picks from all by names separated by commas, in the order
+// of all. A name that fits none is returned.
+func chooseScenarios(all []scenario, names string) (chosen []scenario, unknown string) {
+	wanted := split(names)
+	for _, name := range wanted {
+		known := func(s scenario) bool { return s.name == name }
+		if name != "all" && !slices.ContainsFunc(all, known) {
+			return nil, name
+		}
+	}
+	for _, s := range all {
+		if slices.Contains(wanted, "all") || slices.Contains(wanted, s.name) {
+			chosen = append(chosen, s)
+		}
+	}
+	return chosen, ""
+}
+
+// split cuts a list at its commas and leaves out what is empty.
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+)
+
+// results is everything that a run found, as -json writes it.
+type results struct {
+	Date      time.Time  `json:"date"`
+	Machine   machine    `json:"machine"`
+	Rounds    int        `json:"rounds"`
+	Seconds   float64    `json:"seconds"` // measured in each round
+	Entrants  []*entrant `json:"balancers"`
+	Scenarios []*outcome `json:"scenarios"`
+}
+
+// entrant is a balancer in this run.
+type entrant struct {
+	Name    string `json:"name"`
+	Path    string `json:"path,omitempty"`
+	Version string `json:"version,omitempty"`
+	Missing string `json:"missing,omitempty"` // why it is not measured
+	Own     bool   `json:"own,omitempty"`     // it is weir, and the others are its rivals
+
+	balancer balancer
+}
+
+// label is the name with the version.
+func (e *entrant) label() string {
+	if e.Version == "" {
+		return e.Name
+	}
+	return e.Name + " " + e.Version
+}
+
+// outcome is what one scenario gave.
+type outcome struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Cost  string `json:"cost"` // unit of the cost; less is better
+	Rate  string `json:"rate"` // unit of the throughput
+	Rows  []*row `json:"rows"` // one for each entrant, in the same order
+}
+
+// row is one balancer in one scenario.
+type row struct {
+	Balancer string   `json:"balancer"`
+	Samples  []sample `json:"samples,omitempty"` // one for each round
+	Failed   string   `json:"failed,omitempty"`  // why there are no more; its figures do not count then
+
+	// The medians of the samples, and what they mean for weir.
+	Cost   float64 `json:"cost"`
+	Spread float64 `json:"spread"` // of the cost, as a share of it
+	Rate   float64 `json:"rate"`
+	Ratio  *ratio  `json:"ratio,omitempty"` // weir's cost over this rival's
+	Best   bool    `json:"best,omitempty"`  // the rival with the lowest cost
+}
+
+// sample is one round of one balancer.
+type sample struct {
+	Cost      float64       `json:"cost"`
+	Rate      float64       `json:"rate"`
+	CPU       time.Duration `json:"cpuNanoseconds"` // of the balancer's tree
+	RSS       int64         `json:"rssBytes"`       // of the balancer's tree at the end
+	Elapsed   time.Duration `json:"elapsedNanoseconds"`
+	Exchanges int           `json:"exchanges"`
+	Bytes     int64         `json:"bytes"`
+	P50       time.Duration `json:"p50Nanoseconds"`
+	P99       time.Duration `json:"p99Nanoseconds"`
+	Busy      float64       `json:"busy"`     // CPUs that the balancer kept busy
+	LoadBusy  float64       `json:"loadBusy"` // the same of client and backend
+	Errors    int           `json:"errors"`
+	LastError string        `json:"lastError,omitempty"`
+	Stalled   int           `json:"stalled"` // connections without an exchange
+}
+
+// of collects one figure of every sample.
+func of(samples []sample, figure func(sample) float64) []float64 {
+	all := make([]float64, len(samples))
+	for i, s := range samples {
+		all[i] = figure(s)
+	}
+	return all
+}
+
+func costs(r *row) []float64 { return of(r.Samples, func(s sample) float64 { return s.Cost }) }
+
+// conclude fills in the medians, and compares the row of own, an index or -1,
+// with the others.
+func (o *outcome) conclude(own int) {
+	ranking := make([][]float64, len(o.Rows))
+	for i, r := range o.Rows {
+		if r.Failed != "" || len(r.Samples) == 0 {
+			continue
+		}
+		r.Cost, r.Spread = median(costs(r)), spread(costs(r))
+		r.Rate = median(of(r.Samples, func(s sample) float64 { return s.Rate }))
+		if i != own {
+			ranking[i] = costs(r)
+		}
+	}
+	if i := best(ranking); i >= 0 {
+		o.Rows[i].Best = true
+	}
+	if own < 0 || o.Rows[own].Failed != "" || len(o.Rows[own].Samples) == 0 {
+		return
+	}
+	for i, c := range ranking {
+		if len(c) > 0 {
+			r := compare(costs(o.Rows[own]), c)
+			o.Rows[i].Ratio = &r
+		}
+	}
+}
+
+// save writes the results to a file, whole or not at all.
+func (r *results) save(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	part := path + ".part"
+	if err := os.WriteFile(part, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	if err := os.Rename(part, path); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	return nil
+}

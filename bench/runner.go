@@ -1,0 +1,405 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/weirlb/weir/bench/load"
+	"github.com/weirlb/weir/bench/proc"
+)
+
+const (
+	stopGrace   = 4 * time.Second        // until a program that does not end is killed
+	warmUp      = 500 * time.Millisecond // load before each measurement
+	settle      = time.Second            // silence before memory is read
+	reportGrace = 30 * time.Second       // what a tool may be late by
+	leastCPU    = 50 * time.Millisecond  // that a sample must stand on; it comes in steps of 10 ms
+)
+
+// errFailed is returned when something could not be measured, after it has
+// been printed.
+var errFailed = errors.New("not everything could be measured")
+
+// runner measures entrants in scenarios.
+type runner struct {
+	machine  machine
+	entrants []*entrant
+	rounds   int
+	duration time.Duration
+	progress io.Writer
+	scratch  string // directory
+	step     int    // rounds done, of
+	steps    int
+}
+
+// measure is the bench.
+func measure(ctx context.Context, o options, out, progress io.Writer) error {
+	m, err := thisMachine()
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "weir-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	res := &results{Date: time.Now().UTC(), Machine: m, Rounds: o.rounds, Seconds: o.duration.Seconds()}
+	res.Entrants, err = enter(ctx, o)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(progress, m)
+	r := &runner{
+		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration,
+		progress: progress, scratch: scratch, steps: o.rounds * len(o.scenarios) * present(res.Entrants),
+	}
+	for _, sc := range o.scenarios {
+		got, err := r.scenario(ctx, sc)
+		if err != nil {
+			return err
+		}
+		res.Scenarios = append(res.Scenarios, got)
+		fmt.Fprint(out, scenarioTable(got, res.Entrants))
+	}
+	fmt.Fprint(out, summaryTable(res))
+	if o.json != "" {
+		if err := res.save(o.json); err != nil {
+			return err
+		}
+	}
+	if res.failed() {
+		return errFailed
+	}
+	return nil
+}
+
+// enter finds the programs. A rival that is not there is entered as missing;
+// without weir itself there is no point in a run that asks for it.
+func enter(ctx context.Context, o options) ([]*entrant, error) {
+	var all []*entrant
+	if o.weir != "" {
+		all = append(all, &entrant{Name: "weir", Own: true, balancer: weir(o.weir)})
+	}
+	for _, name := range o.rivals {
+		b, ok := findBalancer(rivalBalancers(), name)
+		if !ok {
+			return nil, fmt.Errorf("unknown rival %q", name)
+		}
+		all = append(all, &entrant{Name: name, balancer: b})
+	}
+	for _, e := range all {
+		path, err := e.balancer.find()
+		switch {
+		case err == nil:
+			e.Path, e.Version = path, e.balancer.versionOf(ctx, path)
+		case e.Own:
+			return nil, fmt.Errorf("%w: build it with `make build`, or give -weir \"\" to measure the rivals alone", err)
+		default:
+			e.Missing = err.Error()
+		}
+	}
+	if present(all) == 0 {
+		return nil, errors.New("none of the balancers is installed")
+	}
+	return all, nil
+}
+
+func present(all []*entrant) int {
+	n := 0
+	for _, e := range all {
+		if e.Missing == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// failed reports whether a balancer that is there could not be measured.
+func (r *results) failed() bool {
+	for _, o := range r.Scenarios {
+		for i, row := range o.Rows {
+			if row.Failed != "" && r.Entrants[i].Missing == "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// scenario runs the rounds of one scenario. Every second round goes through
+// the balancers backwards, so that a machine that gets slower or faster
+// meanwhile favours nobody. A balancer that fails is left out from then on;
+// the error is that of an interrupt.
+func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
+	if sc.idle {
+		sc.connections = min(sc.connections, maxConn(r.machine.NoFile))
+		sc.title = fmt.Sprintf("%d x %s", sc.connections, sc.title)
+	}
+	got := &outcome{Name: sc.name, Title: sc.title, Cost: sc.unit.cost, Rate: sc.unit.rate}
+	own := -1
+	for i, e := range r.entrants {
+		if e.Own {
+			own = i
+		}
+		got.Rows = append(got.Rows, &row{Balancer: e.Name, Failed: e.Missing})
+	}
+	for round := range r.rounds {
+		for _, i := range order(len(r.entrants), round) {
+			row := got.Rows[i]
+			if r.entrants[i].Missing != "" {
+				continue
+			}
+			r.step++
+			if row.Failed != "" {
+				continue
+			}
+			s, err := r.announce(ctx, sc, round, r.entrants[i])
+			if ctx.Err() != nil {
+				return nil, errors.New("interrupted")
+			}
+			if err != nil {
+				row.Failed = err.Error()
+				continue
+			}
+			row.Samples = append(row.Samples, s)
+		}
+	}
+	got.conclude(own)
+	return got, nil
+}
+
+// order returns the entrants' indices in the order of a round.
+func order(n, round int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+		if round%2 == 1 {
+			all[i] = n - 1 - i
+		}
+	}
+	return all
+}
+
+// announce runs one round and prints how it went.
+func (r *runner) announce(ctx context.Context, sc scenario, round int, e *entrant) (sample, error) {
+	fmt.Fprintf(r.progress, "[%*d/%d] %-14s round %d  %-16s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
+	s, err := r.round(ctx, sc, e)
+	if err != nil {
+		fmt.Fprintln(r.progress, "failed:", err)
+		return s, err
+	}
+	fmt.Fprintf(r.progress, "%s %s, %s %s%s\n", figure(s.Cost), sc.unit.cost, thousands(s.Rate), sc.unit.rate, trouble(s))
+	return s, nil
+}
+
+// round starts everything anew, measures, and stops it.
+func (r *runner) round(ctx context.Context, sc scenario, e *entrant) (sample, error) {
+	dir, err := os.MkdirTemp(r.scratch, e.Name+"-")
+	if err != nil {
+		return sample{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit+warmUp+r.duration+2*reportGrace)
+	defer cancel()
+	kind, hello, err := withHello(sc)
+	if err != nil {
+		return sample{}, err
+	}
+	backend, err := startTool(serverTool, []load.Exchange{kind, kind}, dir, r.machine.LoadCPU)
+	if err != nil {
+		return sample{}, err
+	}
+	defer backend.stop()
+	up, err := backend.expect(ctx, load.Listening)
+	if err != nil {
+		return sample{}, err
+	}
+	at, err := r.site(dir, up.Addrs)
+	if err != nil {
+		return sample{}, err
+	}
+	if err := e.balancer.write(sc.shape, &at); err != nil {
+		return sample{}, err
+	}
+	p, err := e.balancer.start(ctx, e.Path, at, r.machine.BalancerCPU)
+	if err != nil {
+		return sample{}, err
+	}
+	defer p.Stop(stopGrace)
+	spec := load.ClientSpec{
+		Addr: at.Listen, Connections: sc.connections, Exchange: kind, Payload: hello,
+		Warm: warmUp, Duration: r.duration, Hold: sc.idle,
+	}
+	var s sample
+	if sc.idle {
+		s, err = r.hold(ctx, sc, spec, p, dir)
+	} else {
+		s, err = r.drive(ctx, sc, spec, p, backend, dir)
+	}
+	if err != nil {
+		return s, e.balancer.explain(err, at)
+	}
+	return s, nil
+}
+
+// withHello returns the scenario's exchange, and what its request is made of:
+// a ClientHello where the scenario has a name to ask for.
+func withHello(sc scenario) (load.Exchange, []byte, error) {
+	kind := sc.exchange
+	if sc.sni == "" {
+		return kind, nil, nil
+	}
+	hello, err := load.Hello(sc.sni)
+	kind.Request = len(hello)
+	return kind, hello, err
+}
+
+// site gives a balancer its place.
+func (r *runner) site(dir string, origins []string) (site, error) {
+	listen, err := freeAddr()
+	if err != nil {
+		return site{}, err
+	}
+	admin, err := freeAddr()
+	if err != nil {
+		return site{}, err
+	}
+	if admin == listen {
+		return site{}, fmt.Errorf("one port for two: %s", admin)
+	}
+	return site{
+		Listen: listen, Admin: admin, Origins: [2]string(origins), Names: sniNames,
+		Dir: dir, NoFile: r.machine.NoFile, MaxConn: maxConn(r.machine.NoFile),
+	}, nil
+}
+
+// drive measures the CPU time of a balancer under load.
+func (r *runner) drive(ctx context.Context, sc scenario, spec load.ClientSpec, p *proc.Process, backend *tool, dir string) (sample, error) {
+	client, err := startTool(clientTool, spec, dir, r.machine.LoadCPU)
+	if err != nil {
+		return sample{}, err
+	}
+	defer client.stop()
+	if _, err := client.expect(ctx, load.Measuring); err != nil {
+		return sample{}, alive(p, err)
+	}
+	before, err := usages(p.PID, client.p.PID, backend.p.PID)
+	if err != nil {
+		return sample{}, alive(p, err)
+	}
+	done, err := client.expect(ctx, load.Finished)
+	if err != nil {
+		return sample{}, alive(p, err)
+	}
+	after, err := usages(p.PID, client.p.PID, backend.p.PID)
+	if err != nil {
+		return sample{}, alive(p, err)
+	}
+	if done.Result.Exchanges == 0 {
+		return sample{}, alive(p, fmt.Errorf("not one exchange; %d errors, the last: %q", done.Result.Errors, done.Result.LastError))
+	}
+	s := sampleOf(sc.unit, before, after, *done.Result)
+	if s.CPU < leastCPU {
+		return s, alive(p, fmt.Errorf("it used %v of CPU, too little to tell; measure longer or on a quieter machine", s.CPU))
+	}
+	return s, alive(p, nil)
+}
+
+// sampleOf turns what was read before and after into a sample. The usages are
+// those of the balancer, the client and the backend.
+func sampleOf(u unit, before, after []proc.Usage, res load.Result) sample {
+	m := measured{
+		cpu: after[0].CPU - before[0].CPU, elapsed: res.Elapsed,
+		finished: res.Exchanges, bytes: res.Bytes,
+	}
+	loadCPU := after[1].CPU - before[1].CPU + after[2].CPU - before[2].CPU
+	return sample{
+		Cost: u.costOf(m), Rate: u.rateOf(m),
+		CPU: m.cpu, RSS: after[0].RSS, Elapsed: res.Elapsed,
+		Exchanges: res.Exchanges, Bytes: res.Bytes, P50: res.P50, P99: res.P99,
+		Busy: over(m.cpu.Seconds(), res.Elapsed.Seconds()), LoadBusy: over(loadCPU.Seconds(), res.Elapsed.Seconds()),
+		Errors: res.Errors, LastError: res.LastError, Stalled: res.Stalled,
+	}
+}
+
+// hold measures what idle connections add to a balancer's memory.
+func (r *runner) hold(ctx context.Context, sc scenario, spec load.ClientSpec, p *proc.Process, dir string) (sample, error) {
+	if err := pause(ctx, settle); err != nil {
+		return sample{}, err
+	}
+	before, err := proc.Measure(p.PID)
+	if err != nil {
+		return sample{}, alive(p, err)
+	}
+	begun := time.Now()
+	client, err := startTool(clientTool, spec, dir, r.machine.LoadCPU)
+	if err != nil {
+		return sample{}, err
+	}
+	defer client.stop()
+	if _, err := client.expect(ctx, load.Holding); err != nil {
+		return sample{}, alive(p, err)
+	}
+	elapsed := time.Since(begun)
+	if err := pause(ctx, settle); err != nil {
+		return sample{}, err
+	}
+	after, err := proc.Measure(p.PID)
+	if err != nil {
+		return sample{}, alive(p, err)
+	}
+	m := measured{rss: after.RSS - before.RSS, held: spec.Connections, elapsed: elapsed}
+	return sample{
+		Cost: sc.unit.costOf(m), Rate: sc.unit.rateOf(m), CPU: after.CPU - before.CPU,
+		RSS: after.RSS, Elapsed: elapsed, Exchanges: spec.Connections,
+	}, alive(p, nil)
+}
+
+func usages(pids ...int) ([]proc.Usage, error) {
+	var all []proc.Usage
+	for _, pid := range pids {
+		u, err := proc.Measure(pid)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+// alive names the balancer's end as the cause of err if it has ended.
+func alive(p *proc.Process, err error) error {
+	select {
+	case <-p.Done():
+		return errors.Join(fmt.Errorf("ended during the measurement (%v)", p.Err()), err)
+	default:
+		return err
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// trouble tells what went wrong in a sample that counts nevertheless.
+func trouble(s sample) string {
+	var b strings.Builder
+	if s.Errors > 0 {
+		fmt.Fprintf(&b, "; %d errors, the last: %s", s.Errors, s.LastError)
+	}
+	if s.Stalled > 0 {
+		fmt.Fprintf(&b, "; %d connections stalled", s.Stalled)
+	}
+	return b.String()
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// scenarioTable shows one scenario, a line for each balancer.
+func scenarioTable(o *outcome, entrants []*entrant) string {
+	table := [][]string{{"", o.Cost, "spread", o.Rate, "p50", "p99", "CPU", "load", "weir is"}}
+	var notes []string
+	for i, r := range o.Rows {
+		e := entrants[i]
+		switch {
+		case e.Missing != "":
+			notes = append(notes, fmt.Sprintf("%s is missing: %s", e.Name, e.Missing))
+			continue
+		case r.Failed != "":
+			notes = append(notes, fmt.Sprintf("%s failed: %s", e.Name, r.Failed))
+			continue
+		}
+		table = append(table, []string{
+			e.label(), figure(r.Cost), percent(r.Spread), thousands(r.Rate),
+			latency(r, func(s sample) time.Duration { return s.P50 }),
+			latency(r, func(s sample) time.Duration { return s.P99 }),
+			share(r, func(s sample) float64 { return s.Busy }),
+			share(r, func(s sample) float64 { return s.LoadBusy }),
+			verdict(r),
+		})
+		for round, s := range r.Samples {
+			if t := trouble(s); t != "" {
+				notes = append(notes, fmt.Sprintf("%s, round %d%s", e.Name, round+1, t))
+			}
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s: %s\n", o.Name, o.Title)
+	b.WriteString(columns(table))
+	for _, n := range notes {
+		fmt.Fprintf(&b, "  %s\n", n)
+	}
+	return b.String()
+}
+
+// summaryTable shows all scenarios, a line for each.
+func summaryTable(r *results) string {
+	header := []string{"", "unit"}
+	own := false
+	for _, e := range r.Entrants {
+		header = append(header, e.label())
+		own = own || e.Own
+	}
+	if own {
+		for _, e := range r.Entrants {
+			if !e.Own {
+				header = append(header, "weir/"+e.Name)
+			}
+		}
+		header = append(header, "weir/best")
+	}
+	table := [][]string{header}
+	for _, o := range r.Scenarios {
+		table = append(table, summaryLine(o, r.Entrants, own))
+	}
+	return "\nMedians of " + strconv.Itoa(r.Rounds) + " rounds; less is better, and a ratio below 1 is weir's win\n" + columns(table)
+}
+
+func summaryLine(o *outcome, entrants []*entrant, own bool) []string {
+	line := []string{o.Name, o.Cost}
+	var ratios []string
+	toBest := "-"
+	for i, r := range o.Rows {
+		switch {
+		case entrants[i].Missing != "":
+			line = append(line, "missing")
+		case r.Failed != "":
+			line = append(line, "failed")
+		default:
+			line = append(line, figure(r.Cost))
+		}
+		if entrants[i].Own {
+			continue
+		}
+		text := "-"
+		if r.Ratio != nil {
+			text = fmt.Sprintf("%.2f", r.Ratio.Median)
+			if r.Best {
+				toBest = text + " (" + r.Balancer + ")"
+			}
+		}
+		ratios = append(ratios, text)
+	}
+	if !own {
+		return line
+	}
+	return append(append(line, ratios...), toBest)
+}
+
+// verdict says how weir compares with the rival of a row.
+func verdict(r *row) string {
+	switch {
+	case r.Ratio == nil && r.Best:
+		return "(best)"
+	case r.Ratio == nil:
+		return ""
+	}
+	text := fmt.Sprintf("%.2f of it (%.2f-%.2f)", r.Ratio.Median, r.Ratio.Low, r.Ratio.High)
+	if r.Best {
+		text += ", the best"
+	}
+	return text
+}
+
+// latency shows the median of a latency, "-" where none was taken.
+func latency(r *row, of1 func(sample) time.Duration) string {
+	d := time.Duration(median(of(r.Samples, func(s sample) float64 { return float64(of1(s)) })))
+	switch {
+	case d == 0:
+		return "-"
+	case d < 10*time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	default:
+		return d.Round(100 * time.Microsecond).String()
+	}
+}
+
+// share shows the median of a share of one CPU, "-" where none was taken.
+func share(r *row, of1 func(sample) float64) string {
+	v := median(of(r.Samples, of1))
+	if v == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f%%", 100*v)
+}
+
+func percent(v float64) string { return fmt.Sprintf("%.1f%%", 100*v) }
+
+// figure shows a cost with three significant digits or more.
+func figure(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.2f", v)
+	}
+}
+
+// thousands shows a rate: large ones whole and in groups of three digits.
+func thousands(v float64) string {
+	if v < 1000 {
+		return figure(v)
+	}
+	digits := strconv.Itoa(int(v + 0.5))
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// columns aligns cells: the first column and the last to the left, those
+// between to the right. All cells are ASCII.
+func columns(table [][]string) string {
+	widths := make([]int, len(table[0]))
+	for _, line := range table {
+		for i, cell := range line {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	var b strings.Builder
+	for _, line := range table {
+		var text strings.Builder
+		for i, cell := range line {
+			width := widths[i]
+			if i == 0 || i == len(line)-1 {
+				width = -width
+			}
+			fmt.Fprintf(&text, "  %*s", width, cell)
+		}
+		b.WriteString(strings.TrimRight(text.String(), " ") + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,42 @@
+package main
+
+// weir is the weir at path.
+func weir(path string) balancer {
+	return balancer{
+		name:    "weir",
+		binary:  path,
+		version: []string{"version"},
+		file:    "weir.yaml",
+		args:    []string{"run", "-c", "{{.Config}}"},
+		check:   []string{"check", "-c", "{{.Config}}"},
+		ready:   "http://{{.Admin}}/readyz",
+		configs: map[shape]string{
+			relay: weirHead + `
+tcp:
+  routers:
+    all: { entryPoints: [bench], rule: "HostSNI(` + "`*`" + `)", service: origin }
+  services:
+    origin: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ] } }
+`,
+			bySNI: weirHead + `
+tcp:
+  routers:
+    one: { entryPoints: [bench], rule: "HostSNI(` + "`{{index .Names 0}}`" + `)", tls: { passthrough: true }, service: one }
+    two: { entryPoints: [bench], rule: "HostSNI(` + "`{{index .Names 1}}`" + `)", tls: { passthrough: true }, service: two }
+  services:
+    one: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ] } }
+    two: { loadBalancer: { servers: [ { address: "{{index .Origins 1}}" } ] } }
+`,
+		},
+	}
+}
+
+// weirHead is common to all shapes.
+const weirHead = `# One loop, because it has one CPU. Limits, deadlines and passive health are
+# left at their defaults; the access log and health checks are off by default.
+log: { level: warn }
+admin: { address: "{{.Admin}}" }
+engine: { loops: 1 }
+entryPoints:
+  bench: { address: "{{.Listen}}" }
+`
