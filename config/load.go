@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func (l Loader) Load() (*Config, error) {
 	}
 	for _, s := range sources {
 		docs.file = s.file
-		v.SetConfigType(formatOf(s.file))
+		v.SetConfigType(cmp.Or(formatOf(s.file), "yaml")) // the codec refuses what is neither
 		if err := v.MergeConfig(bytes.NewReader(s.data)); err != nil {
 			docs.problems = append(docs.problems, Problem{File: s.file, Line: 1, Col: 1, Message: err.Error()})
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -42,12 +43,12 @@ func onlyOneWith(written string, candidates []string) string {
 }
 
 // editDistance counts the insertions, deletions, replacements and swaps of
-// neighbours that turn a into b. It stops early, with a number that is too big
-// to matter, where the lengths alone say that they are far apart.
+// neighbours that turn a into b. Names too long to be a slip of one another are
+// infinitely far apart.
 func editDistance(a, b string) int {
 	const longest = 64
-	if len(a) > longest || len(b) > longest || len(a)-len(b) > longest/2 || len(b)-len(a) > longest/2 {
-		return 2 * longest
+	if len(a) > longest || len(b) > longest {
+		return math.MaxInt
 	}
 	var before, above, row [longest + 1]int
 	for j := range len(b) + 1 {

@@ -36,7 +36,8 @@ func Watch(ctx context.Context, current *Config, load func() (*Config, error), o
 	}
 	w := &watcher{
 		roots: current.roots, last: current, seen: current.digest, load: load, out: out,
-		debounce: watchDebounce, patience: watchPatience, poll: watchPoll,
+		subscribe: fsnotify.NewWatcher,
+		debounce:  watchDebounce, patience: watchPatience, poll: watchPoll,
 	}
 	w.run(ctx)
 	return nil
@@ -49,6 +50,7 @@ type watcher struct {
 	out   func(*Config, error)
 
 	debounce, patience, poll time.Duration
+	subscribe                func() (*fsnotify.Watcher, error)
 
 	last *Config // the last valid one; it says which certificates count
 	seen digest  // of the content reported last
@@ -66,7 +68,7 @@ type watcher struct {
 func (w *watcher) run(ctx context.Context) {
 	var happened chan fsnotify.Event
 	var trouble chan error
-	if events, err := fsnotify.NewWatcher(); err == nil {
+	if events, err := w.subscribe(); err == nil {
 		w.events, happened, trouble = events, events.Events, events.Errors
 		defer events.Close()
 	}
