@@ -1,0 +1,214 @@
+package admin
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector makes metrics of one State each time it is asked. Label values are names from the configuration, addresses
+// and words of closed sets: nothing that a client sends. What leaves the configuration leaves the metrics.
+type collector struct {
+	source      Source
+	process     []family[State]
+	entrypoints []family[Entrypoint]
+	services    []family[Service]
+	backends    []family[Backend]
+
+	buildInfo   *prometheus.Desc
+	ended       *prometheus.Desc
+	reloads     *prometheus.Desc
+	rejected    *prometheus.Desc
+	serviceEnd  *prometheus.Desc
+	loopsActive *prometheus.Desc
+}
+
+// family is one metric that every T has.
+type family[T any] struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*T) float64
+}
+
+// definition names a family.
+type definition[T any] struct {
+	name, help string
+	kind       prometheus.ValueType
+	value      func(*T) float64
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+func families[T any](labels []string, defs []definition[T]) []family[T] {
+	out := make([]family[T], len(defs))
+	for i, d := range defs {
+		out[i] = family[T]{prometheus.NewDesc(d.name, d.help, labels, nil), d.kind, d.value}
+	}
+	return out
+}
+
+func newCollector(source Source) *collector {
+	return &collector{
+		source:      source,
+		process:     families(nil, processMetrics()),
+		entrypoints: families([]string{"entrypoint"}, entrypointMetrics()),
+		services:    families([]string{"protocol", "service"}, serviceMetrics()),
+		backends:    families([]string{"protocol", "service", "backend"}, backendMetrics()),
+
+		buildInfo:   prometheus.NewDesc("weir_build_info", "Always 1; the labels say what runs.", []string{"version", "commit", "go_version"}, nil),
+		ended:       prometheus.NewDesc("weir_connections_ended_total", "Connections that ended, by reason.", []string{"reason"}, nil),
+		reloads:     prometheus.NewDesc("weir_config_reloads_total", "Attempts to load a changed configuration.", []string{"result"}, nil),
+		rejected:    prometheus.NewDesc("weir_entrypoint_rejected_total", "Connections that reached no service, by reason.", []string{"entrypoint", "reason"}, nil),
+		serviceEnd:  prometheus.NewDesc("weir_service_connections_ended_total", "Connections of the service that ended, by reason.", []string{"protocol", "service", "reason"}, nil),
+		loopsActive: prometheus.NewDesc("weir_loop_active_connections", "Open client connections of an event loop.", []string{"loop"}, nil),
+	}
+}
+
+func processMetrics() []definition[State] {
+	return []definition[State]{
+		{"weir_ready", "Whether weir wants traffic: 1 as long as /readyz is 200.", gauge, func(s *State) float64 { return oneIf(len(s.NotReady) == 0) }},
+		{"weir_start_time_seconds", "When weir started, in seconds since 1970.", gauge, func(s *State) float64 { return float64(s.Started.UnixMilli()) / 1000 }},
+		{"weir_config_generation", "Generation of the configuration in force; 1 is the one weir started with.", gauge, func(s *State) float64 { return float64(s.Generation) }},
+		{"weir_config_last_reload_success", "Whether the last attempt to load a configuration succeeded.", gauge, func(s *State) float64 { return oneIf(s.Reloads.Last.OK) }},
+		{"weir_config_last_reload_timestamp_seconds", "When that attempt was, in seconds since 1970.", gauge, func(s *State) float64 {
+			if s.Reloads.Last.At.IsZero() {
+				return 0
+			}
+			return float64(s.Reloads.Last.At.UnixMilli()) / 1000
+		}},
+		{"weir_active_connections", "Open client connections.", gauge, func(s *State) float64 { return float64(s.Connections.Active) }},
+		{"weir_max_connections", "Limit of open client connections; 0 means none.", gauge, func(s *State) float64 { return float64(s.Connections.Max) }},
+		{"weir_access_log_records_total", "Access-log records written.", counter, func(s *State) float64 { return float64(s.AccessLog.Written) }},
+		{"weir_access_log_dropped_total", "Access-log records dropped because the sink was too slow or failed.", counter, func(s *State) float64 { return float64(s.AccessLog.Dropped) }},
+		{"weir_access_log_errors_total", "Writes to the access log that failed; they are tried again.", counter, func(s *State) float64 { return float64(s.AccessLog.Errors) }},
+	}
+}
+
+func entrypointMetrics() []definition[Entrypoint] {
+	return []definition[Entrypoint]{
+		{"weir_entrypoint_connections_total", "Connections accepted.", counter, func(e *Entrypoint) float64 { return float64(e.Connections) }},
+		{"weir_entrypoint_active_connections", "Open connections.", gauge, func(e *Entrypoint) float64 { return float64(e.Active) }},
+		{"weir_entrypoint_max_connections", "Limit of open connections; 0 means none of its own.", gauge, func(e *Entrypoint) float64 { return float64(e.Max) }},
+		{"weir_entrypoint_received_bytes_total", "Bytes received from clients and passed on.", counter, func(e *Entrypoint) float64 { return float64(e.BytesIn) }},
+		{"weir_entrypoint_sent_bytes_total", "Bytes sent to clients.", counter, func(e *Entrypoint) float64 { return float64(e.BytesOut) }},
+		{"weir_entrypoint_accept_errors_total", "Failed accepts, such as for want of file descriptors.", counter, func(e *Entrypoint) float64 { return float64(e.AcceptErrors) }},
+	}
+}
+
+func serviceMetrics() []definition[Service] {
+	return []definition[Service]{
+		{"weir_service_connections_total", "Connections given to the service.", counter, func(s *Service) float64 { return float64(s.Connections) }},
+		{"weir_service_active_connections", "Open connections.", gauge, func(s *Service) float64 { return float64(s.Active) }},
+		{"weir_service_received_bytes_total", "Bytes received from clients and passed to backends.", counter, func(s *Service) float64 { return float64(s.BytesIn) }},
+		{"weir_service_sent_bytes_total", "Bytes sent from backends to clients.", counter, func(s *Service) float64 { return float64(s.BytesOut) }},
+		{"weir_service_retries_total", "Connection attempts beyond the first.", counter, func(s *Service) float64 { return float64(s.Retries) }},
+		{"weir_service_retries_refused_total", "Retries that the retry budget did not allow.", counter, func(s *Service) float64 { return float64(s.RetriesRefused) }},
+		{"weir_service_no_backend_total", "Connections for which there was no usable backend.", counter, func(s *Service) float64 { return float64(s.Ended["no-backend"]) }},
+		{"weir_service_queue_length", "Connections waiting for a backend below its limit.", gauge, func(s *Service) float64 { return float64(s.Waiting) }},
+		{"weir_service_queue_overflows_total", "Connections turned away because the queue was full.", counter, func(s *Service) float64 { return float64(s.QueueOverflows) }},
+		{"weir_service_backends", "Backends.", gauge, func(s *Service) float64 { return float64(s.Backends) }},
+		{"weir_service_backends_in_use", "Backends that get new connections.", gauge, func(s *Service) float64 { return float64(s.InUse) }},
+		{"weir_service_tier", "Priority of the failover tier in use.", gauge, func(s *Service) float64 { return float64(s.Tier) }},
+		{"weir_service_panic", "Whether so few backends are healthy that health is ignored.", gauge, func(s *Service) float64 { return oneIf(s.Panic) }},
+	}
+}
+
+func backendMetrics() []definition[Backend] {
+	return []definition[Backend]{
+		{"weir_backend_up", "Whether the health check lets the backend serve: 0 is down, 1 up or not known yet.", gauge, func(b *Backend) float64 { return oneIf(b.Health != "down") }},
+		{"weir_backend_weight", "Configured weight.", gauge, func(b *Backend) float64 { return float64(b.Weight) }},
+		{"weir_backend_active_connections", "Open connections.", gauge, func(b *Backend) float64 { return float64(b.Active) }},
+		{"weir_backend_max_connections", "Limit of open connections; 0 means none.", gauge, func(b *Backend) float64 { return float64(b.Max) }},
+		{"weir_backend_connections_total", "Connections given to the backend.", counter, func(b *Backend) float64 { return float64(b.Connections) }},
+		{"weir_backend_connect_failures_total", "Connects that failed, timeouts included.", counter, func(b *Backend) float64 { return float64(b.ConnectFailures) }},
+		{"weir_backend_connect_timeouts_total", "Connects that ran into their deadline.", counter, func(b *Backend) float64 { return float64(b.ConnectTimeouts) }},
+		{"weir_backend_connect_duration_seconds", "How long the last connect took.", gauge, func(b *Backend) float64 { return b.ConnectSeconds }},
+		{"weir_backend_received_bytes_total", "Bytes received from clients and passed to the backend.", counter, func(b *Backend) float64 { return float64(b.BytesIn) }},
+		{"weir_backend_sent_bytes_total", "Bytes sent from the backend to clients.", counter, func(b *Backend) float64 { return float64(b.BytesOut) }},
+		{"weir_backend_health_checks_total", "Probes of the health check.", counter, func(b *Backend) float64 { return float64(b.Checks) }},
+		{"weir_backend_health_check_failures_total", "Probes that failed.", counter, func(b *Backend) float64 { return float64(b.CheckFailures) }},
+		{"weir_backend_ejections_total", "Times the backend was taken out after failed connections.", counter, func(b *Backend) float64 { return float64(b.Ejections) }},
+		{"weir_backend_ejected", "Whether it is out now.", gauge, func(b *Backend) float64 { return oneIf(!b.EjectedUntil.IsZero()) }},
+		{"weir_backend_draining", "Whether it gets no new connections by somebody's will.", gauge, func(b *Backend) float64 { return oneIf(b.Draining) }},
+	}
+}
+
+func oneIf(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	describe(out, c.process)
+	describe(out, c.entrypoints)
+	describe(out, c.services)
+	describe(out, c.backends)
+	for _, d := range []*prometheus.Desc{c.buildInfo, c.ended, c.reloads, c.rejected, c.serviceEnd, c.loopsActive} {
+		out <- d
+	}
+}
+
+func describe[T any](out chan<- *prometheus.Desc, all []family[T]) {
+	for _, f := range all {
+		out <- f.desc
+	}
+}
+
+// Collect implements prometheus.Collector. All numbers are of one State.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	s := c.source.State()
+	collect(out, c.process, s)
+	out <- prometheus.MustNewConstMetric(c.buildInfo, gauge, 1, valid(s.Version), valid(s.Commit), valid(s.GoVersion))
+	out <- prometheus.MustNewConstMetric(c.reloads, counter, float64(s.Reloads.Succeeded), "success")
+	out <- prometheus.MustNewConstMetric(c.reloads, counter, float64(s.Reloads.Failed), "failure")
+	collectReasons(out, c.ended, s.Ended)
+	for i, l := range s.Loops {
+		out <- prometheus.MustNewConstMetric(c.loopsActive, gauge, float64(l.Active), strconv.Itoa(i))
+	}
+	for i := range s.Entrypoints {
+		e := &s.Entrypoints[i]
+		collect(out, c.entrypoints, e, e.Name)
+		collectReasons(out, c.rejected, e.Rejected, e.Name)
+	}
+	for i := range s.Services {
+		v := &s.Services[i]
+		collect(out, c.services, v, v.Protocol, v.Name)
+		collectReasons(out, c.serviceEnd, v.Ended, v.Protocol, v.Name)
+	}
+	for i := range s.Backends {
+		b := &s.Backends[i]
+		collect(out, c.backends, b, b.Protocol, b.Service, b.Address)
+	}
+}
+
+func collect[T any](out chan<- prometheus.Metric, all []family[T], of *T, labels ...string) {
+	for i, l := range labels {
+		labels[i] = valid(l)
+	}
+	for _, f := range all {
+		out <- prometheus.MustNewConstMetric(f.desc, f.kind, f.value(of), labels...)
+	}
+}
+
+// collectReasons makes one series of each reason, written as metric labels are: client_abort for client-abort.
+func collectReasons(out chan<- prometheus.Metric, d *prometheus.Desc, byReason map[string]uint64, labels ...string) {
+	for i, l := range labels {
+		labels[i] = valid(l)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		values := append(slices.Clone(labels), valid(strings.ReplaceAll(reason, "-", "_")))
+		out <- prometheus.MustNewConstMetric(d, counter, float64(byReason[reason]), values...)
+	}
+}
+
+// valid keeps a label value the exposition format can carry: MustNewConstMetric panics on others.
+func valid(s string) string { return strings.ToValidUTF8(s, "\ufffd") }

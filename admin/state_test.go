@@ -1,0 +1,62 @@
+package admin
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+var start = time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC)
+
+// fixed is a Source that shows one State, and counts how often it is asked.
+type fixed struct {
+	state State
+	asked atomic.Int64
+}
+
+func (f *fixed) State() *State {
+	f.asked.Add(1)
+	s := f.state
+	return &s
+}
+
+// busy is the state of a weir that has seen some of everything.
+func busy() State {
+	return State{
+		Now: start.Add(90*time.Minute + 500*time.Millisecond), Version: "1.2.3", Commit: "abc", GoVersion: "go1.26.9", Started: start,
+		Generation: 7, ConfigHash: "5f2e", LogLevel: "info",
+		Reloads:     Reloads{Succeeded: 5, Failed: 1, Last: LastReload{At: start.Add(time.Hour), OK: true}},
+		Loops:       []Loop{{Active: 3}, {Active: 4}},
+		Connections: Connections{Active: 7, Max: 1000},
+		Ended:       map[string]uint64{"done": 90, "client-abort": 2, "no-route": 1, "drain": 0},
+		AccessLog:   AccessLog{Written: 92, Dropped: 1},
+		Entrypoints: []Entrypoint{{
+			Name: "postgres", Protocol: "tcp", Address: "[::]:5432", Connections: 100, Active: 7, Max: 500,
+			BytesIn: 2048, BytesOut: 3 << 20, AcceptErrors: 1, Rejected: map[string]uint64{"no-route": 1, "sniff-timeout": 2},
+		}},
+		Routers: []Router{{
+			Name: "orders", Protocol: "tcp", Entrypoints: []string{"postgres", "secure"}, Rule: "HostSNI(`orders.db.example.com`)",
+			Priority: 32, TLS: "passthrough", Middlewares: []string{"office"}, Service: "orders",
+		}},
+		Services: []Service{
+			{
+				Name: "orders", Protocol: "tcp", Kind: "loadBalancer", Strategy: "leastconn", Connections: 99, Active: 7,
+				BytesIn: 2048, BytesOut: 3 << 20, Retries: 4, Waiting: 2, Backends: 2, InUse: 1, Panic: true,
+				Ended: map[string]uint64{"done": 90, "no-backend": 3},
+			},
+			{Name: "ha", Protocol: "tcp", Kind: "failover", Services: []string{"orders", "orders-dr"}},
+		},
+		Backends: []Backend{
+			{
+				Service: "orders", Protocol: "tcp", Address: "10.0.0.1:5432", Name: "one", Health: "up", Since: start, LastCheck: start.Add(time.Hour),
+				Checks: 10, Weight: 2, Active: 7, Max: 500, Connections: 95, BytesIn: 2048, BytesOut: 3 << 20,
+				SlowStartUntil: start.Add(2 * time.Hour),
+			},
+			{
+				Service: "orders", Protocol: "tcp", Address: "10.0.0.2:5432", Health: "down", LastCheck: start.Add(time.Hour),
+				LastCheckError: "\x1b[31mconnection refused\n", Checks: 10, CheckFailures: 4, Weight: 1, Priority: 1, Connections: 4,
+				ConnectFailures: 4, ConnectTimeouts: 1, Ejections: 1, EjectedUntil: start.Add(3 * time.Hour), Draining: true,
+			},
+			{Service: "other", Protocol: "tcp", Address: "10.0.0.3:1", Health: "unknown", Weight: 1},
+		},
+	}
+}
