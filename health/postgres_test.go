@@ -3,7 +3,8 @@ package health
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,34 @@ func TestPostgresAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			check(t, probe(t, newProber(t, "postgres", Params{}), weirtest.Serve(t, weirtest.Answer(tt.answer)).Addr), tt.want)
+		})
+	}
+}
+
+// A session is ended with Terminate; a login that would need a password just ends.
+func TestPostgresGoodbye(t *testing.T) {
+	tests := []struct {
+		name, answer, want string
+	}{
+		{"session", postgresMessage('R', "\x00\x00\x00\x00"), "X\x00\x00\x00\x04"},
+		{"password wanted", postgresMessage('R', "\x00\x00\x00\x03"), ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := make(chan string, 1)
+			s := weirtest.Serve(t, func(conn net.Conn) {
+				_, _ = io.ReadFull(conn, make([]byte, len(postgresStartup("weir", "weir"))))
+				_, _ = io.WriteString(conn, tt.answer)
+				rest, err := io.ReadAll(conn)
+				if err != nil {
+					rest = []byte(err.Error())
+				}
+				got <- string(rest)
+			})
+			check(t, probe(t, newProber(t, "postgres", Params{}), s.Addr), "")
+			if rest := <-got; rest != tt.want {
+				t.Errorf("after the answer the client sends %q, want %q", rest, tt.want)
+			}
 		})
 	}
 }
@@ -135,6 +164,8 @@ func FuzzPostgresMessage(f *testing.F) {
 		if !bytes.Contains(body, []byte(e.code)) || !bytes.Contains(body, []byte(e.message)) {
 			t.Fatalf("%+v is not in %q", e, body)
 		}
-		_ = fmt.Sprint(e.failure())
+		if err := e.failure(); err == nil && (e.code == "" || e.code == "57P03") {
+			t.Fatalf("%+v counts as alive", e)
+		}
 	})
 }

@@ -188,7 +188,18 @@ func TestBehaviours(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Serve(t, tt.behave)
-			conn := dial(t, s.Addr)
+			raw, err := net.Dial("tcp", s.Addr)
+			if errors.Is(err, syscall.ECONNRESET) && errors.Is(tt.wantErr, syscall.ECONNRESET) {
+				return // the reset overtook the connect
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn := raw.(*net.TCPConn)
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
 			if errors.Is(tt.wantErr, os.ErrDeadlineExceeded) {
 				if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 					t.Fatal(err)
