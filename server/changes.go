@@ -1,0 +1,57 @@
+package server
+
+import "strings"
+
+// changes are the names of what differs between two plans, such as "service orders".
+type changes struct{ added, changed, removed []string }
+
+// changesOf sums up for people what leads from one plan to another.
+func changesOf(from, to *plan) changes {
+	var c changes
+	compare(&c, "entrypoint", from.entrypoints, to.entrypoints)
+	compare(&c, "router", from.routers, to.routers)
+	compare(&c, "middleware", from.middlewares, to.middlewares)
+	compare(&c, "service", from.services, to.services)
+	for _, name := range union(from.services, to.services) {
+		compare(&c, "backend", backendsOf(name, from), backendsOf(name, to))
+	}
+	if !same(from.certificates, to.certificates) {
+		c.changed = append(c.changed, "certificates")
+	}
+	if !same(from.tls, to.tls) {
+		c.changed = append(c.changed, "tls options")
+	}
+	if from.accessLog != to.accessLog {
+		c.changed = append(c.changed, "access log")
+	}
+	if from.log != to.log {
+		c.changed = append(c.changed, "log")
+	}
+	return c
+}
+
+func compare[V any](c *changes, noun string, from, to map[string]V) {
+	for _, name := range union(from, to) {
+		old, was := from[name]
+		now, is := to[name]
+		switch what := noun + " " + name; {
+		case !was:
+			c.added = append(c.added, what)
+		case !is:
+			c.removed = append(c.removed, what)
+		case !same(old, now):
+			c.changed = append(c.changed, what)
+		}
+	}
+}
+
+// backendsOf returns the backends of a service that stands in the plan, by what the log calls them.
+func backendsOf(service string, p *plan) map[string]int {
+	out := make(map[string]int)
+	if pool := p.services[service].pool; pool != nil {
+		for _, e := range pool.endpoints {
+			out[strings.Join([]string{service, e.Addr.String()}, "@")] = e.Weight
+		}
+	}
+	return out
+}

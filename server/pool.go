@@ -1,0 +1,127 @@
+package server
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirlb/weir/health"
+	"github.com/weirlb/weir/upstream"
+)
+
+// pool is the live side of a service with backends of its own. Only the owner of the topology touches it, but for tripped.
+type pool struct {
+	live    *upstream.Pool
+	options upstream.Options
+	members []*member
+	next    time.Time   // when live wants to be updated though nothing changed; zero = never
+	tripped atomic.Bool // a backend failed so often that it should be ejected; writer: the data path
+}
+
+// member is a backend in a pool, and whoever probes it.
+type member struct {
+	backend *upstream.Backend
+	check   *checkPlan      // what checker does; nil = nothing
+	checker *health.Checker // nil = not probed
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the checker has ended
+	status  health.Status // what the last checker knew
+}
+
+// newPool returns a pool without backends. wake is called on the data path when the pool is to be updated because of
+// failing connections; it must not block.
+func newPool(service string, wake func()) *pool {
+	p := &pool{}
+	p.live = upstream.NewPool(service, func(*upstream.Backend) {
+		p.tripped.Store(true)
+		wake()
+	})
+	return p
+}
+
+// set replaces options and members.
+func (p *pool) set(o upstream.Options, members []*member, now time.Time) {
+	p.options, p.members = o, members
+	p.update(now)
+}
+
+// update makes what was set on the backends count.
+func (p *pool) update(now time.Time) {
+	p.tripped.Store(false)
+	backends := make([]*upstream.Backend, len(p.members))
+	for i, m := range p.members {
+		backends[i] = m.backend
+	}
+	p.next = p.live.Update(p.options, backends, now)
+}
+
+// find returns the member with an address, nil if there is none.
+func (p *pool) find(addr netip.AddrPort) *member {
+	i := slices.IndexFunc(p.members, func(m *member) bool { return m.backend.Addr() == addr })
+	if i < 0 {
+		return nil
+	}
+	return p.members[i]
+}
+
+// watch has every member probed as c says; a checker that does so already goes on. emit is told what changes, and must
+// give up when the context ends. Members that are not probed any more are neither up nor down.
+func (p *pool) watch(c *checkPlan, emit func(context.Context, health.Transition), now time.Time) error {
+	if c == nil {
+		for _, m := range p.members {
+			m.unwatch()
+			m.status = health.Status{}
+			m.backend.SetHealth(upstream.Unknown, now)
+		}
+		p.update(now)
+		return nil
+	}
+	prober, err := health.New(c.kind, c.params)
+	if err != nil {
+		return err
+	}
+	o := c.options
+	o.Prober = prober
+	for _, m := range p.members {
+		if m.checker == nil || !same(m.check, c) {
+			m.unwatch()
+			m.watch(c, o, emit)
+		}
+	}
+	return nil
+}
+
+// watch starts a checker that knows what the last one knew.
+func (m *member) watch(c *checkPlan, o health.Options, emit func(context.Context, health.Transition)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	m.check, m.cancel, m.done = c, cancel, make(chan struct{})
+	m.checker = health.NewChecker(m.backend, o, func(t health.Transition) { emit(ctx, t) })
+	m.checker.Resume(m.status)
+	go func(c *health.Checker, done chan struct{}) {
+		defer close(done)
+		c.Run(ctx)
+	}(m.checker, m.done)
+}
+
+// unwatch ends the checker and keeps what it knew.
+func (m *member) unwatch() {
+	if m.checker == nil {
+		return
+	}
+	m.cancel()
+	<-m.done
+	// A verdict whose transition nobody took in is not the backend's: the next checker has to find it again.
+	if status := m.checker.Status(); status.Health == m.backend.Health() {
+		m.status = status
+	}
+	m.check, m.checker, m.cancel, m.done = nil, nil, nil, nil
+}
+
+// unwatch ends all checkers.
+func (p *pool) unwatch() {
+	for _, m := range p.members {
+		m.unwatch()
+	}
+}

@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirlb/weir/health"
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/l4"
+	"github.com/weirlb/weir/upstream"
+)
+
+// topology is everything that runs because a plan asks for it. It has one writer: Server.Run's goroutine.
+type topology struct {
+	engine    *l4.Server
+	accessLog *accesslog.Writer
+	log       *slog.Logger
+	emit      func(context.Context, health.Transition)
+	wake      func() // a pool has tripped; must not block
+	setLog    func(logPlan)
+
+	plan        *plan // what all of this was made from
+	store       atomic.Pointer[certificates]
+	selfSigned  *tls.Certificate // made when it is first needed
+	configs     map[string]*tls.Config
+	middlewares map[string]l4.Middleware
+	pools       map[string]*pool
+	services    map[string]*l4.Service
+	choosers    map[string]upstream.Chooser // what each service leads to
+	entrypoints map[string]*entrypoint
+	leaving     []*leaving
+}
+
+// entrypoint is an open entrypoint.
+type entrypoint struct {
+	live   *l4.Entrypoint
+	addrs  []netip.AddrPort // as bound
+	routes []*l4.Route      // of the table in force
+}
+
+func newTopology(engine *l4.Server, accessLog *accesslog.Writer, log *slog.Logger) *topology {
+	t := &topology{
+		engine: engine, accessLog: accessLog, log: log,
+		emit:        func(context.Context, health.Transition) {},
+		wake:        func() {},
+		setLog:      func(logPlan) {},
+		plan:        &plan{},
+		configs:     make(map[string]*tls.Config),
+		middlewares: make(map[string]l4.Middleware),
+		pools:       make(map[string]*pool),
+		services:    make(map[string]*l4.Service),
+		choosers:    make(map[string]upstream.Chooser),
+		entrypoints: make(map[string]*entrypoint),
+	}
+	t.store.Store(newCertificates(nil))
+	return t
+}
+
+// apply makes the topology what the plan asks for. When it fails, the topology is as before.
+func (t *topology) apply(to *plan, now time.Time) ([]step, error) {
+	steps := diff(t.plan, to)
+	if err := newApplier(t, to, steps, now).run(steps); err != nil {
+		return nil, err
+	}
+	t.plan = to
+	return steps, nil
+}
+
+// member finds a backend that is in service, nil if it is not.
+func (t *topology) member(b *upstream.Backend) (*pool, *member) {
+	p := t.pools[b.Key().Service]
+	if p == nil {
+		return nil, nil
+	}
+	if m := p.find(b.Addr()); m != nil && m.backend == b {
+		return p, m
+	}
+	return nil, nil
+}
+
+// healthChanged takes a verdict over and reports whether it concerned anybody.
+func (t *topology) healthChanged(change health.Transition, now time.Time) bool {
+	p, m := t.member(change.Backend)
+	if m == nil {
+		return false // it has left meanwhile
+	}
+	verdict := upstream.Down
+	if change.Up {
+		verdict = upstream.Up
+	}
+	m.backend.SetHealth(verdict, now)
+	p.update(now)
+	if verdict == upstream.Down && p.options.CloseOnDown {
+		t.engine.CloseBackend(m.backend, accesslog.BackendDown)
+	}
+	return true
+}
+
+// tripped updates the pools whose backends failed too often and returns the backends that were ejected.
+func (t *topology) tripped(now time.Time) []*upstream.Backend {
+	var ejected []*upstream.Backend
+	for _, p := range t.pools {
+		if !p.tripped.Load() {
+			continue
+		}
+		before := p.ejections()
+		p.update(now)
+		for i, n := range p.ejections() {
+			if n > before[i] {
+				ejected = append(ejected, p.members[i].backend)
+			}
+		}
+	}
+	return ejected
+}
+
+func (p *pool) ejections() []int64 {
+	var counts []int64
+	for _, m := range p.members {
+		counts = append(counts, m.backend.Status().Ejections)
+	}
+	return counts
+}
+
+// settle does what is due: pools that want an update, and leavers whose time is up.
+func (t *topology) settle(now time.Time) {
+	for _, p := range t.pools {
+		if !p.next.IsZero() && !now.Before(p.next) {
+			p.update(now)
+		}
+	}
+	t.release(now)
+}
+
+// next is when settle is due again, zero if nothing is to be done.
+func (t *topology) next(now time.Time) time.Time {
+	var next time.Time
+	for _, p := range t.pools {
+		next = earlier(next, p.next)
+	}
+	return earlier(next, t.nextRelease(now))
+}
+
+// earlier returns the earlier of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// close stops all probes and all accepting. Connections go on until the engine is closed.
+func (t *topology) close() {
+	for _, p := range t.pools {
+		p.unwatch()
+	}
+	for _, e := range t.entrypoints {
+		e.live.Close()
+	}
+}
