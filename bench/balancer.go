@@ -76,7 +76,7 @@ func (b balancer) find() (string, error) {
 }
 
 // versionNumber leaves out what a distribution adds.
-var versionNumber = regexp.MustCompile(`\d+\.\d+(\.\d+)*(-[a-z]+\.?\d*)?`)
+var versionNumber = regexp.MustCompile(`\d+\.\d+(\.\d+)*(-[a-z]+\d*)?`)
 
 // versionOf asks the program at path for its version; "" if it does not say.
 func (b balancer) versionOf(ctx context.Context, path string) string {

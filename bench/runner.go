@@ -14,11 +14,8 @@ import (
 )
 
 const (
-	stopGrace   = 4 * time.Second        // until a program that does not end is killed
-	warmUp      = 500 * time.Millisecond // load before each measurement
-	settle      = time.Second            // silence before memory is read
-	reportGrace = 30 * time.Second       // what a tool may be late by
-	leastCPU    = 50 * time.Millisecond  // that a sample must stand on; it comes in steps of 10 ms
+	stopGrace   = 4 * time.Second  // until a program that does not end is killed
+	reportGrace = 30 * time.Second // what a tool may be late by
 )
 
 // errFailed is returned when something could not be measured, after it has
@@ -30,7 +27,10 @@ type runner struct {
 	machine  machine
 	entrants []*entrant
 	rounds   int
-	duration time.Duration
+	duration time.Duration // measured in each round
+	warm     time.Duration // load before it
+	settle   time.Duration // silence before memory is read
+	leastCPU time.Duration // that a sample must stand on; it comes in steps of 10 ms
 	progress io.Writer
 	scratch  string // directory
 	step     int    // rounds done, of
@@ -56,6 +56,7 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	fmt.Fprintln(progress, m)
 	r := &runner{
 		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration,
+		warm: 500 * time.Millisecond, settle: time.Second, leastCPU: 50 * time.Millisecond,
 		progress: progress, scratch: scratch, steps: o.rounds * len(o.scenarios) * present(res.Entrants),
 	}
 	for _, sc := range o.scenarios {
@@ -187,7 +188,7 @@ func order(n, round int) []int {
 
 // announce runs one round and prints how it went.
 func (r *runner) announce(ctx context.Context, sc scenario, round int, e *entrant) (sample, error) {
-	fmt.Fprintf(r.progress, "[%*d/%d] %-14s round %d  %-16s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
+	fmt.Fprintf(r.progress, "[%*d/%d] %-14s round %d  %-14s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
 	s, err := r.round(ctx, sc, e)
 	if err != nil {
 		fmt.Fprintln(r.progress, "failed:", err)
@@ -203,7 +204,7 @@ func (r *runner) round(ctx context.Context, sc scenario, e *entrant) (sample, er
 	if err != nil {
 		return sample{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startLimit+warmUp+r.duration+2*reportGrace)
+	ctx, cancel := context.WithTimeout(ctx, startLimit+r.warm+r.duration+2*reportGrace)
 	defer cancel()
 	kind, hello, err := withHello(sc)
 	if err != nil {
@@ -232,7 +233,7 @@ func (r *runner) round(ctx context.Context, sc scenario, e *entrant) (sample, er
 	defer p.Stop(stopGrace)
 	spec := load.ClientSpec{
 		Addr: at.Listen, Connections: sc.connections, Exchange: kind, Payload: hello,
-		Warm: warmUp, Duration: r.duration, Hold: sc.idle,
+		Warm: r.warm, Duration: r.duration, Hold: sc.idle,
 	}
 	var s sample
 	if sc.idle {
@@ -303,7 +304,7 @@ func (r *runner) drive(ctx context.Context, sc scenario, spec load.ClientSpec, p
 		return sample{}, alive(p, fmt.Errorf("not one exchange; %d errors, the last: %q", done.Result.Errors, done.Result.LastError))
 	}
 	s := sampleOf(sc.unit, before, after, *done.Result)
-	if s.CPU < leastCPU {
+	if s.CPU < r.leastCPU {
 		return s, alive(p, fmt.Errorf("it used %v of CPU, too little to tell; measure longer or on a quieter machine", s.CPU))
 	}
 	return s, alive(p, nil)
@@ -328,7 +329,7 @@ func sampleOf(u unit, before, after []proc.Usage, res load.Result) sample {
 
 // hold measures what idle connections add to a balancer's memory.
 func (r *runner) hold(ctx context.Context, sc scenario, spec load.ClientSpec, p *proc.Process, dir string) (sample, error) {
-	if err := pause(ctx, settle); err != nil {
+	if err := pause(ctx, r.settle); err != nil {
 		return sample{}, err
 	}
 	before, err := proc.Measure(p.PID)
@@ -345,7 +346,7 @@ func (r *runner) hold(ctx context.Context, sc scenario, spec load.ClientSpec, p 
 		return sample{}, alive(p, err)
 	}
 	elapsed := time.Since(begun)
-	if err := pause(ctx, settle); err != nil {
+	if err := pause(ctx, r.settle); err != nil {
 		return sample{}, err
 	}
 	after, err := proc.Measure(p.PID)

@@ -9,7 +9,7 @@ import (
 
 // scenarioTable shows one scenario, a line for each balancer.
 func scenarioTable(o *outcome, entrants []*entrant) string {
-	table := [][]string{{"", o.Cost, "spread", o.Rate, "p50", "p99", "CPU", "load", "weir is"}}
+	table := [][]string{{"", o.Cost, "spread", o.Rate, "p50 ms", "p99 ms", "CPU", "load", "weir is"}}
 	var notes []string
 	for i, r := range o.Rows {
 		e := entrants[i]
@@ -113,17 +113,14 @@ func verdict(r *row) string {
 	return text
 }
 
-// latency shows the median of a latency, "-" where none was taken.
+// latency shows the median of a latency in milliseconds, "-" where none was
+// taken.
 func latency(r *row, of1 func(sample) time.Duration) string {
-	d := time.Duration(median(of(r.Samples, func(s sample) float64 { return float64(of1(s)) })))
-	switch {
-	case d == 0:
+	ms := median(of(r.Samples, func(s sample) float64 { return of1(s).Seconds() * 1000 }))
+	if ms == 0 {
 		return "-"
-	case d < 10*time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
-	default:
-		return d.Round(100 * time.Microsecond).String()
 	}
+	return figure(ms)
 }
 
 // share shows the median of a share of one CPU, "-" where none was taken.

@@ -1,0 +1,343 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weirlb/weir/bench/load"
+	"github.com/weirlb/weir/bench/proc"
+)
+
+// The test binary is the load tools, as the bench is, and a balancer: one
+// that relays, or one that falls over when it has work.
+const (
+	playRelay = "play-relay"
+	playFall  = "play-fall"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case serverTool, clientTool:
+			if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			return
+		case playRelay:
+			relayAll(os.Args[2], os.Args[3])
+			return
+		case playFall:
+			fallOver(os.Args[2])
+			return
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func relayAll(listen, origin string) {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		panic(err)
+	}
+	for {
+		client, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		server, err := net.Dial("tcp", origin)
+		if err != nil {
+			panic(err)
+		}
+		pass := func(to, from net.Conn) {
+			io.Copy(to, from)
+			to.(*net.TCPConn).CloseWrite()
+		}
+		go pass(server, client)
+		go pass(client, server)
+	}
+}
+
+// fallOver ends at the first byte from a client.
+func fallOver(listen string) {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		panic(err)
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		if n, _ := c.Read(make([]byte, 1)); n > 0 {
+			fmt.Fprintln(os.Stderr, "an assertion that does not hold")
+			os.Exit(3)
+		}
+	}
+}
+
+// played is an entrant that the test binary plays.
+func played(t *testing.T, name, role string) *entrant {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &entrant{Name: name, Path: self, balancer: balancer{
+		name: name, file: "empty.conf", configs: map[shape]string{relay: "# nothing to say\n", bySNI: "#\n"},
+		args: []string{role, "{{.Listen}}", "{{index .Origins 0}}"},
+	}}
+}
+
+// shortRunner measures for no longer than it takes to see that it works.
+func shortRunner(t *testing.T, progress io.Writer, entrants ...*entrant) *runner {
+	t.Helper()
+	return &runner{
+		machine:  machine{BalancerCPU: proc.Anywhere, LoadCPU: proc.Anywhere, NoFile: 600},
+		entrants: entrants, rounds: 2, duration: 100 * time.Millisecond, warm: 10 * time.Millisecond,
+		settle: time.Millisecond, progress: progress, scratch: t.TempDir(), steps: 2 * len(entrants),
+	}
+}
+
+// onlySelfIsLeft fails if a program that was started is still there.
+func onlySelfIsLeft(t *testing.T) {
+	t.Helper()
+	left, err := proc.Members(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(left, []int{os.Getpid()}) {
+		t.Errorf("processes %v, want none but this one, %d", left, os.Getpid())
+	}
+}
+
+func scenarioNamed(t *testing.T, name string) scenario {
+	t.Helper()
+	i := slices.IndexFunc(scenarios(), func(sc scenario) bool { return sc.name == name })
+	if i < 0 {
+		t.Fatalf("no scenario %s", name)
+	}
+	sc := scenarios()[i]
+	sc.connections = min(sc.connections, 4)
+	return sc
+}
+
+// Every scenario works from end to end: with a balancer in between, each
+// sample says how much was done, and nothing is left running.
+func TestScenarios(t *testing.T) {
+	for _, sc := range scenarios() {
+		t.Run(sc.name, func(t *testing.T) {
+			var progress strings.Builder
+			own := played(t, "weir", playRelay)
+			own.Own = true
+			r := shortRunner(t, &progress, own, played(t, "rival", playRelay))
+			got, err := r.scenario(t.Context(), scenarioNamed(t, sc.name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range got.Rows {
+				if row.Failed != "" || len(row.Samples) != 2 {
+					t.Fatalf("%s: %d samples, %s", row.Balancer, len(row.Samples), row.Failed)
+				}
+				for _, s := range row.Samples {
+					if s.Exchanges == 0 || s.Errors != 0 || s.Rate <= 0 || s.RSS <= 0 {
+						t.Errorf("%s: %+v", row.Balancer, s)
+					}
+					if !sc.idle && (s.Bytes == 0 || s.P50 == 0 || s.LoadBusy < 0) {
+						t.Errorf("%s: %+v", row.Balancer, s)
+					}
+				}
+			}
+			if got.Rows[1].Ratio == nil || !got.Rows[1].Best || got.Rows[0].Best {
+				t.Errorf("not compared: %+v, %+v", got.Rows[0], got.Rows[1])
+			}
+			for _, want := range []string{"[1/4]", "[4/4]", "round 2", "rival", got.Cost} {
+				if !strings.Contains(progress.String(), want) {
+					t.Errorf("the progress does not show %q:\n%s", want, progress.String())
+				}
+			}
+			onlySelfIsLeft(t)
+		})
+	}
+}
+
+// A balancer that dies is named with the end of its log, is not tried again,
+// and does not keep the others from being measured.
+func TestAFailingBalancerIsLeftOut(t *testing.T) {
+	gone := played(t, "gone", playRelay)
+	gone.Missing = "gone: not installed"
+	r := shortRunner(t, io.Discard, played(t, "feeble", playFall), gone, played(t, "sound", playRelay))
+	got, err := r.scenario(t.Context(), scenarioNamed(t, "tcp-keepalive"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeble, sound := got.Rows[0], got.Rows[2]
+	if len(feeble.Samples) != 0 || !strings.Contains(feeble.Failed, "an assertion that does not hold") ||
+		!strings.Contains(feeble.Failed, "exit status 3") {
+		t.Errorf("%d samples, %s", len(feeble.Samples), feeble.Failed)
+	}
+	if got.Rows[1].Failed != gone.Missing {
+		t.Errorf("the missing one: %q", got.Rows[1].Failed)
+	}
+	if len(sound.Samples) != 2 || !sound.Best {
+		t.Errorf("the sound one: %d samples, %s", len(sound.Samples), sound.Failed)
+	}
+	onlySelfIsLeft(t)
+}
+
+// An interrupt in the middle of a round stops everything that was started.
+func TestInterrupt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r := shortRunner(t, io.Discard, played(t, "weir", playRelay))
+	r.duration = time.Hour
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.scenario(ctx, scenarioNamed(t, "tcp-keepalive"))
+		done <- err
+	}()
+	// This process, the backend, the balancer and the client.
+	for running := 0; running < 4; {
+		members, err := proc.Members(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		running = len(members)
+	}
+	cancel()
+	if err := <-done; err == nil || err.Error() != "interrupted" {
+		t.Errorf("error %v", err)
+	}
+	onlySelfIsLeft(t)
+}
+
+func TestTooLittleCPUIsNoSample(t *testing.T) {
+	r := shortRunner(t, io.Discard, played(t, "weir", playRelay))
+	r.leastCPU = time.Hour
+	got, err := r.scenario(t.Context(), scenarioNamed(t, "tcp-keepalive"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := got.Rows[0]; !strings.Contains(row.Failed, "too little") {
+		t.Errorf("%d samples, failed %q", len(row.Samples), row.Failed)
+	}
+}
+
+func TestOrder(t *testing.T) {
+	for round, want := range [][]int{{0, 1, 2}, {2, 1, 0}, {0, 1, 2}} {
+		if diff := cmp.Diff(want, order(3, round)); diff != "" {
+			t.Errorf("round %d: -want +got\n%s", round, diff)
+		}
+	}
+}
+
+func TestSampleOf(t *testing.T) {
+	second := func(cpu ...time.Duration) []proc.Usage {
+		var all []proc.Usage
+		for _, d := range cpu {
+			all = append(all, proc.Usage{CPU: d * time.Millisecond, RSS: 7 << 20})
+		}
+		return all
+	}
+	res := load.Result{Elapsed: 2 * time.Second, Exchanges: 100_000, Bytes: 4e9, P50: 1, P99: 2}
+	before, after := second(100, 200, 300), second(1100, 700, 800)
+	tests := []struct {
+		name       string
+		cost, rate float64
+	}{
+		{name: "tcp-keepalive", cost: 10, rate: 50_000}, // 1 s of CPU for 100,000
+		{name: "tcp-connect", cost: 10, rate: 50_000},
+		{name: "tcp-download", cost: 250, rate: 2}, // 1 s of CPU for 4 GB
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := sampleOf(scenarioNamed(t, tt.name).unit, before, after, res)
+			if !near(s.Cost, tt.cost) || !near(s.Rate, tt.rate) {
+				t.Errorf("cost %v, rate %v, want %v and %v", s.Cost, s.Rate, tt.cost, tt.rate)
+			}
+			if !near(s.Busy, 0.5) || !near(s.LoadBusy, 0.5) || s.RSS != 7<<20 {
+				t.Errorf("busy %v and %v, %d bytes", s.Busy, s.LoadBusy, s.RSS)
+			}
+		})
+	}
+	idle := scenarioNamed(t, "tcp-idle").unit
+	if got := idle.costOf(measured{rss: 8 << 20, held: 4096}); !near(got, 2) {
+		t.Errorf("8 MiB for 4096 connections: %v KiB each", got)
+	}
+}
+
+func TestEnter(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := enter(t.Context(), options{weir: "bin/no-such-weir"}); !errors.Is(err, errMissing) {
+		t.Errorf("error %v, want %v", err, errMissing)
+	}
+	all, err := enter(t.Context(), options{weir: "/bin/true", rivals: []string{"haproxy", "nginx"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !all[0].Own || all[0].Path != "/bin/true" || len(all) != 3 || all[1].Own {
+		t.Errorf("entrants %+v", all)
+	}
+}
+
+func TestParse(t *testing.T) {
+	tests := []struct {
+		name, args string
+		ok         bool
+	}{
+		{name: "nothing", args: "", ok: true},
+		{name: "everything", args: "-scenario tcp-idle,tcp-sni -rounds 5 -duration 1s -weir x -rivals nginx -json f", ok: true},
+		{name: "rivals alone", args: "-weir=", ok: true},
+		{name: "unknown scenario", args: "-scenario nothing"},
+		{name: "unknown rival", args: "-rivals relayd"},
+		{name: "no balancer", args: "-weir= -rivals="},
+		{name: "no rounds", args: "-rounds 0"},
+		{name: "too long", args: "-duration 11m"},
+		{name: "too short", args: "-duration 1ms"},
+		{name: "argument", args: "now"},
+		{name: "unknown flag", args: "-fast"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var said strings.Builder
+			_, err := parse(strings.Fields(tt.args), &said)
+			if tt.ok != (err == nil) {
+				t.Errorf("error %v: %s", err, said.String())
+			}
+			if !tt.ok && (!errors.Is(err, errUsage) || said.String() == "") {
+				t.Errorf("error %v, explained as %q", err, said.String())
+			}
+		})
+	}
+}
+
+func TestChooseScenariosKeepsTheOrder(t *testing.T) {
+	chosen, _ := chooseScenarios(scenarios(), "tcp-idle,tcp-connect")
+	if len(chosen) != 2 || chosen[0].name != "tcp-connect" || chosen[1].name != "tcp-idle" {
+		t.Errorf("chosen %d, first %s", len(chosen), chosen[0].name)
+	}
+	if all, _ := chooseScenarios(scenarios(), "all"); len(all) != len(scenarios()) {
+		t.Errorf("all are %d of %d", len(all), len(scenarios()))
+	}
+}
+
+func TestList(t *testing.T) {
+	var out strings.Builder
+	if err := run([]string{"-list"}, strings.NewReader(""), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, sc := range scenarios() {
+		if !strings.Contains(out.String(), sc.name) {
+			t.Errorf("the list lacks %s", sc.name)
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares a text with a file under testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s: -want +got\n%s", path, diff)
+	}
+}
+
+// samples makes one sample for each cost.
+func samples(costs ...float64) []sample {
+	var all []sample
+	for _, c := range costs {
+		all = append(all, sample{
+			Cost: c, Rate: 1e6 / c, P50: 700 * time.Microsecond, P99: 12345 * time.Microsecond,
+			Busy: 0.97, LoadBusy: 0.81, Exchanges: 1000,
+		})
+	}
+	return all
+}
+
+// exampleResults has a bit of everything: good rows, a missing rival, a
+// failed one, errors, and a scenario without latencies.
+func exampleResults() *results {
+	r := &results{
+		Rounds: 3,
+		Entrants: []*entrant{
+			{Name: "weir", Version: "0.1.0", Own: true},
+			{Name: "haproxy", Version: "2.6.12"},
+			{Name: "nginx", Version: "1.22.1"},
+			{Name: "caddy", Missing: "caddy: not installed"},
+		},
+		Scenarios: []*outcome{
+			{Name: "tcp-keepalive", Title: "round trips", Cost: "us/round trip", Rate: "round trips/s", Rows: []*row{
+				{Balancer: "weir", Samples: samples(8.5, 8.7, 9.1)},
+				{Balancer: "haproxy", Samples: samples(9.4, 9.5, 9.4)},
+				{Balancer: "nginx", Samples: samples(8.7, 8.6, 9.9)},
+				{Balancer: "caddy", Failed: "caddy: not installed"},
+			}},
+			{Name: "tcp-download", Title: "downloads", Cost: "ms/GB", Rate: "GB/s", Rows: []*row{
+				{Balancer: "weir", Samples: samples(467, 460, 470)},
+				{Balancer: "haproxy", Failed: "ended during the measurement (exit status 1)"},
+				{Balancer: "nginx", Samples: samples(1052, 1000, 1100)},
+				{Balancer: "caddy", Failed: "caddy: not installed"},
+			}},
+			{Name: "tcp-idle", Title: "memory", Cost: "KiB/connection", Rate: "connections", Rows: []*row{
+				{Balancer: "weir", Samples: []sample{{Cost: 0.5, Rate: 8000}}},
+				{Balancer: "haproxy", Samples: []sample{{Cost: 3.7, Rate: 8000}}},
+				{Balancer: "nginx", Samples: []sample{{Cost: 9.8, Rate: 8000}}},
+				{Balancer: "caddy", Failed: "caddy: not installed"},
+			}},
+		},
+	}
+	r.Scenarios[0].Rows[2].Samples[1].Errors = 3
+	r.Scenarios[0].Rows[2].Samples[1].LastError = "read: connection reset by peer"
+	r.Scenarios[0].Rows[2].Samples[2].Stalled = 2
+	for _, o := range r.Scenarios {
+		o.conclude(0)
+	}
+	return r
+}
+
+func TestTables(t *testing.T) {
+	r := exampleResults()
+	var text string
+	for _, o := range r.Scenarios {
+		text += scenarioTable(o, r.Entrants)
+	}
+	golden(t, "tables.txt", text+summaryTable(r))
+}
+
+func TestTablesOfRivalsAlone(t *testing.T) {
+	r := exampleResults()
+	r.Entrants = r.Entrants[1:]
+	var text string
+	for _, o := range r.Scenarios {
+		o.Rows = o.Rows[1:]
+		for _, row := range o.Rows {
+			row.Ratio = nil
+		}
+		o.conclude(-1)
+		text += scenarioTable(o, r.Entrants)
+	}
+	golden(t, "rivals.txt", text+summaryTable(r))
+}
+
+func TestFailedSeesFailuresNotAbsence(t *testing.T) {
+	r := exampleResults()
+	if !r.failed() {
+		t.Error("the failure of haproxy is not seen")
+	}
+	r.Scenarios[1].Rows[1].Failed = ""
+	if r.failed() {
+		t.Error("a missing rival counts as a failure")
+	}
+}
+
+func TestSave(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results.json")
+	want := exampleResults()
+	if err := want.save(path); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got results
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.Scenarios, got.Scenarios); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if err := want.save(filepath.Join(path, "below a file")); err == nil {
+		t.Error("no error for a path that cannot be")
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	tests := []struct {
+		name      string
+		got, want string
+	}{
+		{name: "small rate", got: thousands(0.37), want: "0.37"},
+		{name: "rounded rate", got: thousands(999999.6), want: "1,000,000"},
+		{name: "four digits", got: thousands(1000), want: "1,000"},
+		{name: "figure below ten", got: figure(8.714), want: "8.71"},
+		{name: "figure below a hundred", got: figure(43.06), want: "43.1"},
+		{name: "large figure", got: figure(467.4), want: "467"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.got != tt.want {
+				t.Errorf("%s, want %s", tt.got, tt.want)
+			}
+		})
+	}
+}
