@@ -1,9 +1,11 @@
 package l4
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -48,21 +50,34 @@ type Sockets struct {
 	perLoop [][]*eventloop.Socket
 }
 
-// Bind opens the sockets of an entrypoint. An unspecified IPv6 address takes IPv4 too.
+// Bind opens the sockets of an entrypoint. An address without an IP stands for all of IPv4 and IPv6, [::] for all of IPv6
+// alone.
 func (s *Server) Bind(addrs []netip.AddrPort) (*Sockets, error) {
 	sockets := &Sockets{perLoop: make([][]*eventloop.Socket, len(s.workers))}
 	for _, addr := range addrs {
 		for i := range s.workers {
-			socket, err := eventloop.OpenSocket(addr, false)
+			socket, err := openSocket(addr)
 			if err != nil {
 				sockets.Close()
 				return nil, err
 			}
-			addr = socket.Addr() // the loops share the port the kernel picked for the first of them
+			addr = netip.AddrPortFrom(addr.Addr(), socket.Addr().Port()) // the loops share the port the kernel picked for the first of them
 			sockets.perLoop[i] = append(sockets.perLoop[i], socket)
 		}
 	}
 	return sockets, nil
+}
+
+// openSocket opens one address. Where the kernel has no IPv6, all addresses are those of IPv4.
+func openSocket(addr netip.AddrPort) (*eventloop.Socket, error) {
+	if addr.Addr().IsValid() {
+		return eventloop.OpenSocket(addr, true)
+	}
+	socket, err := eventloop.OpenSocket(netip.AddrPortFrom(netip.IPv6Unspecified(), addr.Port()), false)
+	if errors.Is(err, syscall.EAFNOSUPPORT) {
+		return eventloop.OpenSocket(netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port()), false)
+	}
+	return socket, err
 }
 
 // Addrs are the bound addresses, in the order given to Bind.
