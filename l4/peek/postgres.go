@@ -51,8 +51,8 @@ func Postgres(b []byte) (kind Kind, n int, err error) {
 	return kind, n, nil
 }
 
-// postgresKind decides on the first 8 bytes, and against PostgreSQL as early as
-// it can.
+// postgresKind decides on the first 8 bytes, and mostly on the first ones that
+// are not PostgreSQL's.
 func postgresKind(b []byte) (Kind, error) {
 	for i := range min(len(b), 2) { // no length reaches 64 KiB
 		if b[i] != 0 {

@@ -15,14 +15,20 @@ import (
 
 // Bounds on a PROXY header, in bytes.
 const (
-	maxProxyV1  = 107                      // the longest line of version 1, CRLF included
-	proxyV2Head = 16                       // signature, version and command, family, length
-	maxProxyV2  = proxyV2Head + 4096       // the specification allows 64 KiB, nobody needs them
-	proxyUnix   = 216                      // two paths
-	proxyV4     = 12                       // two addresses and ports
-	proxyV6     = 36                       // two addresses and ports
-	proxyV1Mark = "PROXY "                 //
-	proxyV2Mark = "\r\n\r\n\x00\r\nQUIT\n" //
+	maxProxyV1  = 107                // the longest line of version 1, CRLF included
+	proxyV2Head = 16                 // signature, version and command, family, length
+	maxProxyV2  = proxyV2Head + 4096 // the specification allows 64 KiB, nobody needs them
+
+	// Addresses and ports of version 2.
+	proxyV4   = 12
+	proxyV6   = 36
+	proxyUnix = 216
+)
+
+// What headers start with.
+const (
+	proxyV1Mark = "PROXY "
+	proxyV2Mark = "\r\n\r\n\x00\r\nQUIT\n"
 )
 
 // ProxyHeader is what a PROXY header says about the connection behind it.
@@ -195,7 +201,7 @@ func checkTLVs(header []byte, offset int) error {
 	// The sum covers the whole header with the field itself as zeros.
 	castagnoli := crc32.MakeTable(crc32.Castagnoli)
 	sum := crc32.Update(0, castagnoli, header[:checksum])
-	sum = crc32.Update(sum, castagnoli, make([]byte, checksumSize))
+	sum = crc32.Update(sum, castagnoli, []byte{0, 0, 0, 0})
 	sum = crc32.Update(sum, castagnoli, header[checksum+checksumSize:])
 	if sum != binary.BigEndian.Uint32(header[checksum:]) {
 		return errProxyChecksum
