@@ -256,11 +256,7 @@ func (t *tlsState) Read(p []byte) (int, error) {
 		return t.readInbox(p)
 	}
 	if len(t.inbox) > 0 {
-		n := copy(p, t.inbox)
-		if t.inbox = t.inbox[n:]; len(t.inbox) == 0 {
-			t.inbox = nil // it served the handshake; an idle connection holds no buffer
-		}
-		return n, nil
+		return t.take(p), nil
 	}
 	if t.unasked > maxUnasked {
 		return 0, errUnasked
@@ -275,12 +271,20 @@ func (t *tlsState) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// take moves bytes from the inbox to p. An empty inbox holds no memory: connections outlive their handshake by far.
+func (t *tlsState) take(p []byte) int {
+	n := copy(p, t.inbox)
+	if t.inbox = t.inbox[n:]; len(t.inbox) == 0 {
+		t.inbox = nil
+	}
+	return n
+}
+
 // readInbox waits for bytes from the loop; while it waits it computes nothing and gives its slot to another handshake.
 func (t *tlsState) readInbox(p []byte) (int, error) {
 	for {
 		t.mu.Lock()
-		n, err, full := copy(p, t.inbox), t.err, t.full
-		t.inbox = t.inbox[n:]
+		n, err, full := t.take(p), t.err, t.full
 		t.full = full && n > 0
 		t.mu.Unlock()
 		if n > 0 {
