@@ -107,10 +107,10 @@ func extension(kind uint16, data ...byte) []byte {
 }
 
 func build(extensions ...[]byte) []byte {
-	body := append([]byte{3, 3}, make([]byte, 32)...)            // version, random
-	body = append(body, 0, 0, 2, 0x13, 0x01, 1, 0)               // session id, one suite, no compression
-	all := slices.Concat(extensions...)                          //
-	body = binary.BigEndian.AppendUint16(body, uint16(len(all))) //
+	body := append([]byte{3, 3}, make([]byte, 32)...) // version, random
+	body = append(body, 0, 0, 2, 0x13, 0x01, 1, 0)    // session id, one suite, no compression
+	all := slices.Concat(extensions...)
+	body = binary.BigEndian.AppendUint16(body, uint16(len(all)))
 	return message(append(body, all...))
 }
 
