@@ -18,6 +18,9 @@ import (
 // starting up, shutting down or recovering.
 //
 // It asks for no encryption: a server that demands it says so in an ErrorResponse, which is as good an answer as any.
+//
+// A server that asks for a password logs nothing, whether the user exists or not. One that refuses or trusts without asking
+// logs a refusal unless user and database exist and pg_hba.conf lets them in.
 type postgresProber struct {
 	target  target
 	startup []byte

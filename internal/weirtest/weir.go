@@ -3,6 +3,7 @@ package weirtest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,20 +19,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// buildWeir compiles cmd/weir once for the whole test binary. The directory is the user's cache, not a temporary one,
-// because no single test owns it: each build replaces the last instead of adding to a heap.
+// buildWeir compiles cmd/weir once for the whole test binary. The result stays in bin/ of the tree under test, because no single test owns it:
+// each build replaces the last instead of adding to a heap.
 var buildWeir = sync.OnceValues(func() (string, error) {
-	cache, err := os.UserCacheDir()
+	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	kind := "plain"
+	dir := filepath.Join(root, "bin", "test")
 	args := []string{"build"}
 	if raceEnabled {
-		kind = "race"
+		dir = filepath.Join(root, "bin", "race")
 		args = append(args, "-race")
 	}
-	dir := filepath.Join(cache, "weirtest", kind)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -42,7 +42,8 @@ var buildWeir = sync.OnceValues(func() (string, error) {
 	}
 	defer os.Remove(building.Name())
 	building.Close()
-	cmd := exec.Command("go", append(args, "-o", building.Name(), "github.com/weirlb/weir/cmd/weir")...)
+	cmd := exec.Command("go", append(args, "-o", building.Name(), "./cmd/weir")...)
+	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=auto")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -53,6 +54,24 @@ var buildWeir = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// moduleRoot returns the directory of the go.mod above the test, which runs in its package's directory.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no go.mod above the test's directory")
+		}
+		dir = parent
+	}
+}
 
 // Binary returns the path of a weir built from the tree under test, with the race detector if the test has it.
 func Binary(t testing.TB) string {
@@ -75,6 +94,11 @@ type WeirProcess struct {
 // A configuration without admin.address gets one on a free port; Reload does the same with the same port.
 func Weir(t testing.TB, config string, flags ...string) *WeirProcess {
 	t.Helper()
+	return startWeir(t, Binary(t), config, flags...)
+}
+
+func startWeir(t testing.TB, binary, config string, flags ...string) *WeirProcess {
+	t.Helper()
 	dir := t.TempDir()
 	w := &WeirProcess{File: filepath.Join(dir, "weir.yaml"), Admin: adminAddress(config)}
 	if w.Admin == "" {
@@ -82,7 +106,7 @@ func Weir(t testing.TB, config string, flags ...string) *WeirProcess {
 	}
 	writeFile(t, w.File, 0o644, []byte(w.withAdmin(config)))
 	w.Process = startProcess(t, spec{
-		name: "weir", path: Binary(t), args: append([]string{"run", "-c", w.File}, flags...), dir: dir,
+		name: "weir", path: binary, args: append([]string{"run", "-c", w.File}, flags...), dir: dir,
 		ready: func(ctx context.Context) error { return w.probe(ctx, "/readyz") },
 	})
 	return w
@@ -107,13 +131,13 @@ func (w *WeirProcess) Reload(config string) {
 	Eventually(w.t, 15*time.Second, func() bool { return w.Generation() > before }, "weir works by the new configuration")
 }
 
-// Generation returns the number of the configuration weir works by: "generation" in the admin API's /api/v1/config.
+// Generation returns the number of the configuration weir works by: "generation" in the admin API's /api/v1/status.
 func (w *WeirProcess) Generation() int {
 	w.t.Helper()
 	var view struct {
 		Generation int `json:"generation"`
 	}
-	w.JSON("/api/v1/config", &view)
+	w.JSON("/api/v1/status", &view)
 	return view.Generation
 }
 
