@@ -15,6 +15,7 @@ import (
 // decoder fills the types from a tree. It goes on after a problem, so that one
 // run reports them all.
 type decoder struct {
+	lang     language
 	problems Problems
 	origin   origin
 	broken   map[string]bool // paths whose value could not be taken
@@ -23,10 +24,10 @@ type decoder struct {
 // decodeRoot decodes a whole document. The Config is complete as far as the
 // decoder's problems allow.
 func decodeRoot(root *node) (*Config, *decoder) {
-	d := &decoder{origin: origin{at: map[string]position{"": root.pos}}, broken: map[string]bool{}}
+	d := &decoder{lang: language{}, origin: origin{at: map[string]position{"": root.pos}}, broken: map[string]bool{}}
 	cfg := new(Config)
 	v := reflect.ValueOf(cfg).Elem()
-	setDefaults(v)
+	d.lang.setDefaults(v)
 	d.object(path{}, root, v)
 	cfg.origin = d.origin
 	return cfg, d
@@ -85,7 +86,7 @@ func (d *decoder) value(p path, f field, n *node, v reflect.Value) {
 		d.prefix(p, n, v)
 	case v.Kind() == reflect.Pointer:
 		fresh := reflect.New(v.Type().Elem())
-		setDefaults(fresh.Elem())
+		d.lang.setDefaults(fresh.Elem())
 		d.value(p, f, n, fresh.Elem())
 		v.Set(fresh)
 	case v.Kind() == reflect.Struct:
@@ -126,7 +127,7 @@ func (d *decoder) object(p path, n *node, v reflect.Value) {
 		d.wrongType(p, n, "a map")
 		return
 	}
-	fields := keysOf(v.Type())
+	fields := d.lang.keysOf(v.Type())
 	for i := range n.entries {
 		e := &n.entries[i]
 		at := slices.IndexFunc(fields, func(f field) bool { return f.key == e.key })
@@ -189,7 +190,7 @@ func (d *decoder) named(p path, n *node, v reflect.Value) {
 		}
 		here := p.name(e.key)
 		d.origin.at[here.text] = e.at()
-		item := defaulted(v.Type().Elem())
+		item := d.lang.defaulted(v.Type().Elem())
 		d.value(here, field{}, e.value, item)
 		out.SetMapIndex(reflect.ValueOf(e.key), item)
 	}
@@ -227,7 +228,7 @@ func (d *decoder) items(p path, f field, n *node, v reflect.Value) {
 	for i, item := range n.items {
 		here := p.item(i)
 		d.origin.at[here.text] = item.pos
-		setDefaults(out.Index(i))
+		d.lang.setDefaults(out.Index(i))
 		d.value(here, field{need: true}, item, out.Index(i))
 	}
 	v.Set(out)

@@ -18,7 +18,7 @@ func (c *Config) Dump() ([]byte, error) {
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
-	if err := enc.Encode(yamlOf(reflect.ValueOf(c).Elem())); err != nil {
+	if err := enc.Encode(language{}.yamlOf(reflect.ValueOf(c).Elem())); err != nil {
 		return nil, fmt.Errorf("dump configuration: %w", err)
 	}
 	if err := enc.Close(); err != nil {
@@ -28,7 +28,7 @@ func (c *Config) Dump() ([]byte, error) {
 }
 
 // yamlOf returns v as a YAML node.
-func yamlOf(v reflect.Value) *yaml.Node {
+func (l language) yamlOf(v reflect.Value) *yaml.Node {
 	switch {
 	case v.Type() == durationType:
 		return yamlText(v.Interface().(Duration).String())
@@ -37,19 +37,19 @@ func yamlOf(v reflect.Value) *yaml.Node {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		return yamlOf(v.Elem())
+		return l.yamlOf(v.Elem())
 	case reflect.Struct:
-		return yamlStruct(v)
+		return l.yamlStruct(v)
 	case reflect.Map:
 		n := &yaml.Node{Kind: yaml.MappingNode}
 		for _, name := range sortedNames(v) {
-			n.Content = append(n.Content, yamlText(name), yamlOf(v.MapIndex(reflect.ValueOf(name))))
+			n.Content = append(n.Content, yamlText(name), l.yamlOf(v.MapIndex(reflect.ValueOf(name))))
 		}
 		return n
 	case reflect.Slice:
 		n := &yaml.Node{Kind: yaml.SequenceNode}
 		for i := range v.Len() {
-			n.Content = append(n.Content, yamlOf(v.Index(i)))
+			n.Content = append(n.Content, l.yamlOf(v.Index(i)))
 		}
 		return n
 	case reflect.Bool:
@@ -70,21 +70,21 @@ func yamlText(s string) *yaml.Node {
 	return n
 }
 
-func yamlStruct(v reflect.Value) *yaml.Node {
+func (l language) yamlStruct(v reflect.Value) *yaml.Node {
 	if scalar, object, ok := arms(v.Type()); ok {
 		if arm := v.Field(object.index); !arm.IsNil() {
-			return yamlOf(arm)
+			return l.yamlOf(arm)
 		}
-		return yamlOf(v.Field(scalar.index))
+		return l.yamlOf(v.Field(scalar.index))
 	}
 	n := &yaml.Node{Kind: yaml.MappingNode}
-	usual := defaulted(v.Type())
-	for _, f := range keysOf(v.Type()) {
+	usual := l.defaulted(v.Type())
+	for _, f := range l.keysOf(v.Type()) {
 		value := v.Field(f.index)
 		if isEmpty(value) && isEmpty(usual.Field(f.index)) {
 			continue
 		}
-		n.Content = append(n.Content, yamlText(f.key), yamlOf(value))
+		n.Content = append(n.Content, yamlText(f.key), l.yamlOf(value))
 	}
 	return n
 }

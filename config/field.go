@@ -83,22 +83,35 @@ var (
 	prefixType   = reflect.TypeFor[netip.Prefix]()
 )
 
+// language remembers the keys of the types it has met: reading struct tags
+// anew for every one of ten thousand servers would take most of a load's time.
+type language map[reflect.Type][]field
+
+func (l language) keysOf(t reflect.Type) []field {
+	fields, ok := l[t]
+	if !ok {
+		fields = keysOf(t)
+		l[t] = fields
+	}
+	return fields
+}
+
 // defaulted returns an addressable new value of t with its defaults set, in
 // the value itself and in the structs it holds.
-func defaulted(t reflect.Type) reflect.Value {
+func (l language) defaulted(t reflect.Type) reflect.Value {
 	v := reflect.New(t).Elem()
-	setDefaults(v)
+	l.setDefaults(v)
 	return v
 }
 
-func setDefaults(v reflect.Value) {
+func (l language) setDefaults(v reflect.Value) {
 	if v.Kind() != reflect.Struct || v.Type() == prefixType {
 		return
 	}
 	if d, ok := v.Addr().Interface().(interface{ setDefaults() }); ok {
 		d.setDefaults()
 	}
-	for _, f := range keysOf(v.Type()) {
-		setDefaults(v.Field(f.index))
+	for _, f := range l.keysOf(v.Type()) {
+		l.setDefaults(v.Field(f.index))
 	}
 }

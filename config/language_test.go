@@ -136,7 +136,7 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 
 func TestEveryDefaultIsAllowed(t *testing.T) {
 	for _, p := range places() {
-		usual := defaulted(p.typ)
+		usual := language{}.defaulted(p.typ)
 		for _, f := range keysOf(p.typ) {
 			v := usual.Field(f.index)
 			if v.IsZero() {

@@ -121,7 +121,7 @@ func (s *schemas) reference(t reflect.Type) map[string]any {
 func (s *schemas) object(t reflect.Type) map[string]any {
 	properties := map[string]any{}
 	var required []string
-	usual := defaulted(t)
+	usual := language{}.defaulted(t)
 	for _, f := range keysOf(t) {
 		property := described(s.of(f.typ, f), f.doc)
 		if value := usual.Field(f.index); !value.IsZero() && isScalar(f.typ) {

@@ -109,7 +109,7 @@ func (d *decoder) override(cfg *Config, v *viper.Viper, flags *pflag.FlagSet) {
 		if target.Kind() == reflect.Pointer {
 			if target.IsNil() {
 				target.Set(reflect.New(target.Type().Elem()))
-				setDefaults(target.Elem())
+				d.lang.setDefaults(target.Elem())
 			}
 			target = target.Elem()
 		}
