@@ -52,8 +52,8 @@ func (c *session) judge(held []byte) (done bool) {
 		return c.readProxy(held)
 	}
 	kind, err := peek.Classify(held)
-	if err != nil {
-		return false
+	if err != nil && (c.set.table.http != nil || held[0] < ' ') {
+		return false // without HTTP, what begins like text is plain whatever it may become
 	}
 	switch kind {
 	case peek.TLS:
