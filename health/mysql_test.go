@@ -155,7 +155,8 @@ func fromOtherAddress(t *testing.T, p Prober) Prober {
 
 func TestMySQLServerNeverBlocksTheProber(t *testing.T) {
 	server := weirtest.MariaDB(t, weirtest.MariaDBOptions{Settings: map[string]string{"max_connect_errors": "5", "performance_schema": "ON"}})
-	server.Query("CREATE USER fussy@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('secret'); INSTALL SONAME 'auth_ed25519'; CREATE USER modern@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')")
+	server.Query("CREATE USER fussy@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('secret')")
+	server.Query("INSTALL SONAME 'auth_ed25519'; CREATE USER modern@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')")
 	tests := []struct {
 		name string
 		user string

@@ -105,6 +105,7 @@ func TestPostgresServer(t *testing.T) {
 	}{
 		{"a session", weirtest.PostgresOptions{Settings: log}, Login{User: "postgres"}},
 		{"a password wanted", weirtest.PostgresOptions{Settings: log, Auth: "scram-sha-256"}, Login{User: "postgres"}},
+		{"a password wanted of a user that does not exist", weirtest.PostgresOptions{Settings: log, Auth: "scram-sha-256"}, Login{}},
 		{"with TLS on", weirtest.PostgresOptions{Settings: log, TLS: ca.Server("orders.test")}, Login{User: "postgres"}},
 	}
 	for _, tt := range tests {
