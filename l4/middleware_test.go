@@ -117,14 +117,19 @@ func TestSourcesOverflow(t *testing.T) {
 	f := NewInFlightConn(1)
 	now := time.Unix(0, 0)
 	l := NewRateLimit(1, 1, time.Hour, now)
+	mistaken := 0
 	for i := range 4 * sourceSlots {
 		client := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		if got := f.Admit(client, now); got != accesslog.Unknown {
 			t.Fatalf("client %d: InFlightConn says %v", i, got)
 		}
-		if got := l.Admit(client, now); got != accesslog.Unknown && i < sourceSlots/2 {
-			t.Fatalf("client %d: RateLimit says %v", i, got)
+		if l.Admit(client, now) != accesslog.Unknown {
+			mistaken++
 		}
+	}
+	// With a full table about one new client in 30,000 has the tag of a neighbour.
+	if mistaken > 100 {
+		t.Errorf("RateLimit took %d clients for others", mistaken)
 	}
 	for i := range 4 * sourceSlots {
 		f.Leave(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
