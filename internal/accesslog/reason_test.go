@@ -1,6 +1,10 @@
 package accesslog
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -95,5 +99,33 @@ func TestNames(t *testing.T) {
 				t.Errorf("got %q, want %q", tt.got, tt.want)
 			}
 		})
+	}
+}
+
+// TestManualListsReasonsAndKeys holds the manual's tables against what the log can say.
+func TestManualListsReasonsAndKeys(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range NumReasons {
+		term := reasons[i].term
+		if term.phase == 0 {
+			term.phase = '*'
+		}
+		row := fmt.Sprintf("| `%s` | `%c%c` |", Reason(i), term.who, term.phase)
+		if !strings.Contains(string(text), row) {
+			t.Errorf("docs/operations.md has no row %s", row)
+		}
+	}
+	r := terminated(t)
+	var keys map[string]any
+	if err := json.Unmarshal(AppendJSON(nil, &r), &keys); err != nil {
+		t.Fatal(err)
+	}
+	for key := range keys {
+		if !strings.Contains(string(text), "`"+key+"`") {
+			t.Errorf("docs/operations.md does not explain the key %s", key)
+		}
 	}
 }
