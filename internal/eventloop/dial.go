@@ -31,19 +31,13 @@ func (s *Stream) Dial(l *Loop, addr netip.AddrPort, d Dialer) error {
 		return fmt.Errorf("dial %s: %w", addr, err)
 	}
 	s.begin(l, fd, addr, nil)
-	s.connecting = true
-	s.handler = dialing{d}
+	s.connecting, s.dialer = true, d
 	if err := l.watch(fd, s); err != nil {
 		s.Close()
 		return fmt.Errorf("dial %s: %w", addr, err)
 	}
 	return nil
 }
-
-// dialing keeps the Dialer in the place of the handler while the stream connects.
-type dialing struct{ Dialer }
-
-func (dialing) Ready(*Stream) {}
 
 // connectEvent finds out whether the connection stands. Only getpeername proves that it does: the event may be a stale
 // one of an earlier descriptor with the same number, and SO_ERROR is 0 while the attempt is still going on.
@@ -58,8 +52,8 @@ func (s *Stream) connectEvent(events uint32) {
 			err = unix.Errno(code)
 		}
 	}
-	d := s.handler.(dialing).Dialer
-	s.handler = nil
+	d := s.dialer
+	s.dialer = nil
 	if err != nil {
 		s.Close()
 		d.Connected(s, err)

@@ -202,6 +202,27 @@ func TestStaleEventDoesNotCompleteADial(t *testing.T) {
 	}
 }
 
+// A handler may be set before the connection stands.
+func TestHandlerSetWhileConnecting(t *testing.T) {
+	l := startLoop(t, nil)
+	addr := server(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("hi")) })
+	r := newReader(2)
+	s := new(Stream)
+	connected := make(chan error, 1)
+	on(t, l, func() {
+		if err := s.Dial(l, addr, connectedFunc(func(s *Stream, err error) { connected <- err; r.Ready(s) })); err != nil {
+			t.Error(err)
+		}
+		s.SetHandler(r)
+	})
+	if err := await(t, connected, "the connection"); err != nil {
+		t.Error(err)
+	}
+	if err := await(t, r.done, "the greeting"); err != nil {
+		t.Error(err)
+	}
+}
+
 // A server that speaks first and leaves at once may have done so before the loop looks at the connection.
 func TestDialedServerThatSpokeAndLeft(t *testing.T) {
 	for _, tt := range []struct {

@@ -36,6 +36,7 @@ type Stream struct {
 	loop    *Loop
 	handler Handler
 	owner   Owner
+	dialer  Dialer    // only while connecting
 	tls     *tlsState // nil for plain bytes
 	in      []byte    // read and not yet consumed; a buffer only while something is held
 	out     []byte    // accepted by Write and refused by the socket so far
@@ -416,7 +417,7 @@ func (s *Stream) Close() {
 		s.tls = nil
 	}
 	s.loop.forget(int(s.fd))
-	s.handler = nil
+	s.handler, s.dialer = nil, nil
 	if o := s.owner; o != nil {
 		s.owner = nil
 		o.Closed(s)
