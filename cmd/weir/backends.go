@@ -1,0 +1,18 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirlb/weir/admin"
+)
+
+func newBackends() *cobra.Command {
+	var service string
+	cmd := newView("backends", "Show the backends of a running weir", func(ctx context.Context, c *admin.Client) ([]admin.Backend, error) {
+		return c.Backends(ctx, service)
+	})
+	cmd.Flags().StringVar(&service, "service", "", "only those of this service")
+	return cmd
+}

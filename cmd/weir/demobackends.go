@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// demoBackends are the servers behind the demo.
+type demoBackends struct {
+	mu     sync.Mutex
+	open   map[io.Closer]struct{} // listeners and connections
+	closed bool
+	wg     sync.WaitGroup
+}
+
+func newDemoBackends() *demoBackends { return &demoBackends{open: make(map[io.Closer]struct{})} }
+
+// close ends all backends and their connections and waits for them.
+func (b *demoBackends) close() {
+	b.mu.Lock()
+	b.closed = true
+	for c := range b.open {
+		_ = c.Close()
+	}
+	b.mu.Unlock()
+	b.wg.Wait()
+}
+
+// keep notes what close will close; false means that it is too late.
+func (b *demoBackends) keep(c io.Closer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		_ = c.Close()
+		return false
+	}
+	b.open[c] = struct{}{}
+	return true
+}
+
+func (b *demoBackends) forget(c io.Closer) {
+	_ = c.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.open, c)
+}
+
+// serve gives every connection to talk, on a goroutine of its own.
+func (b *demoBackends) serve(talk func(net.Conn)) (addr string, err error) {
+	ln, err := b.listen()
+	if err != nil {
+		return "", err
+	}
+	b.wg.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil || !b.keep(conn) {
+				continue
+			}
+			b.wg.Go(func() {
+				defer b.forget(conn)
+				talk(conn)
+			})
+		}
+	})
+	return ln.Addr().String(), nil
+}
+
+func (b *demoBackends) listen() (net.Listener, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err == nil && !b.keep(ln) {
+		return nil, net.ErrClosed
+	}
+	return ln, err
+}
+
+// echo answers each line with its name before it.
+func (b *demoBackends) echo(name string) (addr string, err error) {
+	return b.serve(func(conn net.Conn) {
+		lines := bufio.NewScanner(conn)
+		for lines.Scan() {
+			if _, err := fmt.Fprintf(conn, "%s: %s\n", name, lines.Text()); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// greet speaks first, and goes when the client does.
+func (b *demoBackends) greet(text string) (addr string, err error) {
+	return b.serve(func(conn net.Conn) {
+		if _, err := io.WriteString(conn, text); err == nil {
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	})
+}
+
+// http serves plain HTTP.
+func (b *demoBackends) http(name string) (addr string, err error) { return b.web(name, nil) }
+
+// https serves HTTPS under <name>.weir.test.
+func (b *demoBackends) https(name string, a *demoAuthority) (addr string, err error) {
+	cert, err := a.issue(name + ".weir.test")
+	if err != nil {
+		return "", err
+	}
+	return b.web(name, &tls.Config{Certificates: []tls.Certificate{*cert}})
+}
+
+func (b *demoBackends) web(name string, secure *tls.Config) (addr string, err error) {
+	ln, err := b.listen()
+	if err != nil {
+		return "", err
+	}
+	s := &http.Server{
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0), // health checks hang up after the handshake, and it would say so
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			how := "without TLS"
+			if r.TLS != nil {
+				how = "over TLS, as " + r.TLS.ServerName
+			}
+			fmt.Fprintf(w, "%s was asked %s\n", name, how)
+		}),
+	}
+	if !b.keep(s) {
+		return "", net.ErrClosed
+	}
+	addr = ln.Addr().String()
+	if secure != nil {
+		ln = tls.NewListener(ln, secure)
+	}
+	b.wg.Go(func() { _ = s.Serve(ln) }) // ends with close
+	return addr, nil
+}

@@ -1,0 +1,15 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirlb/weir/admin"
+)
+
+func newEntrypoints() *cobra.Command {
+	return newView("entrypoints", "Show where a running weir listens", func(ctx context.Context, c *admin.Client) ([]admin.Entrypoint, error) {
+		return c.Entrypoints(ctx)
+	})
+}
