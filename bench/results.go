@@ -70,8 +70,9 @@ type sample struct {
 	Bytes     int64         `json:"bytes"`
 	P50       time.Duration `json:"p50Nanoseconds"`
 	P99       time.Duration `json:"p99Nanoseconds"`
-	Busy      float64       `json:"busy"`     // CPUs that the balancer kept busy
-	LoadBusy  float64       `json:"loadBusy"` // the same of client and backend
+	Busy      float64       `json:"busy"`   // CPUs that the balancer kept busy
+	Load      float64       `json:"load"`   // the same of client and backend
+	Others    float64       `json:"others"` // the same of everything else on the machine
 	Errors    int           `json:"errors"`
 	LastError string        `json:"lastError,omitempty"`
 	Stalled   int           `json:"stalled"` // connections without an exchange

@@ -190,6 +190,10 @@ func order(n, round int) []int {
 func (r *runner) announce(ctx context.Context, sc scenario, round int, e *entrant) (sample, error) {
 	fmt.Fprintf(r.progress, "[%*d/%d] %-14s round %d  %-14s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
 	s, err := r.round(ctx, sc, e)
+	if ctx.Err() != nil {
+		fmt.Fprintln(r.progress, "interrupted")
+		return s, ctx.Err()
+	}
 	if err != nil {
 		fmt.Fprintln(r.progress, "failed:", err)
 		return s, err
@@ -288,7 +292,7 @@ func (r *runner) drive(ctx context.Context, sc scenario, spec load.ClientSpec, p
 	if _, err := client.expect(ctx, load.Measuring); err != nil {
 		return sample{}, alive(p, err)
 	}
-	before, err := usages(p.PID, client.p.PID, backend.p.PID)
+	before, err := read(p, client.p, backend.p)
 	if err != nil {
 		return sample{}, alive(p, err)
 	}
@@ -296,7 +300,7 @@ func (r *runner) drive(ctx context.Context, sc scenario, spec load.ClientSpec, p
 	if err != nil {
 		return sample{}, alive(p, err)
 	}
-	after, err := usages(p.PID, client.p.PID, backend.p.PID)
+	after, err := read(p, client.p, backend.p)
 	if err != nil {
 		return sample{}, alive(p, err)
 	}
@@ -310,19 +314,21 @@ func (r *runner) drive(ctx context.Context, sc scenario, spec load.ClientSpec, p
 	return s, alive(p, nil)
 }
 
-// sampleOf turns what was read before and after into a sample. The usages are
-// those of the balancer, the client and the backend.
-func sampleOf(u unit, before, after []proc.Usage, res load.Result) sample {
+// sampleOf turns what was read before and after into a sample.
+func sampleOf(u unit, before, after reading, res load.Result) sample {
 	m := measured{
-		cpu: after[0].CPU - before[0].CPU, elapsed: res.Elapsed,
+		cpu: after.balancer.CPU - before.balancer.CPU, elapsed: res.Elapsed,
 		finished: res.Exchanges, bytes: res.Bytes,
 	}
-	loadCPU := after[1].CPU - before[1].CPU + after[2].CPU - before[2].CPU
+	loadCPU := after.client.CPU - before.client.CPU + after.backend.CPU - before.backend.CPU
+	othersCPU := max(0, after.machine-before.machine-m.cpu-loadCPU)
 	return sample{
 		Cost: u.costOf(m), Rate: u.rateOf(m),
-		CPU: m.cpu, RSS: after[0].RSS, Elapsed: res.Elapsed,
+		CPU: m.cpu, RSS: after.balancer.RSS, Elapsed: res.Elapsed,
 		Exchanges: res.Exchanges, Bytes: res.Bytes, P50: res.P50, P99: res.P99,
-		Busy: over(m.cpu.Seconds(), res.Elapsed.Seconds()), LoadBusy: over(loadCPU.Seconds(), res.Elapsed.Seconds()),
+		Busy:   over(m.cpu.Seconds(), res.Elapsed.Seconds()),
+		Load:   over(loadCPU.Seconds(), res.Elapsed.Seconds()),
+		Others: over(othersCPU.Seconds(), res.Elapsed.Seconds()),
 		Errors: res.Errors, LastError: res.LastError, Stalled: res.Stalled,
 	}
 }
@@ -360,16 +366,21 @@ func (r *runner) hold(ctx context.Context, sc scenario, spec load.ClientSpec, p 
 	}, alive(p, nil)
 }
 
-func usages(pids ...int) ([]proc.Usage, error) {
-	var all []proc.Usage
-	for _, pid := range pids {
-		u, err := proc.Measure(pid)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, u)
-	}
-	return all, nil
+// reading is what has been used up to one moment.
+type reading struct {
+	balancer, client, backend proc.Usage
+	machine                   time.Duration // CPU time of everything on it
+}
+
+// read takes a reading, the balancer first.
+func read(balancer, client, backend *proc.Process) (reading, error) {
+	var now reading
+	var errs [4]error
+	now.balancer, errs[0] = proc.Measure(balancer.PID)
+	now.client, errs[1] = proc.Measure(client.PID)
+	now.backend, errs[2] = proc.Measure(backend.PID)
+	now.machine, errs[3] = proc.Busy()
+	return now, errors.Join(errs[:]...)
 }
 
 // alive names the balancer's end as the cause of err if it has ended.

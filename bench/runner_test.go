@@ -153,7 +153,7 @@ func TestScenarios(t *testing.T) {
 					if s.Exchanges == 0 || s.Errors != 0 || s.Rate <= 0 || s.RSS <= 0 {
 						t.Errorf("%s: %+v", row.Balancer, s)
 					}
-					if !sc.idle && (s.Bytes == 0 || s.P50 == 0 || s.LoadBusy < 0) {
+					if !sc.idle && (s.Bytes == 0 || s.P50 == 0 || s.Load < 0) {
 						t.Errorf("%s: %+v", row.Balancer, s)
 					}
 				}
@@ -241,15 +241,12 @@ func TestOrder(t *testing.T) {
 }
 
 func TestSampleOf(t *testing.T) {
-	second := func(cpu ...time.Duration) []proc.Usage {
-		var all []proc.Usage
-		for _, d := range cpu {
-			all = append(all, proc.Usage{CPU: d * time.Millisecond, RSS: 7 << 20})
-		}
-		return all
+	at := func(balancer, client, backend, machine time.Duration) reading {
+		used := func(ms time.Duration) proc.Usage { return proc.Usage{CPU: ms * time.Millisecond, RSS: 7 << 20} }
+		return reading{used(balancer), used(client), used(backend), machine * time.Millisecond}
 	}
 	res := load.Result{Elapsed: 2 * time.Second, Exchanges: 100_000, Bytes: 4e9, P50: 1, P99: 2}
-	before, after := second(100, 200, 300), second(1100, 700, 800)
+	before, after := at(100, 200, 300, 5000), at(1100, 700, 800, 7600)
 	tests := []struct {
 		name       string
 		cost, rate float64
@@ -264,8 +261,8 @@ func TestSampleOf(t *testing.T) {
 			if !near(s.Cost, tt.cost) || !near(s.Rate, tt.rate) {
 				t.Errorf("cost %v, rate %v, want %v and %v", s.Cost, s.Rate, tt.cost, tt.rate)
 			}
-			if !near(s.Busy, 0.5) || !near(s.LoadBusy, 0.5) || s.RSS != 7<<20 {
-				t.Errorf("busy %v and %v, %d bytes", s.Busy, s.LoadBusy, s.RSS)
+			if !near(s.Busy, 0.5) || !near(s.Load, 0.5) || !near(s.Others, 0.3) || s.RSS != 7<<20 {
+				t.Errorf("busy %v, load %v, others %v, %d bytes", s.Busy, s.Load, s.Others, s.RSS)
 			}
 		})
 	}

@@ -26,7 +26,7 @@ func scenarioTable(o *outcome, entrants []*entrant) string {
 			latency(r, func(s sample) time.Duration { return s.P50 }),
 			latency(r, func(s sample) time.Duration { return s.P99 }),
 			share(r, func(s sample) float64 { return s.Busy }),
-			share(r, func(s sample) float64 { return s.LoadBusy }),
+			share(r, func(s sample) float64 { return s.Load }),
 			verdict(r),
 		})
 		for round, s := range r.Samples {
@@ -35,6 +35,9 @@ func scenarioTable(o *outcome, entrants []*entrant) string {
 			}
 		}
 	}
+	if others := disturbance(o); others > quiet {
+		notes = append(notes, fmt.Sprintf("the machine was not quiet: other programs used %.1f CPUs; trust only differences well above the spread", others))
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s: %s\n", o.Name, o.Title)
 	b.WriteString(columns(table))
@@ -42,6 +45,18 @@ func scenarioTable(o *outcome, entrants []*entrant) string {
 		fmt.Fprintf(&b, "  %s\n", n)
 	}
 	return b.String()
+}
+
+// quiet is how many CPUs the rest of the machine may use without a remark.
+const quiet = 0.2
+
+// disturbance is the median of what the rest of the machine used, in CPUs.
+func disturbance(o *outcome) float64 {
+	var all []float64
+	for _, r := range o.Rows {
+		all = append(all, of(r.Samples, func(s sample) float64 { return s.Others })...)
+	}
+	return median(all)
 }
 
 // summaryTable shows all scenarios, a line for each.

@@ -37,7 +37,7 @@ func samples(costs ...float64) []sample {
 	for _, c := range costs {
 		all = append(all, sample{
 			Cost: c, Rate: 1e6 / c, P50: 700 * time.Microsecond, P99: 12345 * time.Microsecond,
-			Busy: 0.97, LoadBusy: 0.81, Exchanges: 1000,
+			Busy: 0.97, Load: 0.81, Exchanges: 1000,
 		})
 	}
 	return all
@@ -78,6 +78,11 @@ func exampleResults() *results {
 	r.Scenarios[0].Rows[2].Samples[1].Errors = 3
 	r.Scenarios[0].Rows[2].Samples[1].LastError = "read: connection reset by peer"
 	r.Scenarios[0].Rows[2].Samples[2].Stalled = 2
+	for _, row := range r.Scenarios[1].Rows {
+		for i := range row.Samples {
+			row.Samples[i].Others = 0.75
+		}
+	}
 	for _, o := range r.Scenarios {
 		o.conclude(0)
 	}
