@@ -145,6 +145,15 @@ func (e *Entrypoint) Set(o EntrypointOptions, t *Table) {
 // Active is the number of open connections. Safe from any goroutine.
 func (e *Entrypoint) Active() int64 { return e.active.Load() }
 
+// ActiveByLoop are the open connections on each loop. Safe from any goroutine.
+func (e *Entrypoint) ActiveByLoop() []int64 {
+	active := make([]int64, len(e.shares))
+	for i := range e.shares {
+		active[i] = sum(e.shares[i : i+1]).Active
+	}
+	return active
+}
+
 // Stats are the entrypoint's numbers. Safe from any goroutine.
 func (e *Entrypoint) Stats() Stats { return sum(e.shares) }
 
