@@ -447,15 +447,23 @@ func TestStoppedReaderStopsTheSender(t *testing.T) {
 	}
 }
 
-// writeUntilBlocked writes until the sender's socket refuses and the relay has moved all it can, and returns what was
-// taken.
+// writeUntilBlocked writes until the sender's socket refuses and the relay stands still with bytes it cannot pass on, and
+// returns what was taken.
 func writeUntilBlocked(t testing.TB, l *Loop, from *net.TCPConn, c *conn) (sent []byte) {
 	t.Helper()
 	raw, err := from.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for quiet := 0; quiet < 3; { // the relay is looked at between the writes: it stands still when nothing is taken for three looks
+	look := func() (moved int64, held bool) {
+		on(t, l, func() {
+			user, pipes := c.held()
+			moved, held = c.relay.ab.moved+c.relay.ba.moved, user+pipes > 0
+		})
+		return moved, held
+	}
+	deadline := time.Now().Add(patience)
+	for still := 0; still < 20; {
 		n := 0
 		p := pattern(256<<10, byte(len(sent)>>18))
 		if err := raw.Write(func(fd uintptr) bool { n, err = unix.Write(int(fd), p); return true }); err != nil {
@@ -464,18 +472,15 @@ func writeUntilBlocked(t testing.TB, l *Loop, from *net.TCPConn, c *conn) (sent 
 		if err != nil && err != unix.EAGAIN {
 			t.Fatal(err)
 		}
-		if n > 0 {
-			sent, quiet = append(sent, p[:n]...), 0
-			if len(sent) > 256<<20 {
-				t.Fatal("the sender is never stopped")
-			}
-			continue
+		sent = append(sent, p[:max(n, 0)]...)
+		if len(sent) > 256<<20 || time.Now().After(deadline) {
+			t.Fatalf("the sender is not stopped after %d bytes", len(sent))
 		}
-		before := ask(t, l, func() int64 { return c.relay.ab.moved + c.relay.ba.moved })
-		if after := ask(t, l, func() int64 { return c.relay.ab.moved + c.relay.ba.moved }); after == before {
-			quiet++
+		before, _ := look()
+		if after, held := look(); n <= 0 && held && after == before {
+			still++
 		} else {
-			quiet = 0
+			still = 0
 		}
 	}
 	return sent
