@@ -20,6 +20,9 @@ const (
 // ErrHandshakes is returned by StartTLS when as many handshakes are under way as the gate admits.
 var ErrHandshakes = errors.New("too many TLS handshakes at once")
 
+// ErrHandshaking is returned by Write while a TLS handshake goes on.
+var ErrHandshaking = errors.New("TLS handshake is not over")
+
 var errUnasked = errors.New("peer asks for new TLS keys and does not read them")
 
 // Gate bounds TLS handshakes: how many are under way, and how many of them compute at the same time, so that a flood of
@@ -85,8 +88,8 @@ type tlsState struct {
 }
 
 // StartTLS begins a TLS handshake over the stream: what was peeked is its first bytes. conn makes the tls.Conn, server or
-// client, over the connection it is given. Read and Write must not be called until h is told. The caller bounds the
-// handshake by a timer and Close.
+// client, over the connection it is given. Until h is told, reading answers ErrAgain and Write ErrHandshaking. The caller
+// bounds the handshake by a timer and Close.
 func (s *Stream) StartTLS(conn func(net.Conn) *tls.Conn, h SecureHandler) error {
 	t := &tlsState{
 		s:           s,
@@ -177,6 +180,9 @@ func (t *tlsState) signal() {
 
 // read decrypts into p, as many records as fit and are there.
 func (t *tlsState) read(p []byte) (int, error) {
+	if t.handshaking {
+		return 0, ErrAgain // inside conn the loop would wait for the handshake
+	}
 	n := 0
 	for n < len(p) {
 		m, err := t.conn.Read(p[n:])
@@ -200,6 +206,9 @@ func (t *tlsState) read(p []byte) (int, error) {
 
 // write encrypts p; the records leave in one write.
 func (t *tlsState) write(p []byte) error {
+	if t.handshaking {
+		return ErrHandshaking
+	}
 	l := t.loop
 	l.seal, t.sealing = l.seal[:0], true
 	_, err := t.conn.Write(p)

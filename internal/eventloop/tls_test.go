@@ -399,6 +399,34 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
+// A handler that reads and writes while the handshake goes on must not make the loop wait for it.
+func TestTLSStreamUsedDuringTheHandshake(t *testing.T) {
+	l := startLoop(t, nil)
+	s, c := accepted(t, l, nil)
+	config := serverConfig(t)
+	used := make(chan struct{}, 16)
+	on(t, l, func() {
+		if err := s.StartTLS(func(under net.Conn) *tls.Conn { return tls.Server(under, config) }, securedFunc(func(*Stream, error) {})); err != nil {
+			t.Error(err)
+		}
+		s.SetHandler(readyFunc(func(s *Stream) {
+			if _, err := s.Read(make([]byte, 10)); err != ErrAgain {
+				t.Errorf("read: %v", err)
+			}
+			if err := s.Fill(10); err != ErrAgain {
+				t.Errorf("fill: %v", err)
+			}
+			if err := s.Write([]byte("x")); !errors.Is(err, ErrHandshaking) {
+				t.Errorf("write: %v", err)
+			}
+			used <- struct{}{}
+		}))
+	})
+	_, _ = c.Write([]byte{22, 3, 1, 2, 0, 1, 0})
+	await(t, used, "the handler")
+	on(t, l, s.Close)
+}
+
 // A client that stops in the middle is closed by its owner's timer. The goroutine ends, and the object serves another
 // connection at once, undisturbed by what its earlier life has left running.
 func TestTLSClientThatVanishes(t *testing.T) {
