@@ -70,7 +70,7 @@ func matchHost(arg string) predicate {
 	if err != nil {
 		return never
 	}
-	return func(hello *sni.Hello, _ netip.Addr) bool { return pattern.Matches(string(hello.ServerName)) }
+	return func(hello *sni.Hello, _ netip.Addr) bool { return pattern.Matches(view(hello.ServerName)) }
 }
 
 func matchHostRegexp(arg string) predicate {
@@ -90,7 +90,8 @@ func matchClientIP(arg string) predicate {
 	if err != nil {
 		return never
 	}
-	return func(_ *sni.Hello, client netip.Addr) bool { return prefix.Contains(client) }
+	// A netip.Prefix contains no address with a zone.
+	return func(_ *sni.Hello, client netip.Addr) bool { return prefix.Contains(client.WithZone("")) }
 }
 
 // never stands for a matcher whose argument is broken, which rule.Check would have refused.

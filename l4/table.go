@@ -22,6 +22,8 @@ type Table struct {
 	http   Handler              // what no plain route takes; nil = nothing
 	https  HostHandler          // TLS names served by HTTP routers; nil = none
 	sniffs bool                 // the first bytes must be looked at to decide
+	secure bool                 // there is somebody for TLS connections
+	blank  sni.Hello            // what rules of plain connections see; here, so that a lookup allocates nothing
 }
 
 // HostHandler answers for the TLS connections that HTTP routers serve.
@@ -39,7 +41,7 @@ type match struct {
 // NewTable builds a table. http takes the plain connections no TCP route wants, https the TLS connections of its names
 // after TCP routes with a name in their rule and before the catch-alls; both may be nil.
 func NewTable(routes []*Route, http Handler, https HostHandler) (*Table, error) {
-	t := &Table{http: http, https: https, sniffs: http != nil || https != nil}
+	t := &Table{http: http, https: https, sniffs: http != nil || https != nil, secure: https != nil}
 	b := sni.NewBuilder[[]*match]()
 	for _, r := range slices.SortedFunc(slices.Values(routes), compareRoutes) {
 		if err := t.add(b, r); err != nil {
@@ -60,12 +62,15 @@ func (t *Table) add(b *sni.Builder[[]*match], r *Route) error {
 	if r.TLS == NoTLS {
 		left, possible := rule.Residual(r.Rule, rule.HostPattern{Kind: rule.Any, Name: "*"})
 		if !possible {
-			return fmt.Errorf("rule can never match: %s", r.Rule)
+			return impossible(r)
 		}
 		t.plain = append(t.plain, &match{Route: r, left: compile(left)})
 		return nil
 	}
-	t.sniffs = true
+	if !any && len(names) == 0 {
+		return impossible(r)
+	}
+	t.sniffs, t.secure = true, true
 	if any {
 		left, _ := rule.Residual(r.Rule, rule.HostPattern{Kind: rule.Any, Name: "*"})
 		t.any = append(t.any, &match{Route: r, left: compile(left)})
@@ -81,6 +86,8 @@ func (t *Table) add(b *sni.Builder[[]*match], r *Route) error {
 	}
 	return nil
 }
+
+func impossible(r *Route) error { return fmt.Errorf("rule can never match: %s", r.Rule) }
 
 var kinds = map[rule.HostKind]sni.Kind{
 	rule.Exact:    sni.Exact,
@@ -113,7 +120,7 @@ func (t *Table) tls(hello *sni.Hello, client netip.Addr) (*Route, Handler) {
 
 // bare finds the route of a connection without TLS, nil if none takes it.
 func (t *Table) bare(client netip.Addr) *Route {
-	if m := first(t.plain, &sni.Hello{}, client); m != nil {
+	if m := first(t.plain, &t.blank, client); m != nil {
 		return m.Route
 	}
 	return nil
