@@ -41,13 +41,14 @@ type Entrypoint struct {
 	settings  atomic.Pointer[settings] // writer: the owner of the topology
 	active    atomic.Int64             // open connections; loops write
 	shares    []counters               // by loop
-	listeners []*eventloop.Listener    // several per loop for a port range; each is its loop's
+	listeners []*eventloop.Listener    // several per loop for a port range; each is its loop's; complete when Open returns
 }
 
 // Sockets are bound and listening, but not accepted from yet: one per loop and address. Binding is what can fail, so it
 // is done for all entrypoints before anything is changed.
 type Sockets struct {
-	perLoop [][]*eventloop.Socket
+	addrs   []netip.AddrPort
+	perLoop [][]*eventloop.Socket // nil where a listener has taken over
 }
 
 // Bind opens the sockets of an entrypoint. An address without an IP stands for all of IPv4 and IPv6, [::] for all of IPv6
@@ -64,6 +65,7 @@ func (s *Server) Bind(addrs []netip.AddrPort) (*Sockets, error) {
 			addr = netip.AddrPortFrom(addr.Addr(), socket.Addr().Port()) // the loops share the port the kernel picked for the first of them
 			sockets.perLoop[i] = append(sockets.perLoop[i], socket)
 		}
+		sockets.addrs = append(sockets.addrs, sockets.perLoop[0][len(sockets.addrs)].Addr())
 	}
 	return sockets, nil
 }
@@ -81,19 +83,15 @@ func openSocket(addr netip.AddrPort) (*eventloop.Socket, error) {
 }
 
 // Addrs are the bound addresses, in the order given to Bind.
-func (s *Sockets) Addrs() []netip.AddrPort {
-	var addrs []netip.AddrPort
-	for _, socket := range s.perLoop[0] {
-		addrs = append(addrs, socket.Addr())
-	}
-	return addrs
-}
+func (s *Sockets) Addrs() []netip.AddrPort { return s.addrs }
 
 // Close closes sockets that were not given to Open.
 func (s *Sockets) Close() {
 	for _, sockets := range s.perLoop {
 		for _, socket := range sockets {
-			_ = socket.Close() // nothing was accepted from it
+			if socket != nil {
+				_ = socket.Close() // nothing was accepted from it
+			}
 		}
 	}
 }
@@ -109,6 +107,7 @@ func (s *Server) Open(name string, sockets *Sockets, o EntrypointOptions, t *Tab
 		}
 		if err != nil {
 			e.Close()
+			sockets.Close()
 			return nil, fmt.Errorf("entrypoint %s: %w", name, err)
 		}
 	}
@@ -117,12 +116,13 @@ func (s *Server) Open(name string, sockets *Sockets, o EntrypointOptions, t *Tab
 
 // listen runs on w's loop while Open waits.
 func (e *Entrypoint) listen(w *worker, sockets []*eventloop.Socket) error {
-	for _, socket := range sockets {
+	for i, socket := range sockets {
 		ln, err := w.loop.Listen(socket, &door{entry: e, worker: w})
 		if err != nil {
 			return err
 		}
 		e.listeners = append(e.listeners, ln)
+		sockets[i] = nil // the listener's now
 	}
 	return nil
 }
@@ -157,12 +157,21 @@ func (e *Entrypoint) ActiveByLoop() []int64 {
 // Stats are the entrypoint's numbers. Safe from any goroutine.
 func (e *Entrypoint) Stats() Stats { return sum(e.shares) }
 
-// Close stops accepting and closes the sockets. Open connections go on.
+// Pauses is how often accepting rested because the system was out of descriptors or memory. It asks the loops and waits
+// for them. Safe from any goroutine that is not a loop's.
+func (e *Entrypoint) Pauses() int64 {
+	var n int64
+	for _, ln := range e.listeners {
+		_ = ln.Loop().Call(func() { n += ln.Pauses() }) // fails only when the loop has ended
+	}
+	return n
+}
+
+// Close stops accepting and closes the sockets. Open connections go on. Closing twice is fine.
 func (e *Entrypoint) Close() {
 	for _, ln := range e.listeners {
 		_ = ln.Loop().Call(ln.Close) // fails only when the loop has ended, and its listeners with it
 	}
-	e.listeners = nil
 }
 
 // door is an entrypoint on one loop.
