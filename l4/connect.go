@@ -41,9 +41,10 @@ func (c *session) giveUp(reason accesslog.Reason) {
 	if c.failure != accesslog.Unknown {
 		reason = c.failure
 	}
-	by := accesslog.Backend
-	if reason == accesslog.NoBackend {
-		by = accesslog.Weir
+	by := accesslog.Weir
+	switch reason {
+	case accesslog.Refused, accesslog.ConnectTimeout, accesslog.ConnectFailed:
+		by = accesslog.Backend
 	}
 	c.end(by, reason)
 }
@@ -57,7 +58,7 @@ type ticket struct {
 }
 
 func (c *session) queue(key uint64, timeout time.Duration) {
-	c.phase, c.queued = queueing, accesslog.NotReached
+	c.phase = queueing
 	t := &ticket{session: c, pool: c.pool}
 	loop := c.worker.loop
 	t.Waiter = upstream.Waiter{Key: key, Tried: c.tried, Grant: func(b *upstream.Backend) {
@@ -83,7 +84,8 @@ func (t *ticket) granted(b *upstream.Backend) {
 	c.ticket = nil
 	c.worker.loop.Disarm(&c.timer)
 	now := time.Now()
-	c.queued, c.mark = now.Sub(c.mark), now
+	c.queued += now.Sub(c.mark)
+	c.mark = now
 	c.dial(b, t.pool.Options().Connect.Timeout)
 }
 
@@ -97,7 +99,10 @@ func (c *session) leaveQueue() {
 // dial connects to b, on which this session holds a slot.
 func (c *session) dial(b *upstream.Backend, timeout time.Duration) {
 	c.phase, c.backend = connecting, b
-	c.tried = append(c.tried, b)
+	if c.tried = append(c.tried, b); len(c.tried) > 1 {
+		c.serviceShare().retries.Add(1)
+		c.share().retries.Add(1)
+	}
 	c.deadline(timeout)
 	if err := c.server.Dial(c.worker.loop, b.Addr(), c); err != nil {
 		c.Connected(&c.server, err)
@@ -131,15 +136,21 @@ func local(err error) bool {
 	return false
 }
 
-// connectFailed counts a failed attempt and tries another backend, if there is one and the budgets allow it. The client's
-// bytes are all still here, so it does not notice.
+// connectFailed counts a failed attempt against the backend and tries another one.
 func (c *session) connectFailed(reason accesslog.Reason) {
 	now := time.Now()
+	c.backend.AddConnectFailure(reason == accesslog.ConnectTimeout)
+	c.pool.Failed(c.backend, now)
+	c.tryAnother(reason, now)
+}
+
+// tryAnother goes on with another backend, if there is one and the budgets allow it. The client's bytes are all still
+// here, so it does not notice.
+func (c *session) tryAnother(reason accesslog.Reason, now time.Time) {
 	b := c.backend
 	c.server.Close()
 	c.worker.loop.Disarm(&c.timer)
-	b.AddConnectFailure(reason == accesslog.ConnectTimeout)
-	c.pool.Failed(b, now)
+	c.connected += now.Sub(c.mark)
 	c.backend = nil
 	c.pool.Release(b)
 	c.failure = reason
@@ -147,8 +158,6 @@ func (c *session) connectFailed(reason accesslog.Reason) {
 		c.giveUp(reason)
 		return
 	}
-	c.serviceShare().retries.Add(1)
-	c.share().retries.Add(1)
 	c.pick(now)
 }
 
@@ -167,7 +176,9 @@ func (c *session) greet() {
 		c.server.SetHandler(c)
 		if c.server.Write(peek.PostgresSSLRequest) != nil {
 			c.connectFailed(accesslog.ConnectFailed)
+			return
 		}
+		c.greeted() // a backend that has left already is not reported again
 		return
 	}
 	c.join()
@@ -198,7 +209,7 @@ func (c *session) greeted() {
 func (c *session) join() {
 	now := time.Now()
 	took := now.Sub(c.mark)
-	c.connected = took
+	c.connected += took
 	c.backend.AddConnect(took)
 	c.pool.Succeeded(c.backend, now)
 	c.worker.loop.Disarm(&c.timer)
@@ -219,6 +230,8 @@ func (c *session) Relayed(_ *eventloop.Relay, end eventloop.End) {
 		c.end(by, accesslog.IdleTimeout)
 	case errors.Is(end.Err, eventloop.ErrStopped):
 		c.end(by, c.cause)
+	case errors.Is(end.Err, eventloop.ErrPanicked):
+		c.end(by, accesslog.Internal)
 	case end.By == eventloop.SideB:
 		c.end(by, accesslog.BackendAbort)
 	default:

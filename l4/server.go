@@ -57,7 +57,7 @@ func (s *Server) Active() int64 { return s.active.Load() }
 func (s *Server) Panics() int64 {
 	var n int64
 	for _, w := range s.workers {
-		n += w.loop.Panics()
+		n += w.loop.Panics() + w.panics.Load()
 	}
 	return n
 }
@@ -71,35 +71,39 @@ func (s *Server) each(do func(*worker)) {
 
 // Sync brings the byte counters of entrypoints, services and backends up to date with connections that are still open.
 func (s *Server) Sync() {
-	s.each(func(w *worker) {
-		for c := w.first; c != nil; c = c.next {
-			c.countBytes()
+	s.forEach((*session).countBytes)
+}
+
+// CloseBackend ends the connections of a backend, and leads those that are not connected to it yet elsewhere. reason is
+// BackendDown or Drain.
+func (s *Server) CloseBackend(b *upstream.Backend, reason accesslog.Reason) {
+	s.forEach(func(c *session) {
+		if c.backend == b {
+			c.lose(reason)
 		}
 	})
 }
 
-// CloseBackend ends the connections of a backend. reason is BackendDown or Drain.
-func (s *Server) CloseBackend(b *upstream.Backend, reason accesslog.Reason) {
-	s.closeWhere(reason, func(c *session) bool { return c.backend == b })
-}
-
 // CloseEntrypoint ends the connections that came in by an entrypoint.
 func (s *Server) CloseEntrypoint(e *Entrypoint, reason accesslog.Reason) {
-	s.closeWhere(reason, func(c *session) bool { return c.entry == e })
+	s.forEach(func(c *session) {
+		if c.entry == e {
+			c.stop(reason)
+		}
+	})
 }
 
 // CloseAll ends every connection.
 func (s *Server) CloseAll(reason accesslog.Reason) {
-	s.closeWhere(reason, func(*session) bool { return true })
+	s.forEach(func(c *session) { c.stop(reason) })
 }
 
-func (s *Server) closeWhere(reason accesslog.Reason, match func(*session) bool) {
+// forEach does something to every open session, on its loop.
+func (s *Server) forEach(do func(*session)) {
 	s.each(func(w *worker) {
 		for c := w.first; c != nil; {
-			next := c.next // stop unlinks c
-			if match(c) {
-				c.stop(reason)
-			}
+			next := c.next // do may end c, which unlinks it
+			do(c)
 			c = next
 		}
 	})

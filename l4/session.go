@@ -48,6 +48,7 @@ type session struct {
 	tls      accesslog.TLSMode
 	version  uint16
 	postgres bool // it began with a PostgreSQL SSLRequest, which was answered with yes
+	answered bool // a PostgreSQL request for encryption was answered, with yes or no
 
 	route    *Route
 	admitted int // how many of the route's middlewares have let it in
@@ -60,16 +61,16 @@ type session struct {
 	few      [3]*upstream.Backend // room for tried
 
 	start                     time.Time
-	mark                      time.Time // when the current phase began
-	routed, queued, connected time.Duration
-	in, out                   int64 // bytes that are counted already
+	mark                      time.Time     // when the current phase began
+	routed, queued, connected time.Duration // until the decision; waiting for slots; connecting, all tries together
+	in, out                   int64         // bytes that are counted already
 }
 
 // begin starts the session of an accepted descriptor.
 func (c *session) begin(e *Entrypoint, set *settings, ln *eventloop.Listener, fd int, from netip.AddrPort) {
 	c.entry, c.set, c.peer, c.source, c.tried = e, set, from, from, c.few[:0]
 	c.start = time.Now()
-	c.routed, c.queued, c.connected = accesslog.NotReached, 0, accesslog.NotReached
+	c.routed = accesslog.NotReached
 	if err := c.client.Open(c.worker.loop, fd, from, c); err != nil {
 		c.end(accesslog.Weir, accesslog.Internal)
 		return
@@ -159,24 +160,39 @@ func (c *session) stop(reason accesslog.Reason) {
 	c.end(accesslog.Weir, reason)
 }
 
+// lose takes the session off its backend: to another one while nothing of the client's was sent to this one.
+func (c *session) lose(reason accesslog.Reason) {
+	if c.phase == connecting || c.phase == greeting {
+		c.tryAnother(reason, time.Now())
+		return
+	}
+	c.stop(reason)
+}
+
 // serve hands the connection up. The session stays as its place in limits, counts and shutdown.
 func (c *session) serve(h Handler) {
 	c.worker.loop.Disarm(&c.timer)
 	c.phase = served
 	c.routed = time.Since(c.start)
+	if c.worker.log.Enabled() {
+		c.calledAddr() // the handler closes the client before the record is written
+	}
 	c.client.SetRemote(c.source)
-	h.Serve(&c.client)
+	if back := c.worker.guard(func() { h.Serve(&c.client) }); !back && c.phase == served {
+		c.end(accesslog.Weir, accesslog.Internal)
+	}
 }
 
 // end closes what is open, gives back what was taken, counts, and writes the record. The session must not be touched
 // afterwards: it may already be another connection's.
 func (c *session) end(by accesslog.Side, reason accesslog.Reason) {
+	last := c.phase
 	c.phase = ended
 	c.worker.loop.Disarm(&c.timer)
 	c.leaveQueue()
 	c.countBytes()
 	if c.worker.log.Enabled() {
-		c.record(by, reason)
+		c.record(by, reason, last)
 	}
 	c.closeStreams(reason)
 	if c.backend != nil {
@@ -233,8 +249,8 @@ func (c *session) calledAddr() netip.AddrPort {
 	return c.called
 }
 
-// record writes the session's line.
-func (c *session) record(by accesslog.Side, reason accesslog.Reason) {
+// record writes the session's line. last is the phase in which it ended.
+func (c *session) record(by accesslog.Side, reason accesslog.Reason, last phase) {
 	r := accesslog.Record{
 		Start:      c.start,
 		By:         by,
@@ -260,6 +276,12 @@ func (c *session) record(by accesslog.Side, reason accesslog.Reason) {
 	}
 	if c.route != nil {
 		r.Router, r.Service = c.route.Name, c.route.Service.name
+	}
+	if last == queueing {
+		r.Queue = accesslog.NotReached
+	}
+	if last != relaying {
+		r.Connect = accesslog.NotReached
 	}
 	c.worker.record(&r)
 }

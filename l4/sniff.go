@@ -55,15 +55,19 @@ func (c *session) judge(held []byte) (done bool) {
 	if err != nil && (c.set.table.http != nil || held[0] < ' ') {
 		return false // without HTTP, what begins like text is plain whatever it may become
 	}
-	switch kind {
-	case peek.TLS:
+	switch {
+	case kind == peek.TLS:
 		return c.readHello(held)
-	case peek.PostgresSSL:
+	case c.postgres:
+		// TLS was promised, and asked for by the client: whoever speaks plainly now is somebody else, or confused.
+		c.end(accesslog.Client, accesslog.MalformedPostgres)
+		return true
+	case kind == peek.PostgresSSL && c.set.table.secure:
 		return c.answerPostgres(held, postgresYes)
-	case peek.PostgresGSS:
+	case kind == peek.PostgresGSS && c.set.table.secure:
 		return c.answerPostgres(held, postgresNo)
 	}
-	c.toBare()
+	c.toBare() // with requests for encryption too where no route is for TLS: they are the backend's to answer
 	return true
 }
 
@@ -104,7 +108,9 @@ func (c *session) readProxy(held []byte) (done bool) {
 
 // readHello routes by the ClientHello.
 func (c *session) readHello(held []byte) (done bool) {
-	hello, err := sni.Parse(held)
+	var err error
+	hello := &c.worker.hello
+	*hello, err = sni.Parse(held)
 	if errors.Is(err, sni.ErrShort) {
 		return false
 	}
@@ -119,7 +125,7 @@ func (c *session) readHello(held []byte) (done bool) {
 		break
 	}
 	c.tls = accesslog.Passthrough
-	route, handler := c.set.table.tls(&hello, c.source.Addr())
+	route, handler := c.set.table.tls(hello, c.source.Addr())
 	switch {
 	case handler != nil:
 		c.serve(handler)
@@ -147,14 +153,14 @@ func (c *session) fallsToBare() bool {
 // answerPostgres answers a request for encryption and waits for what the client does then: a hello after yes, another
 // request or a plain start-up after no.
 func (c *session) answerPostgres(held []byte, answer byte) (done bool) {
-	if len(held) > peek.PostgresRequestSize || c.postgres {
+	if len(held) > peek.PostgresRequestSize || c.answered && answer == postgresNo {
 		// Bytes behind the request were sent before the answer: what looks like a hello could have been put there by
-		// somebody in between (CVE-2021-23214). A second request is no client's either.
+		// somebody in between (CVE-2021-23214). And no client asks for GSSAPI again.
 		c.end(accesslog.Client, accesslog.MalformedPostgres)
 		return true
 	}
 	c.client.Consume(len(held))
-	c.postgres = answer == postgresYes
+	c.answered, c.postgres = true, answer == postgresYes
 	if c.client.Write([]byte{answer}) != nil {
 		c.end(accesslog.Client, accesslog.ClientAbort)
 		return true
@@ -165,7 +171,7 @@ func (c *session) answerPostgres(held []byte, answer byte) (done bool) {
 // hungUp deals with a client that closed its side before it was routed. What it has sent may be all it has to say, so
 // a plain route gets it; a server that speaks first may still have something to tell.
 func (c *session) hungUp() {
-	if c.phase == sniffing && !c.postgres && c.set.table.bare(c.source.Addr()) != nil {
+	if c.phase == sniffing && !c.answered && c.set.table.bare(c.source.Addr()) != nil {
 		c.toBare()
 		return
 	}
@@ -175,7 +181,7 @@ func (c *session) hungUp() {
 // silent deals with a client that has not sent enough in time. One that has sent nothing at all may be waiting for the
 // server to speak first: it falls to the plain catch-all where there is one.
 func (c *session) silent() {
-	asked := c.phase == readingProxy && c.set.Proxy.Require || c.postgres
+	asked := c.phase == readingProxy && c.set.Proxy.Require || c.answered
 	if len(c.client.Peeked()) == 0 && !asked && c.set.table.bare(c.source.Addr()) != nil {
 		c.toBare()
 		return
@@ -204,7 +210,9 @@ func (c *session) follow(r *Route) {
 	c.route, c.mark, c.routed = r, now, now.Sub(c.start)
 	c.serviceShare().opened.Add(1)
 	for _, m := range r.Middlewares {
-		if reason := m.Admit(c.source.Addr(), now); reason != accesslog.Unknown {
+		reason := accesslog.Internal // of one that panics
+		c.worker.guard(func() { reason = m.Admit(c.source.Addr(), now) })
+		if reason != accesslog.Unknown {
 			c.end(accesslog.Weir, reason)
 			return
 		}
@@ -223,14 +231,14 @@ func (c *session) leaveMiddlewares() {
 	}
 	for _, m := range c.route.Middlewares[:c.admitted] {
 		if l, ok := m.(Leaver); ok {
-			l.Leave(c.source.Addr())
+			c.worker.guard(func() { l.Leave(c.source.Addr()) })
 		}
 	}
 }
 
 // secure begins the TLS handshake with the client, under a deadline of its own: the decision is made.
 func (c *session) secure() {
-	c.phase, c.tls = securing, accesslog.Terminated
+	c.phase, c.tls, c.routed = securing, accesslog.Terminated, accesslog.NotReached
 	c.deadline(c.set.SniffTimeout)
 	if err := c.client.StartTLS(c.route.secure, c); err != nil {
 		c.end(accesslog.Weir, accesslog.Limit)

@@ -1,10 +1,14 @@
 package l4
 
 import (
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/sni"
 )
 
 const (
@@ -17,6 +21,8 @@ type worker struct {
 	server *Server
 	loop   *eventloop.Loop
 	log    *accesslog.Buffer
+	panics atomic.Int64 // calls of middlewares and handlers that panicked; anybody reads
+	hello  sni.Hello    // of the connection looked at just now; here, so that a lookup allocates nothing
 
 	first *session   // the open ones, newest first
 	free  []*session // finished ones
@@ -55,6 +61,21 @@ func (w *worker) give(c *session) {
 	if len(w.free) < sessionsKept {
 		w.free = append(w.free, c)
 	}
+}
+
+// guard calls what is not this package's own code, a middleware or a handler, and reports whether it came back. A panic
+// must cost one connection, with everything that connection counts for given back, whatever the loop was at: a timer or
+// a round through all sessions has no stream by which the loop itself could close the right one.
+func (w *worker) guard(call func()) (back bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.panics.Add(1)
+			w.server.options.Log.Error("middleware or handler panicked; the connection is closed",
+				"loop", w.loop.ID(), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		}
+	}()
+	call()
+	return true
 }
 
 // record writes one line and sees to it that it leaves the loop soon.
