@@ -86,7 +86,7 @@ func diff(from, to *plan) []step {
 	d.tls()
 	d.middlewares()
 	d.services()
-	if !same(from.certificates, to.certificates) || to.terminates() && !from.terminates() {
+	if !same(from.certificates, to.certificates) || from.terminates() != to.terminates() {
 		d.add(storeCertificate, "")
 	}
 	if from.accessLog != to.accessLog {

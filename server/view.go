@@ -101,8 +101,12 @@ func (s *Server) State() *admin.State {
 	out.Connections = admin.Connections{Active: v.engine.Active(), Max: int64(v.max)}
 	stats := v.accessLog.Stats()
 	out.AccessLog = admin.AccessLog{Written: stats.Written, Dropped: stats.Dropped, Errors: stats.Errors}
+	out.Loops = make([]admin.Loop, v.engine.Loops())
 	for _, name := range sorted(v.entrypoints) {
 		out.Entrypoints = append(out.Entrypoints, v.entrypoint(name, out.Ended))
+		for i, n := range v.entrypoints[name].live.ActiveByLoop() {
+			out.Loops[i].Active += n
+		}
 	}
 	for _, name := range sorted(v.plan.routers) {
 		out.Routers = append(out.Routers, v.router(name))
