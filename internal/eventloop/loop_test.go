@@ -85,7 +85,7 @@ func TestTasksPostedBeforeCloseRun(t *testing.T) {
 
 // Every task that Post took must run, and every Call must return, whenever Close comes.
 func TestPostsAroundCloseRunOrAreRefused(t *testing.T) {
-	for range 200 {
+	for range 40 {
 		l, err := New(0, nil, quiet())
 		if err != nil {
 			t.Fatal(err)
