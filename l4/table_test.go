@@ -11,17 +11,25 @@ import (
 	"github.com/weirlb/weir/sni"
 )
 
-// routeOf makes a route as the server does: a negative priority stands for the rule's own.
+// routeOf makes a route as the server does: priority 0 stands for the rule's own.
 func routeOf(t testing.TB, name, text string, priority int, tls TLSMode) *Route {
 	t.Helper()
+	r, err := newRoute(name, text, priority, tls, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func newRoute(name, text string, priority int, tls TLSMode, v *Service) (*Route, error) {
 	e, err := rule.Parse(text)
 	if err != nil {
-		t.Fatalf("rule %s: %v", text, err)
+		return nil, fmt.Errorf("rule %s: %w", text, err)
 	}
 	if priority == 0 {
 		priority = rule.Priority(text, e)
 	}
-	return &Route{Name: name, Rule: e, Priority: priority, TLS: tls}
+	return &Route{Name: name, Rule: e, Priority: priority, TLS: tls, Service: v}, nil
 }
 
 func mustTable(t testing.TB, routes ...*Route) *Table {
