@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
@@ -33,6 +36,11 @@ type bench struct {
 	logPath string
 	seen    map[int]bool // lines of the access log that were asked for
 	writer  *accesslog.Writer
+
+	panics      int64 // how many the test provokes
+	entrypoints []*Entrypoint
+	services    []*Service
+	pools       []*upstream.Pool
 }
 
 func newBench(t testing.TB, maxConnections int) *bench {
@@ -48,38 +56,117 @@ func newBench(t testing.TB, maxConnections int) *bench {
 	}
 	t.Cleanup(func() {
 		b.Close()
-		if n := b.Active(); n != 0 {
-			t.Errorf("%d connections are still counted after the end", n)
-		}
-		if n := b.Panics(); n != 0 {
-			t.Errorf("%d handlers panicked", n)
-		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := b.writer.Close(ctx); err != nil {
 			t.Error(err)
 		}
+		b.checkBooks()
 		if t.Failed() {
 			content, _ := os.ReadFile(b.logPath)
-			t.Logf("access log:\n%s", content)
+			t.Logf("access log:\n%.20000s", content)
 		}
 	})
 	return b
 }
 
+// checkBooks holds what must be so when all is over: nothing is counted as open anywhere, and the access log has one line
+// for each connection, with the reason for which it was counted. Those turned away at the door have none.
+func (b *bench) checkBooks() {
+	b.t.Helper()
+	if n := b.Active(); n != 0 {
+		b.t.Errorf("%d connections are still counted after the end", n)
+	}
+	if n := b.Panics(); n != b.panics {
+		b.t.Errorf("%d handlers panicked, want %d", n, b.panics)
+	}
+	var ended, logged [accesslog.NumReasons]int64
+	for _, e := range b.entrypoints {
+		stats := e.Stats()
+		if e.Active() != 0 || stats.Active != 0 {
+			b.t.Errorf("entrypoint still has %d connections open by count, %d by sum", e.Active(), stats.Active)
+		}
+		for reason, n := range stats.Ended {
+			ended[reason] += n
+		}
+	}
+	for _, v := range b.services {
+		if n := v.Stats().Active; n != 0 {
+			b.t.Errorf("service still has %d connections open", n)
+		}
+	}
+	for _, pool := range b.pools {
+		if n := pool.Stats().Waiting; n != 0 {
+			b.t.Errorf("%d connections still wait for a slot", n)
+		}
+		for _, backend := range pool.Backends() {
+			if n := backend.Active(); n != 0 {
+				b.t.Errorf("backend %s still has %d connections open", backend.Addr(), n)
+			}
+		}
+	}
+	for _, line := range b.lines() {
+		for reason := range logged {
+			if line["Reason"] == accesslog.Reason(reason).String() {
+				logged[reason]++
+			}
+		}
+	}
+	ended[accesslog.Limit] = min(ended[accesslog.Limit], logged[accesslog.Limit])
+	if diff := cmp.Diff(ended, logged); diff != "" {
+		b.t.Errorf("connections by reason, counted (-) and logged (+):\n%s", diff)
+	}
+}
+
+// lines reads the access log.
+func (b *bench) lines() (lines []map[string]any) {
+	content, _ := os.ReadFile(b.logPath)
+	for text := range strings.Lines(string(content)) {
+		var line map[string]any
+		if json.Unmarshal([]byte(text), &line) == nil { // the last one may be half written
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// phases counts the open sessions by how far they have come.
+func (b *bench) phases() map[phase]int {
+	n := make(map[phase]int)
+	b.forEach(func(c *session) { n[c.phase]++ })
+	return n
+}
+
+// awaitPhase waits until n sessions are in a phase.
+func (b *bench) awaitPhase(p phase, n int) {
+	b.t.Helper()
+	weirtest.Eventually(b.t, patience, func() bool { return b.phases()[p] == n }, fmt.Sprintf("no %d sessions come to phase %d", n, p))
+}
+
 // pool makes a service over backends.
 func (b *bench) pool(o upstream.Options, addrs ...string) (*Service, *upstream.Pool) {
+	b.t.Helper()
+	var endpoints []upstream.Endpoint
+	for _, addr := range addrs {
+		endpoints = append(endpoints, upstream.Endpoint{Addr: netip.MustParseAddrPort(addr), Weight: 1})
+	}
+	return b.service(o, endpoints...)
+}
+
+func (b *bench) service(o upstream.Options, endpoints ...upstream.Endpoint) (*Service, *upstream.Pool) {
 	b.t.Helper()
 	if o.Connect.Timeout == 0 {
 		o.Connect.Timeout = patience
 	}
 	var backends []*upstream.Backend
-	for _, addr := range addrs {
-		backends = append(backends, upstream.NewBackend("svc", upstream.Endpoint{Addr: netip.MustParseAddrPort(addr), Weight: 1}))
+	for _, e := range endpoints {
+		backends = append(backends, upstream.NewBackend("svc", e))
 	}
 	pool := upstream.NewPool("svc", nil)
 	pool.Update(o, backends, time.Now())
-	return b.NewService("svc", pool), pool
+	v := b.NewService("svc", pool)
+	b.pools, b.services = append(b.pools, pool), append(b.services, v)
+	return v, pool
 }
 
 // open starts an entrypoint on a free port and returns its address.
@@ -98,6 +185,7 @@ func (b *bench) open(o EntrypointOptions, t *Table) (*Entrypoint, string) {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(e.Close)
+	b.entrypoints = append(b.entrypoints, e)
 	return e, addr
 }
 
@@ -119,11 +207,9 @@ func (b *bench) passthrough(host string, v *Service) *Route {
 func (b *bench) wantReason(want accesslog.Reason) (line map[string]any) {
 	b.t.Helper()
 	weirtest.Eventually(b.t, patience, func() bool {
-		content, _ := os.ReadFile(b.logPath)
-		for i, text := range strings.Split(strings.TrimSuffix(string(content), "\n"), "\n") {
-			clear(line)
-			if !b.seen[i] && json.Unmarshal([]byte(text), &line) == nil && line["Reason"] == want.String() {
-				b.seen[i] = true
+		for i, l := range b.lines() {
+			if !b.seen[i] && l["Reason"] == want.String() {
+				b.seen[i], line = true, l
 				return true
 			}
 		}
@@ -520,16 +606,13 @@ func TestMiddlewaresTurnAway(t *testing.T) {
 
 func TestQueueForASlot(t *testing.T) {
 	b := newBench(t, 0)
-	backend := upstream.NewBackend("svc", upstream.Endpoint{
-		Addr: weirtest.Serve(t, weirtest.Echo).AddrPort(), Weight: 1, MaxConnections: 1,
-	})
-	pool := upstream.NewPool("svc", nil)
 	o := upstream.Options{
 		Connect: upstream.ConnectOptions{Timeout: patience},
 		Queue:   upstream.QueueOptions{Limit: 1, Timeout: patience},
 	}
-	pool.Update(o, []*upstream.Backend{backend}, time.Now())
-	_, addr := b.open(EntrypointOptions{}, mustTable(t, b.catchAll(b.NewService("svc", pool))))
+	v, pool := b.service(o, upstream.Endpoint{Addr: weirtest.Serve(t, weirtest.Echo).AddrPort(), Weight: 1, MaxConnections: 1})
+	backend := pool.Backends()[0]
+	_, addr := b.open(EntrypointOptions{}, mustTable(t, b.catchAll(v)))
 
 	holder := dial(t, addr)
 	send(t, holder, "ping")
@@ -560,15 +643,10 @@ func TestQueueForASlot(t *testing.T) {
 func TestQueueUnderPressureLosesNoSlot(t *testing.T) {
 	b := newBench(t, 0)
 	const clients, slots = 100, 3
-	backend := upstream.NewBackend("svc", upstream.Endpoint{
-		Addr: weirtest.Serve(t, weirtest.Echo).AddrPort(), Weight: 1, MaxConnections: slots,
-	})
-	pool := upstream.NewPool("svc", nil)
-	pool.Update(upstream.Options{
-		Connect: upstream.ConnectOptions{Timeout: patience},
-		Queue:   upstream.QueueOptions{Limit: clients, Timeout: patience},
-	}, []*upstream.Backend{backend}, time.Now())
-	_, addr := b.open(EntrypointOptions{}, mustTable(t, b.catchAll(b.NewService("svc", pool))))
+	v, pool := b.service(upstream.Options{Queue: upstream.QueueOptions{Limit: clients, Timeout: patience}},
+		upstream.Endpoint{Addr: weirtest.Serve(t, weirtest.Echo).AddrPort(), Weight: 1, MaxConnections: slots})
+	backend := pool.Backends()[0]
+	_, addr := b.open(EntrypointOptions{}, mustTable(t, b.catchAll(v)))
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() {
