@@ -301,7 +301,7 @@ func (s *Server) setLogLevel(level string) error {
 	return nil
 }
 
-// configJSON returns the effective configuration with its generation.
+// configJSON returns the effective configuration.
 func (s *Server) configJSON(context.Context) ([]byte, error) {
 	v := s.view.Load()
 	if v.config == nil {
@@ -315,9 +315,5 @@ func (s *Server) configJSON(context.Context) ([]byte, error) {
 	if err := yaml.Unmarshal(text, &effective); err != nil {
 		return nil, fmt.Errorf("read back the configuration: %w", err)
 	}
-	return json.MarshalIndent(struct {
-		Generation uint64         `json:"generation"`
-		Hash       string         `json:"hash"`
-		Config     map[string]any `json:"config"`
-	}{v.generation, v.hash, effective}, "", "  ")
+	return json.MarshalIndent(effective, "", "  ")
 }

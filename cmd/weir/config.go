@@ -12,6 +12,8 @@ func newConfig() *cobra.Command {
 		Short: "Show the language of the configuration, or what a configuration says",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(newConfigSchema(), newConfigDump())
 	return cmd
