@@ -1,0 +1,151 @@
+package head
+
+import "strconv"
+
+// protected are the fields nobody may edit: those that frame the message and
+// those of the connection. weir writes them itself, from one decision.
+var protected = setOf(ContentLength, TransferEncoding, Connection, KeepAlive, ProxyConnection, Upgrade, TE, HTTP2Settings)
+
+// Set gives the field a value. The first field with that name is replaced where
+// it stands, further ones are taken away; where there is none, one is added at
+// the end. For Host it does what SetHost does.
+//
+// The errors are ErrName, ErrValue, ErrProtected and ErrFull, and ErrHost.
+func (h *Head) Set(name, value string) error { return setField(h, name, value) }
+
+// SetBytes is Set for a value that is being put together. It does not keep it.
+func (h *Head) SetBytes(name string, value []byte) error { return setField(h, name, value) }
+
+// Add adds a field at the end, whether there are others with that name or not.
+// The errors are those of Set; a second Host is ErrProtected.
+func (h *Head) Add(name, value string) error { return addField(h, name, value) }
+
+// AddBytes is Add for a value that is being put together. It does not keep it.
+func (h *Head) AddBytes(name string, value []byte) error { return addField(h, name, value) }
+
+// Delete takes away every field with that name. The error is ErrProtected, for
+// Host too: a request without one is not forwarded.
+func (h *Head) Delete(name string) error {
+	k := Lookup(name)
+	if protected.has(k) || k == Host {
+		return ErrProtected
+	}
+	h.drop(h.find(name), name)
+	return nil
+}
+
+// drop takes away the fields with that name from index i on.
+func (h *Head) drop(i int, name string) {
+	if k := Lookup(name); k != Other {
+		h.have &^= 1 << k
+		h.twice &^= 1 << k
+	}
+	for ; i >= 0; i = h.next(i+1, name) {
+		h.fields[i].gone = true
+	}
+}
+
+func setField[T ~string | ~[]byte](h *Head, name string, value T) error {
+	k := Lookup(name)
+	if k == Host {
+		return setHost(h, value)
+	}
+	if err := h.mayEdit(k, name, len(value)); err != nil {
+		return err
+	}
+	if !isEditValue(value) {
+		return ErrValue
+	}
+	put(h, name, value)
+	return nil
+}
+
+func addField[T ~string | ~[]byte](h *Head, name string, value T) error {
+	k := Lookup(name)
+	switch {
+	case k == Host && h.have.has(Host):
+		return ErrProtected
+	case k == Host:
+		return setHost(h, value)
+	}
+	if err := h.mayEdit(k, name, len(value)); err != nil {
+		return err
+	}
+	if !isEditValue(value) {
+		return ErrValue
+	}
+	h.push(newField(h, k, name, value))
+	return nil
+}
+
+func (h *Head) mayEdit(k Known, name string, size int) error {
+	switch {
+	case protected.has(k):
+		return ErrProtected
+	case !IsToken(name):
+		return ErrName
+	case len(h.fields) >= maxFields || len(h.edits)+len(name)+size > maxEdits:
+		return ErrFull
+	}
+	return nil
+}
+
+// isEditValue reports whether v can be written as a value and read back the
+// same.
+func isEditValue[T ~string | ~[]byte](v T) bool {
+	if len(v) > 0 && (isSpace(v[0]) || isSpace(v[len(v)-1])) {
+		return false
+	}
+	return IsValue(v)
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// put replaces the first field with that name and takes the others away, or
+// adds one.
+func put[T ~string | ~[]byte](h *Head, name string, value T) {
+	i := h.find(name)
+	if i < 0 {
+		h.push(newField(h, Lookup(name), name, value))
+		return
+	}
+	h.drop(h.next(i+1, name), name)
+	f := newField(h, h.fields[i].known, name, value)
+	h.fields[i] = f
+	if f.known != Other {
+		h.have |= 1 << f.known
+		h.first[f.known] = uint16(i)
+	}
+}
+
+// newField writes a line to the edits.
+func newField[T ~string | ~[]byte](h *Head, k Known, name string, value T) field {
+	f := field{known: k}
+	n := edit(h, name)
+	h.edits = append(h.edits, ": "...)
+	f.value = edit(h, value)
+	h.edits = append(h.edits, "\r\n"...)
+	f.line = Span{n.Start, uint32(len(h.edits)) | arena}
+	f.name = n.End
+	return f
+}
+
+// Framing is how the body of the message ends.
+func (h *Head) Framing() Framing { return h.framing }
+
+// SetFraming changes how the body ends, and the fields that say so. It is for
+// whoever changes the body or its coding. UntilClose ends the connection too.
+func (h *Head) SetFraming(f Framing) {
+	h.Discard(ContentLength)
+	h.Discard(TransferEncoding)
+	h.framing = f
+	switch f.Kind {
+	case Length:
+		var digits [20]byte
+		put(h, names[ContentLength], strconv.AppendInt(digits[:0], f.Length, 10))
+	case Chunked:
+		put(h, names[TransferEncoding], "chunked")
+	case UntilClose:
+		h.KeepAlive = false
+	}
+}
