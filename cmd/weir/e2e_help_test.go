@@ -208,6 +208,16 @@ func refused(addr string) bool {
 	return err != nil
 }
 
+// positionOf returns where a word stands in a configuration, as line:column.
+func positionOf(t *testing.T, config, word string) string {
+	t.Helper()
+	before, _, found := strings.Cut(config, word)
+	if !found {
+		t.Fatalf("no %q in %s", word, config)
+	}
+	return fmt.Sprintf("%d:%d", strings.Count(before, "\n")+1, len(before)-strings.LastIndexByte(before, '\n'))
+}
+
 // result is what a verb of weir did.
 type result struct {
 	stdout, stderr string

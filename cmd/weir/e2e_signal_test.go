@@ -167,9 +167,6 @@ func TestSIGUSR1LosesNoLine(t *testing.T) {
 	if want := rotations * clients * each; lines != want || len(missing) > 0 {
 		t.Errorf("%d lines in all, want %d; connections without a line: %v", lines, want, missing)
 	}
-	if len(readLog(t, log)) == 0 && len(readLog(t, files[len(files)-1])) == 0 {
-		t.Error("the last two files are empty: nothing was logged while the log was rotated")
-	}
 }
 
 // shortConnection echoes a line and returns the client's address.
@@ -197,8 +194,8 @@ func TestSIGHUPWithBrokenConfiguration(t *testing.T) {
 	w.Write(broken)
 	w.Signal(syscall.SIGHUP)
 	for _, want := range []string{
-		w.File + `:6:70: tcp.routers.in.servce: unknown key (did you mean \"service\"?)`,
-		w.File + `:8:13: tcp.services.echo.loadBalanser: unknown key (did you mean \"loadBalancer\"?)`,
+		w.File + ":" + positionOf(t, broken, "servce") + `: tcp.routers.in.servce: unknown key (did you mean \"service\"?)`,
+		w.File + ":" + positionOf(t, broken, "loadBalanser") + `: tcp.services.echo.loadBalanser: unknown key (did you mean \"loadBalancer\"?)`,
 	} {
 		weirtest.Eventually(t, soon, func() bool { return strings.Contains(w.Log(), want) }, "the log says "+want)
 	}
