@@ -246,6 +246,18 @@ func expect(t testing.TB, conn io.Reader, want string) {
 	}
 }
 
+// finish ends a connection as a polite client does: it says its end and waits for the server's.
+func finish(t testing.TB, conn net.Conn) {
+	t.Helper()
+	if err := conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
+		t.Fatalf("the server's end comes as %q, %v", rest, err)
+	}
+	conn.Close()
+}
+
 // expectGone reads until the connection is over, which must not take forever.
 func expectGone(t testing.TB, conn net.Conn) (read []byte) {
 	t.Helper()
