@@ -8,8 +8,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // spareDescriptors are kept for what is not a client connection and its way to a backend: log files, probes, the admin
@@ -19,13 +18,13 @@ const spareDescriptors = 512
 // raiseDescriptors lifts the soft limit of open files to the hard one and returns it. A limit that cannot be read or
 // raised is not an error: the process goes on with what it has.
 func raiseDescriptors() (uint64, error) {
-	var l unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
 		return 0, fmt.Errorf("read the limit of open files: %w", err)
 	}
 	if l.Cur < l.Max {
-		raised := unix.Rlimit{Cur: l.Max, Max: l.Max}
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &raised); err != nil {
+		raised := syscall.Rlimit{Cur: l.Max, Max: l.Max}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised); err != nil {
 			return l.Cur, fmt.Errorf("raise the limit of open files from %d to %d: %w", l.Cur, l.Max, err)
 		}
 	}

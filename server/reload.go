@@ -160,6 +160,9 @@ func (s *Server) adopt(l loaded) error {
 	if l.err == nil && l.watched && l.hash == r.hash && len(diff(s.plan, l.plan)) == 0 {
 		return nil // somebody asked for it before the watch noticed
 	}
+	if l.err != nil && l.watched && r.last.Error == l.err.Error() {
+		return l.err // likewise
+	}
 	before := s.plan
 	err := l.err
 	if err == nil {

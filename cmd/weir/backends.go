@@ -10,7 +10,7 @@ import (
 
 func newBackends() *cobra.Command {
 	var service string
-	cmd := newView("backends", "Show the backends of a running weir", func(ctx context.Context, c *admin.Client) ([]admin.Backend, error) {
+	cmd := newView(&cobra.Command{Use: "backends", Short: "Show the backends of a running weir"}, func(ctx context.Context, c *admin.Client) ([]admin.Backend, error) {
 		return c.Backends(ctx, service)
 	})
 	cmd.Flags().StringVar(&service, "service", "", "only those of this service")

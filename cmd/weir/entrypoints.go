@@ -9,7 +9,7 @@ import (
 )
 
 func newEntrypoints() *cobra.Command {
-	return newView("entrypoints", "Show where a running weir listens", func(ctx context.Context, c *admin.Client) ([]admin.Entrypoint, error) {
+	return newView(&cobra.Command{Use: "entrypoints", Short: "Show where a running weir listens"}, func(ctx context.Context, c *admin.Client) ([]admin.Entrypoint, error) {
 		return c.Entrypoints(ctx)
 	})
 }

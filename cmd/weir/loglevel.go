@@ -16,7 +16,7 @@ var logLevels = []string{"debug", "info", "warn", "error"}
 func newLogLevel() *cobra.Command {
 	var r remote
 	cmd := &cobra.Command{
-		Use:       "log-level " + strings.Join(logLevels, "|"),
+		Use:       "log-level debug|info|warn|error",
 		Short:     "Set the level of a running weir's log until log.level changes",
 		Args:      exactArgs("a level"),
 		ValidArgs: logLevels,

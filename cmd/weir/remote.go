@@ -56,10 +56,10 @@ func (r *remote) ask(cmd *cobra.Command, question func(context.Context, *admin.C
 	return question(ctx, client)
 }
 
-// newView makes a verb that shows one view of a running weir.
-func newView[T any](use, short string, fetch func(context.Context, *admin.Client) (T, error)) *cobra.Command {
+// newView makes cmd a verb that shows one view of a running weir.
+func newView[T any](cmd *cobra.Command, fetch func(context.Context, *admin.Client) (T, error)) *cobra.Command {
 	var r remote
-	cmd := &cobra.Command{Use: use, Short: short, Args: noArgs}
+	cmd.Args = noArgs
 	r.addTo(cmd, true)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return r.ask(cmd, func(ctx context.Context, c *admin.Client) error {

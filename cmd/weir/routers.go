@@ -9,7 +9,7 @@ import (
 )
 
 func newRouters() *cobra.Command {
-	return newView("routers", "Show the routing rules of a running weir", func(ctx context.Context, c *admin.Client) ([]admin.Router, error) {
+	return newView(&cobra.Command{Use: "routers", Short: "Show the routing rules of a running weir"}, func(ctx context.Context, c *admin.Client) ([]admin.Router, error) {
 		return c.Routers(ctx)
 	})
 }

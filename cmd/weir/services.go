@@ -9,7 +9,7 @@ import (
 )
 
 func newServices() *cobra.Command {
-	return newView("services", "Show the services of a running weir", func(ctx context.Context, c *admin.Client) ([]admin.Service, error) {
+	return newView(&cobra.Command{Use: "services", Short: "Show the services of a running weir"}, func(ctx context.Context, c *admin.Client) ([]admin.Service, error) {
 		return c.Services(ctx)
 	})
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func newStatus() *cobra.Command {
-	return newView("status", "Show how a running weir does", func(ctx context.Context, c *admin.Client) (*admin.Status, error) {
+	return newView(&cobra.Command{Use: "status", Short: "Show how a running weir does"}, func(ctx context.Context, c *admin.Client) (*admin.Status, error) {
 		return c.Status(ctx)
 	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -12,33 +13,36 @@ import (
 	"github.com/weirlb/weir/server"
 )
 
-// version is set by the linker for releases: -X main.version=v1.2.3.
-var version = ""
+// version and commit are set by the linker, as in -X main.version=v1.2.3. What is not set comes from the build information
+// that the go command leaves in the binary.
+var version, commit string
 
 // build says what this binary was made from.
 func build() server.Build {
-	b := server.Build{Version: version, Commit: "unknown"}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
+	b := server.Build{Version: version, Commit: commit}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		b.Version = cmp.Or(b.Version, info.Main.Version)
+		b.Commit = cmp.Or(b.Commit, revision(info.Settings))
 	}
-	if b.Version == "" {
-		b.Version = info.Main.Version
-	}
-	modified := ""
-	for _, s := range info.Settings {
+	b.Version, b.Commit = cmp.Or(b.Version, "unknown"), cmp.Or(b.Commit, "unknown")
+	return b
+}
+
+// revision is the commit a binary was built from, empty if that is not known.
+func revision(settings []debug.BuildSetting) string {
+	hash, modified := "", ""
+	for _, s := range settings {
 		switch {
 		case s.Key == "vcs.revision":
-			b.Commit = s.Value
+			hash = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			modified = "-modified"
 		}
 	}
-	if b.Version == "" {
-		b.Version = "(devel)"
+	if hash == "" {
+		return ""
 	}
-	b.Commit += modified
-	return b
+	return hash + modified
 }
 
 func newVersion() *cobra.Command {
