@@ -19,22 +19,23 @@ const (
 	DefaultTimeout      = time.Second
 	DefaultRise         = 2
 	DefaultFall         = 3
+	DefaultJitter       = 10
 )
-
-// jitterShare is the largest part of an interval by which a wait is made longer or shorter,
-// so that the probes of many backends, and of many balancers, do not fall into step.
-const jitterShare = 0.1
 
 // Options says how a Checker asks. A field that is zero or negative takes its default.
 type Options struct {
 	Prober Prober // required
 
-	Interval          time.Duration // from the start of one probe to the start of the next, give or take 10 %; default 2 s
+	Interval          time.Duration // from the start of one probe to the start of the next, give or take Jitter; default 2 s
 	FastInterval      time.Duration // instead, while a transition has begun and is not concluded; default 500 ms, never above the interval it replaces
 	UnhealthyInterval time.Duration // instead, while the verdict is down; default Interval
 	Timeout           time.Duration // of one probe; default 1 s
 	Rise              int           // successes in a row that end Down; default 2
 	Fall              int           // failures in a row that end Up; default 3
+
+	// Jitter is the largest part of an interval, in percent, by which a wait is made longer or shorter, so that the probes of
+	// many backends, and of many balancers, do not fall into step. Default 10; negative for none.
+	Jitter int
 }
 
 func (o Options) withDefaults() Options {
@@ -44,6 +45,9 @@ func (o Options) withDefaults() Options {
 	o.Timeout = positive(o.Timeout, DefaultTimeout)
 	o.Rise = positive(o.Rise, DefaultRise)
 	o.Fall = positive(o.Fall, DefaultFall)
+	if o.Jitter == 0 {
+		o.Jitter = DefaultJitter
+	}
 	return o
 }
 
@@ -127,7 +131,7 @@ func (c *Checker) wait(now time.Time) time.Duration {
 	if s.At.IsZero() {
 		return 0
 	}
-	interval := jitter(c.options.interval(s.streak()), rand.Float64())
+	interval := jitter(c.options.interval(s.streak()), c.options.Jitter, rand.Float64())
 	return max(0, s.At.Add(interval).Sub(now))
 }
 
@@ -143,9 +147,9 @@ func (o Options) interval(s streak) time.Duration {
 	return interval
 }
 
-// jitter spreads d evenly over 10 % to both sides; r is from [0, 1).
-func jitter(d time.Duration, r float64) time.Duration {
-	return d + time.Duration((2*r-1)*jitterShare*float64(d))
+// jitter spreads d evenly over so many percent to both sides; r is from [0, 1).
+func jitter(d time.Duration, percent int, r float64) time.Duration {
+	return d + time.Duration((2*r-1)*float64(max(percent, 0))/100*float64(d))
 }
 
 // probe asks once and takes the answer in. It reports whether to go on.

@@ -139,8 +139,10 @@ func TestJitterBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "d"))
 		r := rapid.Float64Range(0, 0.999999).Draw(t, "r")
-		if got := jitter(d, r); got < d-d/10-1 || got > d+d/10+1 {
-			t.Fatalf("%v becomes %v", d, got)
+		percent := rapid.IntRange(-1, 100).Draw(t, "percent")
+		most := d*time.Duration(max(percent, 0))/100 + 1
+		if got := jitter(d, percent, r); got < d-most || got > d+most || percent <= 0 && got != d {
+			t.Fatalf("%v becomes %v by %d percent", d, got, percent)
 		}
 	})
 }

@@ -76,7 +76,11 @@ func (c *compiler) check(at string, h *config.HealthCheck, version int) *checkPl
 			Timeout:           time.Duration(h.Timeout),
 			Rise:              h.Rise,
 			Fall:              h.Fall,
+			Jitter:            h.Jitter,
 		},
+	}
+	if h.Jitter == 0 {
+		p.options.Jitter = -1 // the checker's zero is its default
 	}
 	if h.Port == 0 {
 		p.params.ProxyProtocol = version

@@ -73,8 +73,8 @@ func describeService(say func(string, ...any), name string, s servicePlan) {
 	}
 	if c := s.pool.check; c != nil {
 		o := c.options
-		say("  check %s every %v, %v, %v within %v rise %d fall %d port %d proxy %d", c.kind,
-			o.Interval, o.FastInterval, o.UnhealthyInterval, o.Timeout, o.Rise, o.Fall, c.params.Port, c.params.ProxyProtocol)
+		say("  check %s every %v, %v, %v within %v rise %d fall %d jitter %d port %d proxy %d", c.kind,
+			o.Interval, o.FastInterval, o.UnhealthyInterval, o.Timeout, o.Rise, o.Fall, o.Jitter, c.params.Port, c.params.ProxyProtocol)
 		say("    exchange %q %q http %+v login %+v tls %+v", c.params.Exchange.Send, c.params.Exchange.Expect, c.params.HTTP, c.params.Login, c.params.TLS)
 	}
 }
