@@ -85,18 +85,9 @@ func IsToken[T ~string | ~[]byte](s T) bool {
 }
 
 // IsValue reports whether all bytes of b may stand in a field value: spaces,
-// tabs, visible characters and everything from 0x80 (RFC 9110 section 5.5).
-func IsValue[T ~string | ~[]byte](b T) bool {
-	for i := range len(b) {
-		if c := b[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// isValueBytes is IsValue, eight bytes at a time.
-func isValueBytes(b []byte) bool {
+// tabs, visible characters and everything from 0x80 (RFC 9110 section 5.5). It
+// looks at eight bytes at a time.
+func IsValue(b []byte) bool {
 	const (
 		ones = 0x0101010101010101
 		tops = 0x8080808080808080
@@ -104,11 +95,20 @@ func isValueBytes(b []byte) bool {
 	for ; len(b) >= 8; b = b[8:] {
 		w := binary.LittleEndian.Uint64(b)
 		del := w ^ 0x7f*ones
-		if ((w-' '*ones)&^w|(del-ones)&^del)&tops != 0 && !IsValue(b[:8]) {
+		if ((w-' '*ones)&^w|(del-ones)&^del)&tops != 0 && !isValue(b[:8]) {
 			return false
 		}
 	}
-	return IsValue(b)
+	return isValue(b)
+}
+
+func isValue[T ~string | ~[]byte](b T) bool {
+	for i := range len(b) {
+		if c := b[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // EqualFold reports whether a and b are the same but for the case of ASCII

@@ -96,7 +96,7 @@ func isEditValue[T ~string | ~[]byte](v T) bool {
 	if len(v) > 0 && (isSpace(v[0]) || isSpace(v[len(v)-1])) {
 		return false
 	}
-	return IsValue(v)
+	return isValue(v)
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
@@ -136,16 +136,18 @@ func (h *Head) Framing() Framing { return h.framing }
 // SetFraming changes how the body ends, and the fields that say so. It is for
 // whoever changes the body or its coding. UntilClose ends the connection too.
 func (h *Head) SetFraming(f Framing) {
-	h.Discard(ContentLength)
-	h.Discard(TransferEncoding)
 	h.framing = f
 	switch f.Kind {
 	case Length:
+		h.Discard(TransferEncoding)
 		var digits [20]byte
 		put(h, names[ContentLength], strconv.AppendInt(digits[:0], f.Length, 10))
 	case Chunked:
+		h.Discard(ContentLength)
 		put(h, names[TransferEncoding], "chunked")
-	case UntilClose:
-		h.KeepAlive = false
+	default:
+		h.Discard(ContentLength)
+		h.Discard(TransferEncoding)
+		h.KeepAlive = h.KeepAlive && f.Kind != UntilClose
 	}
 }

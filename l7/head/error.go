@@ -1,9 +1,6 @@
 package head
 
-import (
-	"errors"
-	"net/http"
-)
+import "errors"
 
 // Error is a reason to refuse a message. All of them are made once, so that
 // refusing costs nothing. The texts never hold bytes of the message.
@@ -24,7 +21,7 @@ func Refusal(err error) (status int, reason string) {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Status, e.Reason
 	}
-	return http.StatusInternalServerError, "internal"
+	return 500, "internal"
 }
 
 // Reasons to refuse a message that hold in every version of HTTP.

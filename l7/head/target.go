@@ -217,7 +217,7 @@ func (h *Head) SetStatus(code int, reason string) error {
 	switch {
 	case code < 100 || code > 999:
 		return ErrStatus
-	case !IsValue(reason):
+	case !isValue(reason):
 		return ErrValue
 	}
 	h.line, h.status, h.reason = Span{}, code, edit(h, reason)
