@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/rule", "l7/head", "l7/http1", "upstream", "sni"},
 	"l7/head":            {},
 	"l7/http1":           {"l7/head"},
+	"l7/route":           {"internal/rule"},
 	"sni":                {},
 	"upstream":           {},
 	"health":             {"upstream"},
