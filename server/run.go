@@ -168,6 +168,7 @@ func (s *Server) size(first *plan) (loops int) {
 	if loops == 0 {
 		loops = runtime.GOMAXPROCS(0)
 	}
+	spareProcessor(loops)
 	s.maxOpen = first.start.maxConnections
 	if s.maxOpen == 0 {
 		addrs := 0
