@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"regexp"
+	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/weirlb/weir/internal/eventloop"
 	"github.com/weirlb/weir/internal/rule"
@@ -141,6 +145,149 @@ func TestTableOrderWithHTTP(t *testing.T) {
 			route, handler := table.tls(&hello, alice)
 			if nameOf(route) != tt.route || (handler != nil) != tt.http {
 				t.Errorf("goes to route %s, http %v; want %s, %v", nameOf(route), handler != nil, tt.route, tt.http)
+			}
+		})
+	}
+}
+
+// hellos are what the property below draws clients from. crypto/tls has written them: only it knows what a hello is.
+func hellos(t testing.TB) []sni.Hello {
+	t.Helper()
+	var all []sni.Hello
+	for _, name := range []string{"", "a.test", "b.test", "x.a.test", "y.x.a.test", "test"} {
+		for _, alpn := range [][]string{nil, {"h2"}, {"redis", "h2"}} {
+			hello, err := sni.Parse(helloBytes(t, name, alpn...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, hello)
+		}
+	}
+	return all
+}
+
+// drawRule builds a rule of the language out of few enough words that they meet.
+func drawRule(t *rapid.T, depth int) string {
+	words := []string{
+		"HostSNI(`*`)", "HostSNI(`a.test`)", "HostSNI(`B.test.`)", "HostSNI(`*.a.test`)", "HostSNI(`x.a.test`)", "HostSNI(`*.test`)",
+		"HostSNIRegexp(`^a`)", "HostSNIRegexp(`^$`)", "HostSNIRegexp(`a\\.test$`)", "HostSNIRegexp(`.*`)",
+		"ALPN(`h2`)", "ALPN(`redis`)", "ClientIP(`192.0.2.0/31`)", "ClientIP(`2001:db8::/32`)", "ClientIP(`fe80::/10`)",
+	}
+	shape := 0
+	if depth > 0 {
+		shape = rapid.IntRange(0, 4).Draw(t, "shape")
+	}
+	switch shape {
+	case 1:
+		return "!(" + drawRule(t, depth-1) + ")"
+	case 2:
+		return "(" + drawRule(t, depth-1) + ") && (" + drawRule(t, depth-1) + ")"
+	case 3:
+		return "(" + drawRule(t, depth-1) + ") || (" + drawRule(t, depth-1) + ")"
+	}
+	return rapid.SampledFrom(words).Draw(t, "word")
+}
+
+// holds evaluates a rule by walking its tree: slow, and plain to see.
+func holds(e rule.Expr, hello *sni.Hello, client netip.Addr) bool {
+	switch e := e.(type) {
+	case rule.And:
+		return !slices.ContainsFunc(e, func(t rule.Expr) bool { return !holds(t, hello, client) })
+	case rule.Or:
+		return slices.ContainsFunc(e, func(t rule.Expr) bool { return holds(t, hello, client) })
+	case rule.Not:
+		return !holds(e.Operand, hello, client)
+	}
+	m := e.(rule.Match)
+	switch arg := m.Args[0]; m.Name {
+	case "HostSNI":
+		p, err := rule.ParseHost(arg)
+		return err == nil && p.Matches(string(hello.ServerName))
+	case "HostSNIRegexp":
+		return regexp.MustCompile(arg).MatchString(string(hello.ServerName))
+	case "ALPN":
+		return slices.ContainsFunc(slices.Collect(hello.ALPN()), func(p []byte) bool { return string(p) == arg })
+	default:
+		return netip.MustParsePrefix(arg).Contains(client.WithZone(""))
+	}
+}
+
+// checkTable holds a table of random routes against one look at all of them after the other.
+func checkTable(all []sni.Hello, https httpNames) func(*rapid.T) {
+	return func(t *rapid.T) {
+		var routes []*Route
+		for i := range rapid.IntRange(0, 6).Draw(t, "routes") {
+			mode := rapid.SampledFrom([]TLSMode{NoTLS, Passthrough, Terminate}).Draw(t, "mode")
+			r, err := newRoute(fmt.Sprint(i), drawRule(t, 2), rapid.IntRange(-1, 3).Draw(t, "priority"), mode, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := NewTable([]*Route{r}, nil, nil); err == nil {
+				routes = append(routes, r)
+			} else if mode != NoTLS && slices.ContainsFunc(all, func(h sni.Hello) bool { return holds(r.Rule, &h, alice) }) {
+				t.Fatalf("%s is refused but can match: %v", r.Rule, err)
+			}
+		}
+		table, err := NewTable(routes, nil, https)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(routes, compareRoutes)
+		hello := rapid.SampledFrom(all).Draw(t, "hello")
+		client := rapid.SampledFrom([]netip.Addr{alice, bob, netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("fe80::1%eth0")}).Draw(t, "client")
+
+		var named, rest, plain *Route
+		for _, r := range routes {
+			_, any := rule.Hosts(r.Rule)
+			switch {
+			case r.TLS == NoTLS:
+				if plain == nil && holds(r.Rule, &sni.Hello{}, client) {
+					plain = r
+				}
+			case !holds(r.Rule, &hello, client):
+			case !any && named == nil:
+				named = r
+			case any && rest == nil:
+				rest = r
+			}
+		}
+		want, wantHandler := named, false
+		if named == nil {
+			if wantHandler = https[string(hello.ServerName)]; !wantHandler {
+				want = rest
+			}
+		}
+		got, handler := table.tls(&hello, client)
+		if got != want || (handler != nil) != wantHandler {
+			t.Fatalf("%q from %v goes to %s, HTTPS %v; want %s, %v", hello.ServerName, client, nameOf(got), handler != nil, nameOf(want), wantHandler)
+		}
+		if got := table.bare(client); got != plain {
+			t.Fatalf("plain from %v goes to %s, want %s", client, nameOf(got), nameOf(plain))
+		}
+	}
+}
+
+func TestTableProperty(t *testing.T) {
+	rapid.Check(t, checkTable(hellos(t), httpNames{"b.test": true}))
+}
+
+func FuzzTable(f *testing.F) {
+	f.Fuzz(rapid.MakeFuzz(checkTable(hellos(f), httpNames{"b.test": true})))
+}
+
+func TestTableRefusesRulesThatCannotMatch(t *testing.T) {
+	for _, tt := range []struct {
+		name, rule string
+		mode       TLSMode
+	}{
+		{"two names at once", "HostSNI(`a.test`) && HostSNI(`b.test`)", Passthrough},
+		{"a name and not that name", "HostSNI(`a.test`) && !HostSNI(`a.test`)", Terminate},
+		{"not anything, plain", "!HostSNI(`*`)", NoTLS},
+		{"not anything", "!HostSNI(`*`)", Passthrough},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := NewTable([]*Route{routeOf(t, "never", tt.rule, 0, tt.mode)}, nil, nil); err == nil {
+				t.Error("it is taken")
 			}
 		})
 	}
