@@ -95,4 +95,4 @@ func slot(m *map[string]*paths, key string) *paths {
 	return p
 }
 
-func newPaths() *paths { return &paths{best: none, tree: node{best: none}} }
+func newPaths() *paths { return &paths{best: none} }

@@ -157,7 +157,6 @@ func (r *Request) decode(s []byte) (plain []byte, ok bool) {
 			c = ' '
 		case '%':
 			if i+2 >= len(s) || charClass[s[i+1]]&anyHex == 0 || charClass[s[i+2]]&anyHex == 0 {
-				r.plain = r.plain[:start]
 				return nil, false
 			}
 			c = unhex(s[i+1])<<4 | unhex(s[i+2])

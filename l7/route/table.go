@@ -14,7 +14,7 @@ import (
 // of the configuration and never changes.
 type Route[T any] struct {
 	Name     string    // distinct within a table
-	Rule     rule.Expr // of the HTTP family
+	Rule     rule.Expr // of the HTTP family; nil matches every request
 	Priority int       // the higher, the earlier; what the user says or rule.Priority
 	TLS      bool      // takes requests that came over TLS, and only those
 	Value    T

@@ -289,6 +289,11 @@ func TestSelection(t *testing.T) {
 			map[string]string{"http://a/": "a"},
 		},
 		{
+			"no rule is every request",
+			[]*Route[string]{at(-1, &Route[string]{Name: "all"}), newRoute(t, "a", "Host(`a`)")},
+			map[string]string{"http://a/": "a", "http://b/": "all", "http://": "all", "https://b/": ""},
+		},
+		{
 			"a route that fails leaves the next",
 			[]*Route[string]{at(3, newRoute(t, "post", "Host(`a`) && Method(`POST`)")), at(2, newRoute(t, "client", "Host(`a`) && ClientIP(`10.0.0.0/8`)")), at(1, newRoute(t, "rest", "Host(`a`)"))},
 			map[string]string{"http://a/": "rest"},

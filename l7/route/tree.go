@@ -62,15 +62,15 @@ func (p *paths) find(r *Request, best int) int {
 // node is a node of a radix tree of prefixes.
 type node struct {
 	label    string // what its prefix has more than its parent's
-	best     int    // the lowest rank here and below
+	best     int    // the lowest rank here and below; not kept for the root
 	entries  []entry
 	firsts   []byte // the first byte of each child's label
 	children []*node
 }
 
-// add keeps an entry under a prefix, which n's own is left out of.
+// add keeps an entry under a prefix, which n's own is left out of. Its rank is
+// not below that of those added before, so the first one of a node is its best.
 func (n *node) add(prefix string, e entry) {
-	n.best = min(n.best, e.rank)
 	for prefix != "" {
 		i := bytes.IndexByte(n.firsts, prefix[0])
 		if i < 0 {
@@ -85,7 +85,6 @@ func (n *node) add(prefix string, e entry) {
 			n.children[i] = child.split(common)
 			child = n.children[i]
 		}
-		child.best = min(child.best, e.rank)
 		n, prefix = child, prefix[common:]
 	}
 	n.entries = append(n.entries, e)
