@@ -251,7 +251,8 @@ func (c *session) calledAddr() netip.AddrPort {
 
 // record writes the session's line. last is the phase in which it ended.
 func (c *session) record(by accesslog.Side, reason accesslog.Reason, last phase) {
-	r := accesslog.Record{
+	r := &c.worker.line
+	*r = accesslog.Record{
 		Start:      c.start,
 		By:         by,
 		Reason:     reason,
@@ -283,7 +284,7 @@ func (c *session) record(by accesslog.Side, reason accesslog.Reason, last phase)
 	if last != relaying {
 		r.Connect = accesslog.NotReached
 	}
-	c.worker.record(&r)
+	c.worker.record(r)
 }
 
 // view lends b's bytes as a string for as long as a record is encoded.

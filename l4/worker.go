@@ -21,8 +21,9 @@ type worker struct {
 	server *Server
 	loop   *eventloop.Loop
 	log    *accesslog.Buffer
-	panics atomic.Int64 // calls of middlewares and handlers that panicked; anybody reads
-	hello  sni.Hello    // of the connection looked at just now; here, so that a lookup allocates nothing
+	panics atomic.Int64     // calls of middlewares and handlers that panicked; anybody reads
+	hello  sni.Hello        // of the connection looked at just now; this and line are here, so that they are not allocated
+	line   accesslog.Record // of the session that is ending just now
 
 	first *session   // the open ones, newest first
 	free  []*session // finished ones
