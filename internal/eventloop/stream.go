@@ -179,11 +179,11 @@ func (s *Stream) Fill(limit int) error {
 	if len(s.in) >= limit {
 		return ErrPeekFull
 	}
-	if s.in == nil {
-		s.in = s.loop.buffers.get(min(limit, smallBuffer))
+	if len(s.in) == cap(s.in) {
+		// Only what is full grows: a peer that sends a little and falls silent holds the small buffer, not a large one.
+		s.in = s.loop.buffers.grow(s.in, min(limit-len(s.in), smallBuffer))
 	}
-	room := min(limit-len(s.in), max(cap(s.in)-len(s.in), smallBuffer))
-	s.in = s.loop.buffers.grow(s.in, room)
+	room := min(limit, cap(s.in)) - len(s.in)
 	n, err := s.receive(s.in[len(s.in) : len(s.in)+room])
 	s.in = s.in[:len(s.in)+n]
 	if len(s.in) == 0 {

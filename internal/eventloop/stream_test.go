@@ -37,6 +37,29 @@ func fillTo(t testing.TB, l *Loop, s *Stream, told <-chan struct{}, n, limit int
 	}
 }
 
+// A peer that begins a hello and falls silent must not be worth a large buffer: thousands of them are cheap to send.
+func TestFillGrowsOnlyWhatIsFull(t *testing.T) {
+	l := startLoop(t, nil)
+	told, h := arrivals()
+	s, c := accepted(t, l, h)
+	for _, tt := range []struct{ send, want int }{{300, smallBuffer}, {smallBuffer - 300, smallBuffer}, {1, largeBuffer}} {
+		_, _ = c.Write(pattern(tt.send, 1))
+		held := ask(t, l, func() int { return len(s.Peeked()) }) + tt.send
+		if err := fillTo(t, l, s, told, held, largeBuffer); err != nil && err != ErrAgain {
+			t.Fatal(err)
+		}
+		// As one does that wants more and finds that nothing has arrived; with a full buffer that is what makes it grow.
+		if tt.want == smallBuffer && held < smallBuffer {
+			if err := ask(t, l, func() error { return s.Fill(largeBuffer) }); err != ErrAgain {
+				t.Fatal(err)
+			}
+		}
+		if room := ask(t, l, func() int { return cap(s.in) }); room != tt.want {
+			t.Errorf("%d bytes are held in a buffer of %d, want %d", held, room, tt.want)
+		}
+	}
+}
+
 func TestFillHoldsUpToItsLimit(t *testing.T) {
 	l := startLoop(t, nil)
 	told, h := arrivals()
