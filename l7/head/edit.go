@@ -30,13 +30,14 @@ func (h *Head) Delete(name string) error {
 	if protected.has(k) || k == Host {
 		return ErrProtected
 	}
-	h.drop(h.find(name), name)
+	h.drop(h.find(k, name), k, name)
 	return nil
 }
 
-// drop takes away the fields with that name from index i on.
-func (h *Head) drop(i int, name string) {
-	if k := Lookup(name); k != Other {
+// drop takes away the fields with that name from index i on, which is where
+// the first or the second of them stands.
+func (h *Head) drop(i int, k Known, name string) {
+	if k != Other {
 		h.have &^= 1 << k
 		h.twice &^= 1 << k
 	}
@@ -56,7 +57,7 @@ func setField[T ~string | ~[]byte](h *Head, name string, value T) error {
 	if !isEditValue(value) {
 		return ErrValue
 	}
-	put(h, name, value)
+	put(h, k, name, value)
 	return nil
 }
 
@@ -103,18 +104,19 @@ func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 // put replaces the first field with that name and takes the others away, or
 // adds one.
-func put[T ~string | ~[]byte](h *Head, name string, value T) {
-	i := h.find(name)
+func put[T ~string | ~[]byte](h *Head, k Known, name string, value T) {
+	i := h.find(k, name)
 	if i < 0 {
-		h.push(newField(h, Lookup(name), name, value))
+		h.push(newField(h, k, name, value))
 		return
 	}
-	h.drop(h.next(i+1, name), name)
-	f := newField(h, h.fields[i].known, name, value)
-	h.fields[i] = f
-	if f.known != Other {
-		h.have |= 1 << f.known
-		h.first[f.known] = uint16(i)
+	h.fields[i] = newField(h, k, name, value)
+	switch {
+	case k == Other:
+		h.drop(h.next(i+1, name), k, name)
+	case h.twice.has(k):
+		h.drop(h.next(i+1, name), k, name)
+		h.have |= 1 << k
 	}
 }
 
@@ -141,10 +143,10 @@ func (h *Head) SetFraming(f Framing) {
 	case Length:
 		h.Discard(TransferEncoding)
 		var digits [20]byte
-		put(h, names[ContentLength], strconv.AppendInt(digits[:0], f.Length, 10))
+		put(h, ContentLength, names[ContentLength], strconv.AppendInt(digits[:0], f.Length, 10))
 	case Chunked:
 		h.Discard(ContentLength)
-		put(h, names[TransferEncoding], "chunked")
+		put(h, TransferEncoding, names[TransferEncoding], "chunked")
 	default:
 		h.Discard(ContentLength)
 		h.Discard(TransferEncoding)

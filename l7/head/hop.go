@@ -55,7 +55,7 @@ func (h *Head) Upgrade() []byte {
 // behind weir sees the nomination. Transfer-Encoding goes with all others unless
 // the body is Chunked, because it is relayed in that coding.
 func (h *Head) StripHop() {
-	if h.have.has(Connection) {
+	if h.have.has(Connection) && (h.twice.has(Connection) || !IsPlainOption(h.Value(Connection))) {
 		h.dropNominated()
 	}
 	gone := hopFields & h.have
@@ -89,6 +89,12 @@ func (h *Head) recount(s set) {
 		h.have |= 1 << f.known
 		h.first[f.known] = uint16(i)
 	}
+}
+
+// IsPlainOption reports whether the value of Connection is one of those that
+// nearly all messages have, which nominate nothing.
+func IsPlainOption(value []byte) bool {
+	return EqualFold(value, "keep-alive") || EqualFold(value, "close")
 }
 
 func (h *Head) dropNominated() {

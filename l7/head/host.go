@@ -53,7 +53,7 @@ func setHost[T ~string | ~[]byte](h *Head, host T) error {
 	case len(h.fields) >= maxFields || len(h.edits)+len(host) > maxEdits:
 		return ErrFull
 	}
-	put(h, names[Host], host)
+	put(h, Host, names[Host], host)
 	h.host, h.named = h.fields[h.first[Host]].value, false
 	return nil
 }

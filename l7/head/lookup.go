@@ -20,7 +20,7 @@ func (h *Head) Value(k Known) []byte {
 // Get is the value of the first field with that name, in any case. A field
 // without a value is found and empty.
 func (h *Head) Get(name string) (value []byte, found bool) {
-	i := h.find(name)
+	i := h.find(Lookup(name), name)
 	if i < 0 {
 		return nil, false
 	}
@@ -30,7 +30,7 @@ func (h *Head) Get(name string) (value []byte, found bool) {
 // Values yields the values of all fields with that name, in any case, in order.
 func (h *Head) Values(name string) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for i := h.find(name); i >= 0; i = h.next(i+1, name) {
+		for i := h.find(Lookup(name), name); i >= 0; i = h.next(i+1, name) {
 			if !yield(h.bytes(h.fields[i].value)) {
 				return
 			}
@@ -62,15 +62,16 @@ func (h *Head) Count() (n int) {
 
 func (h *Head) nameOf(f *field) []byte { return h.bytes(Span{f.line.Start, f.name}) }
 
-// find is the index of the first field with that name, or -1.
-func (h *Head) find(name string) int {
-	if k := Lookup(name); k != Other {
-		if !h.have.has(k) {
-			return -1
-		}
+// find is the index of the first field with that name, which is that of k, or
+// -1.
+func (h *Head) find(k Known, name string) int {
+	switch {
+	case k == Other:
+		return h.next(0, name)
+	case h.have.has(k):
 		return int(h.first[k])
 	}
-	return h.next(0, name)
+	return -1
 }
 
 // next is the index of the first field with that name from index i on, or -1.
