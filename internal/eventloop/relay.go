@@ -9,11 +9,13 @@ import (
 )
 
 const (
-	relayBudget = 256 << 10 // bytes one direction may move before others on the loop get their turn
-	bulkReads   = 3         // full reads in a row after which a direction is moved by splice
-	spliceChunk = 1 << 20   // asked of one splice; the pipe bounds what is moved
-	spliceSmall = 16 << 10  // spliced chunks below this are cheaper to copy
-	idleChecks  = 4         // how often per idle timeout a relay looks for life
+	relayBudget = 256 << 10             // bytes one direction may move before others on the loop get their turn
+	bulkReads   = 3                     // full reads in a row after which a direction is moved by splice
+	spliceChunk = 1 << 20               // asked of one splice; the pipe bounds what is moved
+	spliceSmall = 16 << 10              // spliced chunks below this are cheaper to copy
+	lastPoll    = 20 * time.Millisecond // how often a relay that ends by an error looks whether all is sent
+	lastPolls   = 100                   // and how often at most
+	idleChecks  = 4                     // how often per idle timeout a relay looks for life
 )
 
 // Side names one end of a relay.
@@ -56,6 +58,8 @@ type Relay struct {
 	running bool
 	kept    bool // keepalive is on for b
 	first   Side // who sent its end first
+	last    End  // how it will have ended, once everything is sent
+	polls   int  // looks left until then; 0 = it has not come to that
 	timer   Timer
 	handler RelayHandler
 }
@@ -80,6 +84,8 @@ func (r *Relay) Start(a, b *Stream, idle time.Duration, h RelayHandler) {
 	b.SetHandler(r)
 	if r.idle > 0 {
 		a.loop.Arm(&r.timer, r.idle, r)
+	} else {
+		r.keepAlive() // nothing else would notice a backend that has vanished
 	}
 	if r.pump(&r.ab) {
 		r.pump(&r.ba)
@@ -288,7 +294,7 @@ func (r *Relay) passEnd(h *half) bool {
 
 // over ends the relay when both directions have come to their end and everything is sent.
 func (r *Relay) over() bool {
-	if !r.running || !r.ab.done || !r.ba.done {
+	if !r.running || !r.ab.done || !r.ba.done || r.polls > 0 {
 		return !r.running
 	}
 	for _, h := range [...]*half{&r.ab, &r.ba} {
@@ -303,10 +309,26 @@ func (r *Relay) over() bool {
 	return true
 }
 
-// fail ends the relay on an error of one side; the other side is told by a reset, because its bytes are not complete.
+// fail ends the relay on an error of one side. The other side is told by a reset, because its bytes are not complete; but
+// first it gets what it can still have, for a reset drops what the kernel has not sent.
 func (r *Relay) fail(by Side, err error) bool {
-	r.finish(End{By: by, Err: err}, true)
+	r.ab.done, r.ba.done = true, true
+	r.last, r.polls = End{By: by, Err: err}, lastPolls
+	r.endWhenSent()
 	return false
+}
+
+// endWhenSent ends the relay as fail wants it, once everything is sent or it has waited long enough.
+func (r *Relay) endWhenSent() {
+	s := r.a
+	if r.last.By == SideA {
+		s = r.b
+	}
+	if r.polls--; r.polls <= 0 || s.failed != nil || s.unsent() == 0 {
+		r.finish(r.last, true)
+		return
+	}
+	s.loop.Arm(&r.timer, lastPoll, r)
 }
 
 func (r *Relay) finish(end End, reset bool) {
@@ -334,10 +356,11 @@ func (r *Relay) finish(end End, reset bool) {
 // Expired looks for life every quarter of the idle timeout, so that moving bytes never costs a look at the clock: a
 // silent relay ends between one and one and a quarter idle timeouts after its last byte.
 func (r *Relay) Expired(*Timer) {
-	if !r.kept {
-		r.kept = true
-		r.b.KeepAlive() // not worth its system calls for connections that are gone by now
+	if r.polls > 0 {
+		r.endWhenSent()
+		return
 	}
+	r.keepAlive() // not worth its system calls for connections that are gone by now
 	if r.active {
 		r.active, r.quiet = false, 0
 	} else if r.quiet++; r.quiet >= idleChecks {
@@ -345,4 +368,11 @@ func (r *Relay) Expired(*Timer) {
 		return
 	}
 	r.a.loop.Arm(&r.timer, r.idle, r)
+}
+
+func (r *Relay) keepAlive() {
+	if !r.kept {
+		r.kept = true
+		r.b.KeepAlive()
+	}
 }

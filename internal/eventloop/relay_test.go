@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weirlb/weir/internal/weirtest"
 	"pgregory.net/rapid"
 )
 
@@ -390,6 +392,29 @@ func TestLastWordsOfAServer(t *testing.T) {
 				t.Errorf("ended with %+v", end)
 			}
 		})
+	}
+}
+
+// A backend that resets after it has said more than the client's window takes: the client gets all that had come, and
+// then the reset.
+func TestResetComesAfterWhatIsSent(t *testing.T) {
+	l := startLoop(t, nil)
+	p, client, backend, c := joined(t, l, nil)
+	want := pattern(300_000, 11)
+	if _, err := backend.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	weirtest.Eventually(t, 10*time.Second, func() bool {
+		return ask(t, l, func() bool { _, back := c.relay.Moved(); return back == int64(len(want)) })
+	}, "all bytes are with our kernel or the client's")
+	abort(backend)
+	got, err := io.ReadAll(client)
+	if !isReset(err) {
+		t.Errorf("the client's reading ended with %v, want a reset", err)
+	}
+	expectBytes(t, "what came before the reset", got, want)
+	if end := await(t, p.ends, "the end"); end.By != SideB || end.Err == nil {
+		t.Errorf("ended with %+v", end)
 	}
 }
 

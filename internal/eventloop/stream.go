@@ -372,6 +372,15 @@ func (s *Stream) dropOut() {
 // Buffered is how many bytes Write has accepted and the socket not yet taken.
 func (s *Stream) Buffered() int { return len(s.out) - int(s.outDone) }
 
+// unsent is how many bytes the peer has not confirmed yet, those in the kernel included.
+func (s *Stream) unsent() int {
+	queued, err := unix.IoctlGetInt(int(s.fd), unix.SIOCOUTQ)
+	if err != nil || !s.open {
+		return 0
+	}
+	return s.Buffered() + queued
+}
+
 // Failed is the error of an earlier write, nil while all is well.
 func (s *Stream) Failed() error { return s.failed }
 

@@ -34,7 +34,7 @@ type Gate struct {
 }
 
 // defaultPending is how many handshakes a gate admits per computing one.
-const defaultPending = 4096
+const defaultPending = 1024
 
 // NewGate lets `computing` handshakes compute at once, at least one.
 func NewGate(computing int) *Gate {
