@@ -33,30 +33,32 @@ type session struct {
 
 	entry *Entrypoint
 	set   *settings // what was in force at accept
-	phase phase
+
+	// Small things stand together, so that a session fits its size class of 1 KiB.
+	phase    phase
+	tls      accesslog.TLSMode
+	postgres bool             // it began with a PostgreSQL SSLRequest, which was answered with yes
+	answered bool             // a PostgreSQL request for encryption was answered, with yes or no
+	failure  accesslog.Reason // of the last attempt
+	cause    accesslog.Reason // why stop ends the relay
+	version  uint16           // of TLS, where weir terminates it
 
 	client eventloop.Stream
 	server eventloop.Stream
 	relay  eventloop.Relay
 	timer  eventloop.Timer // the deadline of the current phase
 
-	peer     netip.AddrPort // the other end of the socket
-	source   netip.AddrPort // who the client is: the peer, or what a PROXY header says
-	called   netip.AddrPort // what the client called; not valid while nobody has asked the kernel
-	name     []byte         // server name of its hello; the memory stays for the next connection
-	alpn     []byte         // likewise: the protocol agreed on, or the first one offered
-	tls      accesslog.TLSMode
-	version  uint16
-	postgres bool // it began with a PostgreSQL SSLRequest, which was answered with yes
-	answered bool // a PostgreSQL request for encryption was answered, with yes or no
+	peer   netip.AddrPort // the other end of the socket
+	source netip.AddrPort // who the client is: the peer, or what a PROXY header says
+	called netip.AddrPort // what the client called; not valid while nobody has asked the kernel
+	name   []byte         // server name of its hello; the memory stays for the next connection
+	alpn   []byte         // likewise: the protocol agreed on, or the first one offered
 
 	route    *Route
 	admitted int // how many of the route's middlewares have let it in
 	pool     *upstream.Pool
 	backend  *upstream.Backend
-	ticket   *ticket          // while queueing
-	failure  accesslog.Reason // of the last attempt
-	cause    accesslog.Reason // why stop ends the relay
+	ticket   *ticket // while queueing
 	tried    []*upstream.Backend
 	few      [3]*upstream.Backend // room for tried
 
