@@ -127,7 +127,7 @@ func (v *view) entrypoint(name string, ended map[string]uint64) admin.Entrypoint
 		Name: name, Protocol: "tcp", Address: addressOf(e.addrs, p.addrs),
 		Connections: uint64(stats.Opened), Active: stats.Active, Max: int64(p.options.MaxConnections),
 		BytesIn: uint64(stats.BytesIn), BytesOut: uint64(stats.BytesOut),
-		Rejected: map[string]uint64{},
+		AcceptErrors: uint64(e.live.Pauses()), Rejected: map[string]uint64{},
 	}
 	for i, n := range stats.Ended {
 		if n == 0 {

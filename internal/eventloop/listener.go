@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -107,7 +108,7 @@ type Listener struct {
 	accepter Accepter
 	resume   Timer
 	closed   bool
-	pauses   int64
+	pauses   atomic.Int64
 }
 
 // Listen starts accepting from socket, which the listener owns from now on.
@@ -125,8 +126,8 @@ func (ln *Listener) Loop() *Loop { return ln.loop }
 // Addr is the bound address.
 func (ln *Listener) Addr() netip.AddrPort { return ln.socket.addr }
 
-// Pauses counts how often accepting rested because the system was out of descriptors or memory.
-func (ln *Listener) Pauses() int64 { return ln.pauses }
+// Pauses counts how often accepting rested because the system was out of descriptors or memory. Safe from any goroutine.
+func (ln *Listener) Pauses() int64 { return ln.pauses.Load() }
 
 // Close stops accepting and closes the socket. Connections the kernel has queued on it are reset.
 func (ln *Listener) Close() {
@@ -188,7 +189,7 @@ func exhausted(err error) bool {
 
 // pause rests instead of spinning on an error that will repeat; the kernel's queue holds the callers meanwhile.
 func (ln *Listener) pause(cause error) {
-	ln.pauses++
+	ln.pauses.Add(1)
 	ln.loop.log.Warn("accepting paused: the system is out of resources", "address", ln.socket.addr, "error", cause, "for", acceptPause)
 	ln.loop.unwatch(ln.socket.fd)
 	ln.loop.Arm(&ln.resume, acceptPause, ln)
