@@ -97,6 +97,15 @@ func Weir(t testing.TB, config string, flags ...string) *WeirProcess {
 	return startWeir(t, Binary(t), config, flags...)
 }
 
+// WeirWithFiles is Weir under a limit of open files, soft and hard.
+func WeirWithFiles(t testing.TB, files int, config string, flags ...string) *WeirProcess {
+	t.Helper()
+	dir := t.TempDir()
+	limited := filepath.Join(dir, "weir")
+	writeFile(t, limited, 0o755, fmt.Appendf(nil, "#!/bin/sh\nulimit -n %d && exec '%s' \"$@\"\n", files, Binary(t)))
+	return startWeir(t, limited, config, flags...)
+}
+
 func startWeir(t testing.TB, binary, config string, flags ...string) *WeirProcess {
 	t.Helper()
 	dir := t.TempDir()
