@@ -32,7 +32,6 @@ tcp:
     a: { entryPoints: [dbb], rule: "HostSNI(` + "`a.test`" + `)", tls: { passthrough: true }, service: one }
     b: { entryPoints: [db], rule: "HostSMI(` + "`b.test`" + `)", service: one }
     c: { entryPoints: [db], rule: "HostSNI(` + "`*`" + `)", service: two }
-    c: { entryPoints: [db], rule: "HostSNI(` + "`*`" + `)", service: one }
   services:
     one: { loadBalancer: { servers: [ { address: "127.0.0.1:1", wieght: 2 } ] } }
 http:
@@ -44,6 +43,7 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	good := writeConfig(t, doors(door{"db", "127.0.0.1:5432", "127.0.0.1:1"}))
 	bad := writeConfig(t, broken)
+	twice := writeConfig(t, "log: {}\nlog: {}\n")
 	at := func(word string) string { return bad + ":" + positionOf(t, broken, word) + ": " }
 	for _, tt := range []struct {
 		name           string
@@ -61,9 +61,11 @@ func TestCheck(t *testing.T) {
 			at(`two }`) + "tcp.routers.c.service: ",
 			at("wieght") + "tcp.services.one.loadBalancer.servers[0].wieght: ",
 			"did you mean \"weight\"?",
-			"tcp.routers.c: ", // given twice
 			at("plugin") + "http.middlewares.x.plugin: not supported by weir",
 		}},
+		{"a key given twice", []string{"check", "-c", twice}, 1, nil, []string{twice + ":2:1: "}},
+		{"an empty document", []string{"check", "-c", writeConfig(t, "# nothing\n")}, 1, nil, []string{"empty"}},
+		{"a second document", []string{"check", "-c", writeConfig(t, "log: {}\n---\nlog: {}\n")}, 1, nil, []string{":3:1: "}},
 		{"a missing file", []string{"check", "-c", "/nowhere/weir.yaml"}, 1, nil, []string{"/nowhere/weir.yaml"}},
 		{"a flag that is not there", []string{"check", "--colour"}, 2, nil, []string{"--colour"}},
 		{"an argument too many", []string{"check", "-c", good, "more"}, 2, nil, []string{"more"}},
