@@ -27,23 +27,23 @@ func (p *Body) Begin(f head.Framing) {
 // is when End was called.
 func (p *Body) Done() bool { return p.kind == head.None }
 
-// Scan says how many bytes of b belong to the body. Fewer than all means that
-// the body is Done and another message follows. The errors are about chunks and
-// stay; bytes before the fault may have been counted in earlier calls.
+// Scan says how many bytes of b belong to the body. Fewer than all without an
+// error mean that the body is Done and another message follows. The errors are
+// about chunks: the byte behind the n is wrong, and the error stays.
 func (p *Body) Scan(b []byte) (n int, err error) {
 	for n < len(b) && !p.Done() {
 		m, _, err := p.Next(b[n:])
+		n += m
 		if err != nil {
 			return n, err
 		}
-		n += m
 	}
 	return n, nil
 }
 
 // Next says what the next n bytes of b are, for those who want the content
-// alone. It returns 0 bytes if b is empty, if the body is Done, and with an
-// error.
+// alone. It returns 0 bytes only if b is empty, if the body is Done, and with an
+// error; see Chunked.Next.
 func (p *Body) Next(b []byte) (n int, piece Piece, err error) {
 	switch p.kind {
 	case head.Length:

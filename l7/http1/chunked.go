@@ -72,9 +72,9 @@ func (c *Chunked) Reset() { *c = Chunked{} }
 // Done reports whether the body, with its trailer section, is complete.
 func (c *Chunked) Done() bool { return c.state == chunkedDone }
 
-// Next says what the next n bytes of b are. It returns 0 bytes if b is empty, if
-// the body is Done, and with an error, which stays. However b is cut, the pieces
-// add up to the same.
+// Next says what the next n bytes of b are. It returns 0 bytes only if b is
+// empty, if the body is Done, and with an error: then the byte behind the n is
+// wrong, and the error stays. However b is cut, the pieces add up to the same.
 func (c *Chunked) Next(b []byte) (n int, piece Piece, err error) {
 	switch {
 	case c.state == chunkedFailed:
@@ -94,7 +94,7 @@ func (c *Chunked) Next(b []byte) (n int, piece Piece, err error) {
 		}
 		if err := c.step(b[n]); err != nil {
 			c.state, c.err = chunkedFailed, err
-			return 0, piece, err
+			return n, piece, err
 		}
 		n++
 	}

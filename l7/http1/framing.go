@@ -91,18 +91,30 @@ type options struct{ close, keepAlive, upgrade bool }
 // 9112 section 9.3).
 func connection(h *head.Head) (o options, err error) {
 	if h.Has(head.Connection) {
-		n := 0
-		for value := range h.Values("Connection") {
-			for option := range head.List(value) {
-				if n++; n > head.MaxNominated || len(option) > 0 && !head.IsToken(option) {
-					return o, ErrOption
-				}
-				o.close = o.close || head.EqualFold(option, "close")
-				o.keepAlive = o.keepAlive || head.EqualFold(option, "keep-alive")
-				o.upgrade = o.upgrade || head.EqualFold(option, "upgrade")
-			}
+		if o, err = readOptions(h); err != nil {
+			return o, err
 		}
 	}
 	h.KeepAlive = !o.close && (h.Version() == head.HTTP11 || o.keepAlive)
+	return o, nil
+}
+
+func readOptions(h *head.Head) (o options, err error) {
+	if v := h.Value(head.Connection); !h.Repeated(head.Connection) && head.IsPlainOption(v) {
+		o.close = len(v) == len("close")
+		o.keepAlive = !o.close
+		return o, nil
+	}
+	n := 0
+	for value := range h.Values("Connection") {
+		for option := range head.List(value) {
+			if n++; n > head.MaxNominated || len(option) > 0 && !head.IsToken(option) {
+				return o, ErrOption
+			}
+			o.close = o.close || head.EqualFold(option, "close")
+			o.keepAlive = o.keepAlive || head.EqualFold(option, "keep-alive")
+			o.upgrade = o.upgrade || head.EqualFold(option, "upgrade")
+		}
+	}
 	return o, nil
 }
