@@ -90,7 +90,7 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 // memory comes back.
 func TestSilentCrowdHoldsNoBuffers(t *testing.T) {
 	count, bound := affordable(t, 4000), int64(2<<10)
-	c := startChild(t, childOrders{Backend: weirtest.Serve(t, weirtest.Echo).AddrPort(), TLS: true, SniffTimeout: 3 * time.Second})
+	c := startChild(t, childOrders{Backend: weirtest.Serve(t, weirtest.Echo).AddrPort(), TLS: true, SniffTimeout: 2 * time.Second})
 	before := c.report()
 	for range count {
 		conn, err := net.Dial("tcp", c.addr)
@@ -119,6 +119,7 @@ func TestSilentCrowdHoldsNoBuffers(t *testing.T) {
 // TestDescriptorsExhausted: while the process has no descriptor left, connections that stand go on; afterwards new ones
 // are served again, and the counters tell what happened.
 func TestDescriptorsExhausted(t *testing.T) {
+	t.Parallel()
 	backend := weirtest.Serve(t, weirtest.Echo)
 	c := startChild(t, childOrders{Backend: backend.AddrPort(), NoFile: 48, SniffTimeout: patience})
 	standing := dial(t, c.addr)

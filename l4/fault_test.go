@@ -21,6 +21,7 @@ import (
 
 // TestSlowDrip: a client that sends a byte at a time is cut off by the absolute deadline, however lively it looks.
 func TestSlowDrip(t *testing.T) {
+	t.Parallel()
 	const deadline = 250 * time.Millisecond
 	ca := weirtest.CA(t)
 	for _, tt := range []struct {

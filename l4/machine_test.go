@@ -36,8 +36,8 @@ func newArena(t testing.TB) *arena {
 	b := newBench(t, 0)
 	a := &arena{bench: b, inFlight: NewInFlightConn(6)}
 	o := upstream.Options{
-		Connect:       upstream.ConnectOptions{Timeout: 40 * time.Millisecond, Retries: 1},
-		Queue:         upstream.QueueOptions{Limit: 2, Timeout: 40 * time.Millisecond},
+		Connect:       upstream.ConnectOptions{Timeout: 20 * time.Millisecond, Retries: 1},
+		Queue:         upstream.QueueOptions{Limit: 2, Timeout: 20 * time.Millisecond},
 		Passive:       upstream.PassiveOptions{MaxFailedAttempts: 1 << 15},
 		ProxyProtocol: 1,
 	}
@@ -60,13 +60,13 @@ func newArena(t testing.TB) *arena {
 		t.Fatal(err)
 	}
 	a.entry, a.addr = b.open(EntrypointOptions{
-		Proxy: loopbackTrusted, SniffTimeout: 40 * time.Millisecond, IdleTimeout: 60 * time.Millisecond, MaxConnections: 8,
+		Proxy: loopbackTrusted, SniffTimeout: 20 * time.Millisecond, IdleTimeout: 24 * time.Millisecond, MaxConnections: 8,
 	}, table)
 	one, two := string(helloBytes(t, "one.test")), string(helloBytes(t, "two.test"))
 	a.openings = []string{
 		"", one, two, string(helloBytes(t, "nobody.test")), one[:40], one[:9] + strings.Repeat("\xff", 60), oneByteRecords([]byte(one)),
 		"\x16\x03\x01\xff\xff", sslRequest, sslRequest + one, gssRequest, startUp, sslRequest[:6], "GET / HTTP/1.1\r\n\r\n", "GET",
-		"\x00", "hello\n", strings.Repeat("bulk", 50_000),
+		"\x00", "hello\n", strings.Repeat("bulk", 20_000),
 	}
 	return a
 }
@@ -190,6 +190,7 @@ func saysTo(answer string) weirtest.Behaviour {
 // TestAnyBehaviour lets clients and backends do whatever comes to their mind, the operator included, and wants the books
 // to balance after every round: nobody counted, nobody waiting. That each connection has one record is checked in the end.
 func TestAnyBehaviour(t *testing.T) {
+	t.Parallel()
 	a := newArena(t)
 	rapid.Check(t, func(t *rapid.T) {
 		for _, s := range a.servers {

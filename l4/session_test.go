@@ -387,6 +387,7 @@ func TestTerminatesTLS(t *testing.T) {
 }
 
 func TestBadFirstBytes(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, bytes string
 		options     EntrypointOptions

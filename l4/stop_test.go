@@ -134,6 +134,7 @@ var termination = map[phase]string{
 // TestStoppedInEveryPhase: whatever a connection is at, it can be ended, is recorded once, and counts nowhere any more; the
 // latter two are what newBench checks in the end.
 func TestStoppedInEveryPhase(t *testing.T) {
+	t.Parallel()
 	for p := readingProxy; p <= served; p++ {
 		t.Run(map[phase]string{
 			readingProxy: "PROXY header", sniffing: "first bytes", securing: "TLS handshake", queueing: "queue",
