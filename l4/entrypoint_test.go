@@ -1,10 +1,12 @@
 package l4
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -152,4 +154,37 @@ func TestTimersOfARecord(t *testing.T) {
 		t.Errorf("the record says %v", line)
 	}
 	_, _ = io.Copy(io.Discard, s.conn)
+}
+
+// TestBindRefusesWhatAnotherHolds: two programs that allow sharing would both bind, and share the connections out.
+func TestBindRefusesWhatAnotherHolds(t *testing.T) {
+	first, second := newBench(t, 0), newBench(t, 0)
+	held, err := first.Bind([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	addr := held.Addrs()[0]
+	everywhere := netip.AddrPortFrom(netip.Addr{}, addr.Port())
+	for _, wanted := range []netip.AddrPort{addr, everywhere} {
+		if got, err := second.Bind([]netip.AddrPort{wanted}); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("another server binds %s with %v, want address already in use", wanted, err)
+			if err == nil {
+				got.Close()
+			}
+		}
+	}
+
+	// The same server may: an entrypoint that moves is opened before it is closed.
+	again, err := first.Bind([]netip.AddrPort{addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+	held.Close()
+	after, err := second.Bind([]netip.AddrPort{everywhere})
+	if err != nil {
+		t.Fatalf("what was given back is still held: %v", err)
+	}
+	after.Close()
 }

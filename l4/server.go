@@ -22,13 +22,14 @@ type Options struct {
 type Server struct {
 	options Options
 	workers []*worker
-	active  atomic.Int64 // open client connections; loops write
+	ports   map[uint16]int // bound by this server, how often; the owner of the topology's
+	active  atomic.Int64   // open client connections; loops write
 	running sync.WaitGroup
 }
 
 // NewServer opens the loops and runs them. The caller must Close it.
 func NewServer(o Options) (*Server, error) {
-	s := &Server{options: o}
+	s := &Server{options: o, ports: make(map[uint16]int)}
 	gate := eventloop.NewGate(o.Loops)
 	for i := range max(o.Loops, 1) {
 		loop, err := eventloop.New(i, gate, o.Log)

@@ -41,13 +41,9 @@ type Socket struct {
 // OpenSocket binds a TCP socket and listens. Several sockets may share one address (SO_REUSEPORT): the kernel spreads new
 // connections over them. An unspecified IPv6 address ([::]) takes IPv4 too unless v6only is set. Port 0 picks a free one.
 func OpenSocket(addr netip.AddrPort, v6only bool) (*Socket, error) {
-	family := unix.AF_INET
-	if addr.Addr().Is6() {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := streamSocket(addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: socket: %w", addr, err)
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	bound, err := bindAndListen(fd, addr, v6only)
 	if err != nil {
@@ -57,20 +53,58 @@ func OpenSocket(addr netip.AddrPort, v6only bool) (*Socket, error) {
 	return &Socket{fd: fd, addr: bound}, nil
 }
 
-func bindAndListen(fd int, addr netip.AddrPort, v6only bool) (netip.AddrPort, error) {
-	var none netip.AddrPort
-	only := 0
-	if v6only {
-		only = 1
+// Vacant returns an error when another socket holds addr already. Two programs of one user that both allow sharing would
+// bind it without one, and the kernel would deal the connections out between them.
+func Vacant(addr netip.AddrPort, v6only bool) error {
+	fd, err := streamSocket(addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", addr, err)
 	}
+	defer unix.Close(fd)
+	if err := bind(fd, addr, v6only); err != nil {
+		return fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return nil
+}
+
+func streamSocket(addr netip.AddrPort) (int, error) {
+	family := unix.AF_INET
 	if addr.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("socket: %w", err)
+	}
+	return fd, nil
+}
+
+// bind gives fd its address, which connections of an earlier listener may still be closing on.
+func bind(fd int, addr netip.AddrPort, v6only bool) error {
+	if addr.Addr().Is6() {
+		only := 0
+		if v6only {
+			only = 1
+		}
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
-			return none, fmt.Errorf("set IPV6_V6ONLY: %w", err)
+			return fmt.Errorf("set IPV6_V6ONLY: %w", err)
 		}
 	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return fmt.Errorf("set SO_REUSEADDR: %w", err)
+	}
+	var raw rawAddr
+	raw.set(addr)
+	if err := raw.bind(fd); err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
+	return nil
+}
+
+func bindAndListen(fd int, addr netip.AddrPort, v6only bool) (netip.AddrPort, error) {
+	var none netip.AddrPort
 	// Accepted sockets inherit NODELAY and keepalive from here, which saves a system call each per connection.
 	options := append(keepalive[:len(keepalive):len(keepalive)],
-		struct{ level, option, value int }{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
 		struct{ level, option, value int }{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1},
 		struct{ level, option, value int }{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
 	for _, o := range options {
@@ -78,11 +112,10 @@ func bindAndListen(fd int, addr netip.AddrPort, v6only bool) (netip.AddrPort, er
 			return none, fmt.Errorf("set socket option %d/%d: %w", o.level, o.option, err)
 		}
 	}
-	var raw rawAddr
-	raw.set(addr)
-	if err := raw.bind(fd); err != nil {
-		return none, fmt.Errorf("bind: %w", err)
+	if err := bind(fd, addr, v6only); err != nil {
+		return none, err
 	}
+	var raw rawAddr
 	if err := unix.Listen(fd, listenBacklog); err != nil {
 		return none, fmt.Errorf("listen: %w", err)
 	}
