@@ -192,13 +192,16 @@ func (c *session) appendProxy(dst []byte, version int) []byte {
 }
 
 // greeted reads the one byte with which a PostgreSQL server answers an SSLRequest. Anything but yes means that the
-// backend cannot speak TLS, which the client has been promised.
+// backend cannot speak TLS, which the client has been promised. A plain no is no failure of the backend, though: whoever
+// asked for TLS could have it ejected otherwise, and libpq asks unless it is told not to.
 func (c *session) greeted() {
 	var answer [2]byte // a second byte would be one the client has not asked for in the clear
 	n, err := c.server.Read(answer[:])
 	switch {
 	case n == 1 && answer[0] == postgresYes:
 		c.join()
+	case n == 1 && answer[0] == postgresNo:
+		c.tryAnother(accesslog.ConnectFailed, time.Now())
 	case err == eventloop.ErrAgain:
 	default:
 		c.connectFailed(accesslog.ConnectFailed)

@@ -196,21 +196,23 @@ func TestPostgresRefuses(t *testing.T) {
 	}
 }
 
-// TestPostgresBackendThatDeclines: what a client was promised must be true, so a backend that says anything but yes has
-// failed, and another one is asked while the client waits.
+// TestPostgresBackendThatDeclines: what a client was promised must be true, so another backend is asked while the client
+// waits when one says anything but yes. It has failed unless it says a plain no.
 func TestPostgresBackendThatDeclines(t *testing.T) {
 	ca := weirtest.CA(t)
 	for _, tt := range []struct {
 		name   string
 		behave weirtest.Behaviour
 		want   accesslog.Reason
+		failed int64
 	}{
-		{"no", postgres("", nil, "N"), accesslog.ConnectFailed},
-		{"error", postgres("", nil, "E"), accesslog.ConnectFailed},
-		{"a byte too many", postgres("", nil, "SX"), accesslog.ConnectFailed},
-		{"the end", func(net.Conn) {}, accesslog.ConnectFailed},
-		{"a reset", weirtest.ResetAtOnce, accesslog.ConnectFailed},
-		{"nothing", weirtest.Silent, accesslog.ConnectTimeout},
+		{"no", postgres("", nil, "N"), accesslog.ConnectFailed, 0},
+		{"no and more", postgres("", nil, "NX"), accesslog.ConnectFailed, 1},
+		{"error", postgres("", nil, "E"), accesslog.ConnectFailed, 1},
+		{"a byte too many", postgres("", nil, "SX"), accesslog.ConnectFailed, 1},
+		{"the end", func(net.Conn) {}, accesslog.ConnectFailed, 1},
+		{"a reset", weirtest.ResetAtOnce, accesslog.ConnectFailed, 1},
+		{"nothing", weirtest.Silent, accesslog.ConnectTimeout, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, 0)
@@ -233,7 +235,7 @@ func TestPostgresBackendThatDeclines(t *testing.T) {
 			if line["EndedBy"] != "backend" || line["RetryAttempts"] != 0.0 {
 				t.Errorf("the record says %v", line)
 			}
-			if got := pool.Backends()[0].Stats(); got.FailureStreak != 1 || got.ConnectFailures != 1 {
+			if got := pool.Backends()[0].Stats(); int64(got.FailureStreak) != tt.failed || int64(got.ConnectFailures) != tt.failed {
 				t.Errorf("the backend's failure counts as %+v", got)
 			}
 			for range 2 { // one of them at least meets the bad one first
