@@ -118,7 +118,7 @@ tcp:
 		t.Errorf("%d bytes for each connection", perConn)
 	}
 	// What loops keep for the next connections is bounded; the rest is let go by the next collection, for which questions make garbage.
-	const kept = 6 << 20 * shadow
+	const kept = 10 << 20 * shadow
 	weirtest.Eventually(t, soon, func() bool { return metrics(t, w)[heap] < live+kept }, fmt.Sprintf("the heap is less than %d bytes above the %v of before", kept, live))
 	// The runtime gives memory back to the system little by little.
 	const near = 12 << 10 * shadow // KiB

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -30,10 +31,10 @@ var (
 )
 
 // startBench reads single rows through addr with some clients; flags say more, such as -C for a connection each transaction.
-func startBench(t *testing.T, addr string, clients int, flags ...string) *bench {
+func startBench(t *testing.T, addr, sslmode string, clients int, flags ...string) *bench {
 	t.Helper()
 	b := &bench{started: make(chan struct{}), stop: make(chan struct{})}
-	dsn := fmt.Sprintf("host=127.0.0.1 port=%s user=postgres dbname=postgres connect_timeout=20 sslmode=disable", portOf(addr))
+	dsn := fmt.Sprintf("host=127.0.0.1 port=%s user=postgres dbname=postgres connect_timeout=20 sslmode=%s", portOf(addr), sslmode)
 	args := append([]string{"-S", "-n", "-c", strconv.Itoa(clients), "-j", "1", "-T", "2"}, flags...)
 	weirtest.Tool(t, "pgbench")
 	b.done.Go(func() {
@@ -96,6 +97,7 @@ func TestPgbench(t *testing.T) {
 	}
 	t.Run("while a server is killed and comes back", func(t *testing.T) { benchKill(t, a, b) })
 	t.Run("while the configuration is reloaded", func(t *testing.T) { benchReload(t, a, b) })
+	t.Run("beside a router for TLS", func(t *testing.T) { benchPrefer(t, a, b) })
 }
 
 // bank is the configuration of both: %s are its access log, further entrypoints, further routers, servers and further keys of the service.
@@ -124,13 +126,13 @@ func benchKill(t *testing.T, a, b *weirtest.PostgresServer) {
 	awaitHealth(t, w, a.Addr, "up")
 	awaitHealth(t, w, b.Addr, "up")
 	const clients = 8
-	lasting := startBench(t, addressOf(t, w, "db"), clients)
+	lasting := startBench(t, addressOf(t, w, "db"), "disable", clients)
 	<-lasting.started // a run is over and the next one begins, whose connections are all new
 	weirtest.Eventually(t, soon, func() bool {
 		return backendAt(t, w, a.Addr).Active+backendAt(t, w, b.Addr).Active == clients
 	}, "all clients of the run are connected")
 	onA := backendAt(t, w, a.Addr).Active
-	fleeting := startBench(t, addressOf(t, w, "db"), 4, "-C")
+	fleeting := startBench(t, addressOf(t, w, "db"), "disable", 4, "-C")
 	served := backendAt(t, w, a.Addr).Connections
 	weirtest.Eventually(t, soon, func() bool { return backendAt(t, w, a.Addr).Connections > served+5 }, "short connections come and go")
 
@@ -191,8 +193,8 @@ func benchReload(t *testing.T, a, b *weirtest.PostgresServer) {
 	}
 	w := weirtest.Weir(t, variants[len(variants)-1])
 	before := w.Generation()
-	lasting := startBench(t, addressOf(t, w, "db"), 4)
-	fleeting := startBench(t, addressOf(t, w, "db"), 4, "-C")
+	lasting := startBench(t, addressOf(t, w, "db"), "disable", 4)
+	fleeting := startBench(t, addressOf(t, w, "db"), "disable", 4, "-C")
 	for i := range reloads {
 		w.Reload(variants[i%len(variants)])
 		served := backendAt(t, w, a.Addr).Connections
@@ -208,6 +210,27 @@ func benchReload(t *testing.T, a, b *weirtest.PostgresServer) {
 	for _, r := range logAfterStop(t, w, log) {
 		if r.Reason != "done" || r.RetryAttempts != 0 {
 			t.Fatalf("a reload disturbed a connection: %+v", r)
+		}
+	}
+}
+
+// benchPrefer has clients ask for TLS, which weir promises for the sake of the other router, of servers that do not speak it. libpq's default is
+// to go on without.
+func benchPrefer(t *testing.T, a, b *weirtest.PostgresServer) {
+	log := filepath.Join(t.TempDir(), "access.log")
+	servers := fmt.Sprintf("{ address: %q }, { address: %q }", a.Addr, b.Addr)
+	tls := "    tls: { entryPoints: [db], rule: \"HostSNI(`tls.db.test`)\", tls: { passthrough: true }, service: bank }\n"
+	w := weirtest.Weir(t, fmt.Sprintf(bank, log, "", tls, servers, quickCheck))
+	lasting := startBench(t, addressOf(t, w, "db"), "prefer", 4)
+	fleeting := startBench(t, addressOf(t, w, "db"), "prefer", 4, "-C")
+	weirtest.Eventually(t, soon, func() bool { return backendAt(t, w, a.Addr).Connections > 50 }, "connections come and go")
+	lasting.end()
+	fleeting.end()
+	lasting.check(t, "lasting connections")
+	fleeting.check(t, "a connection each transaction")
+	for series, n := range metrics(t, w) {
+		if strings.HasPrefix(series, "weir_backend_ejections_total") && n != 0 {
+			t.Errorf("clients that ask for TLS eject a server: %s is %v", series, n)
 		}
 	}
 }
