@@ -149,6 +149,7 @@ func TestPostgresInPieces(t *testing.T) {
 }
 
 func TestPostgresRefuses(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		sends []string // all but the last are answered
@@ -199,6 +200,7 @@ func TestPostgresRefuses(t *testing.T) {
 // TestPostgresBackendThatDeclines: what a client was promised must be true, so another backend is asked while the client
 // waits when one says anything but yes. It has failed unless it says a plain no.
 func TestPostgresBackendThatDeclines(t *testing.T) {
+	t.Parallel()
 	ca := weirtest.CA(t)
 	for _, tt := range []struct {
 		name   string
