@@ -88,18 +88,28 @@ func IsToken[T ~string | ~[]byte](s T) bool {
 // tabs, visible characters and everything from 0x80 (RFC 9110 section 5.5). It
 // looks at eight bytes at a time.
 func IsValue(b []byte) bool {
+	if len(b) < 8 {
+		return isValue(b)
+	}
+	last := b[len(b)-8:] // its first bytes are looked at twice, which is quicker than one by one
+	for ; len(b) > 8; b = b[8:] {
+		if hasControl(b) && !isValue(b[:8]) {
+			return false
+		}
+	}
+	return !hasControl(last) || isValue(last)
+}
+
+// hasControl reports whether the first eight bytes of b may have control bytes
+// among them; a tab is one.
+func hasControl(b []byte) bool {
 	const (
 		ones = 0x0101010101010101
 		tops = 0x8080808080808080
 	)
-	for ; len(b) >= 8; b = b[8:] {
-		w := binary.LittleEndian.Uint64(b)
-		del := w ^ 0x7f*ones
-		if ((w-' '*ones)&^w|(del-ones)&^del)&tops != 0 && !isValue(b[:8]) {
-			return false
-		}
-	}
-	return isValue(b)
+	w := binary.LittleEndian.Uint64(b)
+	del := w ^ 0x7f*ones
+	return ((w-' '*ones)&^w|(del-ones)&^del)&tops != 0
 }
 
 func isValue[T ~string | ~[]byte](b T) bool {

@@ -19,11 +19,6 @@ const (
 var hopFields = setOf(Connection, KeepAlive, ProxyConnection, TE, TransferEncoding, Upgrade, HTTP2Settings,
 	ProxyAuthenticate, ProxyAuthorization, ProxyAuthenticationInfo)
 
-// endToEnd are the known fields that Connection cannot nominate.
-var endToEnd = setOf(Host, ContentLength, Expect, Trailer, Forwarded, XForwardedFor, XForwardedHost, XForwardedPort,
-	XForwardedProto, XForwardedServer, XForwardedPrefix, XForwardedURI, XForwardedMethod, XRealIP, Via, Authorization,
-	Cookie, SetCookie, ContentType, ContentEncoding, CacheControl, Date, Origin)
-
 // MaxNominated is how many options Connection may have in one message.
 const MaxNominated = 32
 
@@ -49,10 +44,11 @@ func (h *Head) Upgrade() []byte {
 //
 // A client could nominate fields to make them vanish behind the rules that
 // looked at them: a forwarded address, credentials, the host. So Connection
-// cannot nominate Host, Content-Length, Forwarded, any X-Forwarded-*, X-Real-Ip,
-// Via, Authorization, cookies and a few more (RFC 9110 section 7.6.1 forbids to
-// send such nominations); they stay, and because Connection itself goes, nobody
-// behind weir sees the nomination. Transfer-Encoding goes with all others unless
+// cannot nominate any X-Forwarded-* nor any other Known field that is
+// end-to-end, such as Host, Content-Length, Authorization, cookies, Forwarded
+// and X-Real-Ip (RFC 9110 section 7.6.1 forbids to send such nominations); they
+// stay, and because Connection itself goes, nobody behind weir sees the
+// nomination. Transfer-Encoding goes with all others unless
 // the body is Chunked, because it is relayed in that coding.
 func (h *Head) StripHop() {
 	if h.have.has(Connection) && (h.twice.has(Connection) || !IsPlainOption(h.Value(Connection))) {
@@ -112,14 +108,11 @@ func (h *Head) dropNominated() {
 }
 
 // isNominable reports whether an option of Connection may take away the field
-// of that name. The hop-by-hop fields go anyway.
+// of that name. No known field can be nominated: it is end-to-end, or it goes
+// anyway.
 func isNominable(option []byte) bool {
-	k := Lookup(option)
-	if k != Other {
-		return !endToEnd.has(k) && !hopFields.has(k)
-	}
 	const forwarded = "x-forwarded-"
-	return len(option) < len(forwarded) || !EqualFold(option[:len(forwarded)], forwarded)
+	return Lookup(option) == Other && (len(option) < len(forwarded) || !EqualFold(option[:len(forwarded)], forwarded))
 }
 
 // dropRead takes away the fields with that name that were read.

@@ -11,7 +11,7 @@ import (
 )
 
 // maxFuzz keeps cutting at every place quick.
-const maxFuzz = 2 << 10
+const maxFuzz = 1 << 10
 
 var requestSeeds = []string{
 	typicalRequest,
@@ -96,6 +96,12 @@ func FuzzChunked(f *testing.F) {
 func FuzzDifferential(f *testing.F) {
 	for _, seed := range requestSeeds {
 		f.Add([]byte(seed), false, false)
+	}
+	for _, c := range strictRequests() {
+		f.Add([]byte(c.in), false, false)
+	}
+	for _, c := range strictResponses() {
+		f.Add([]byte(c.in), true, false)
 	}
 	for _, seed := range responseSeeds {
 		f.Add([]byte(seed), true, false)

@@ -5,15 +5,40 @@ import (
 	"testing"
 )
 
-// TestStrictRequests has a case for everything that servers have been seen to
-// read in two ways. Nearly all of it is refused; what is accepted says why.
+// strictCase is a message and the word it is refused with, if it is.
+type strictCase struct{ name, in, want string }
+
 func TestStrictRequests(t *testing.T) {
+	for _, tt := range strictRequests() {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := readAll(t, Parser{}, "", tt.in); got.Err != tt.want {
+				t.Errorf("%q: %q, want %q", tt.in[:min(len(tt.in), 200)], got.Err, tt.want)
+			}
+			likeNetHTTP(t, []byte(tt.in))
+		})
+	}
+}
+
+// TestStrictResponses is the same for what servers send.
+func TestStrictResponses(t *testing.T) {
+	for _, tt := range strictResponses() {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := readAll(t, Parser{}, "GET", tt.in); got.Err != tt.want {
+				t.Errorf("%q: %q, want %q", tt.in[:min(len(tt.in), 200)], got.Err, tt.want)
+			}
+			likeNetHTTPResponse(t, "GET", []byte(tt.in))
+			likeNetHTTPResponse(t, "HEAD", []byte(tt.in))
+		})
+	}
+}
+
+// strictRequests has a case for everything that servers have been seen to read
+// in two ways. Nearly all of it is refused; what is accepted says why.
+func strictRequests() []strictCase {
 	const ok = ""
 	chunked := func(body string) string { return chunkedRequest(body) }
 	line := func(s string) string { return s + "\r\nHost: a\r\n\r\n" }
-	for _, tt := range []struct {
-		name, in, want string
-	}{
+	return []strictCase{
 		// Chunk sizes.
 		{"chunk: right", chunked("5\r\nhello\r\n0\r\n\r\n"), ok},
 		{"chunk: capitals", chunked("A\r\n0123456789\r\n0\r\n\r\n"), ok},
@@ -324,22 +349,14 @@ func TestStrictRequests(t *testing.T) {
 		{"nothing", "", "short"},
 		{"half a line", "GET / HT", "short"},
 		{"no empty line", "GET / HTTP/1.1\r\nHost: a\r\n", "short"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := readAll(t, Parser{}, "", tt.in); got.Err != tt.want {
-				t.Errorf("%q: %q, want %q", tt.in[:min(len(tt.in), 200)], got.Err, tt.want)
-			}
-		})
 	}
 }
 
-// TestStrictResponses is the same for what servers send.
-func TestStrictResponses(t *testing.T) {
+// strictResponses is the same for what servers send.
+func strictResponses() []strictCase {
 	const ok = ""
 	response := func(lines string) string { return "HTTP/1.1 200 OK\r\n" + lines + "\r\n" }
-	for _, tt := range []struct {
-		name, in, want string
-	}{
+	return []strictCase{
 		{"right", response("Content-Length: 5\r\n") + "hello", ok},
 		{"no reason", "HTTP/1.1 200 \r\n\r\n", ok},
 		{"no reason and no space", "HTTP/1.1 200\r\n\r\n", ok},
@@ -374,11 +391,5 @@ func TestStrictResponses(t *testing.T) {
 		{"long status line", "HTTP/1.1 200 " + strings.Repeat("a", 8192), "long-request-line"},
 		{"bad chunk", response("Transfer-Encoding: chunked\r\n") + "0x5\r\nhello\r\n0\r\n\r\n", "bad-chunk-size"},
 		{"truncated", response("Content-Length: 5\r\n") + "hell", "short"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := readAll(t, Parser{}, "GET", tt.in); got.Err != tt.want {
-				t.Errorf("%q: %q, want %q", tt.in[:min(len(tt.in), 200)], got.Err, tt.want)
-			}
-		})
 	}
 }
