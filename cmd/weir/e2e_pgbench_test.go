@@ -126,7 +126,7 @@ func benchKill(t *testing.T, a, b *weirtest.PostgresServer) {
 	awaitHealth(t, w, a.Addr, "up")
 	awaitHealth(t, w, b.Addr, "up")
 	const clients = 8
-	lasting := startBench(t, addressOf(t, w, "db"), "disable", clients)
+	lasting := startBench(t, addressOf(t, w, "db"), "disable", clients, "-T", "4") // long enough to be killed in the middle
 	<-lasting.started // a run is over and the next one begins, whose connections are all new
 	weirtest.Eventually(t, soon, func() bool {
 		return backendAt(t, w, a.Addr).Active+backendAt(t, w, b.Addr).Active == clients
@@ -148,8 +148,8 @@ func benchKill(t *testing.T, a, b *weirtest.PostgresServer) {
 
 	t.Logf("lasting: %d transactions in %d runs, %d clients of %d on the killed server aborted", lasting.transactions, lasting.runs, lasting.aborted, onA)
 	t.Logf("fleeting: %d transactions in %d runs, %d clients aborted", fleeting.transactions, fleeting.runs, fleeting.aborted)
-	if lasting.aborted != onA || onA == 0 {
-		t.Errorf("%d lasting connections failed, want the %d that were open on the killed server: %s", lasting.aborted, onA, lasting.failures)
+	if lasting.aborted == 0 || lasting.aborted > onA {
+		t.Errorf("%d lasting connections failed, want some, and no more than the %d that were open on the killed server: %s", lasting.aborted, onA, lasting.failures)
 	}
 	if len(lasting.failures) > 1 || len(fleeting.failures) > 1 {
 		t.Errorf("more runs failed than the one in which the server was killed: %s %s", lasting.failures, fleeting.failures)
