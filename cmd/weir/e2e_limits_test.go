@@ -121,7 +121,7 @@ tcp:
 	const kept = 10 << 20 * shadow
 	weirtest.Eventually(t, soon, func() bool { return metrics(t, w)[heap] < live+kept }, fmt.Sprintf("the heap is less than %d bytes above the %v of before", kept, live))
 	// The runtime gives memory back to the system little by little.
-	const near = 12 << 10 * shadow // KiB
+	const near = 16 << 10 * shadow // KiB
 	weirtest.Eventually(t, 2*soon, func() bool {
 		metrics(t, w)
 		return residentKiB(t, w.PID()) < before+near

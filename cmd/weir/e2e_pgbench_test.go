@@ -127,7 +127,7 @@ func benchKill(t *testing.T, a, b *weirtest.PostgresServer) {
 	awaitHealth(t, w, b.Addr, "up")
 	const clients = 8
 	lasting := startBench(t, addressOf(t, w, "db"), "disable", clients, "-T", "4") // long enough to be killed in the middle
-	<-lasting.started // a run is over and the next one begins, whose connections are all new
+	<-lasting.started                                                              // a run is over and the next one begins, whose connections are all new
 	weirtest.Eventually(t, soon, func() bool {
 		return backendAt(t, w, a.Addr).Active+backendAt(t, w, b.Addr).Active == clients
 	}, "all clients of the run are connected")
@@ -196,7 +196,14 @@ func benchReload(t *testing.T, a, b *weirtest.PostgresServer) {
 	lasting := startBench(t, addressOf(t, w, "db"), "disable", 4)
 	fleeting := startBench(t, addressOf(t, w, "db"), "disable", 4, "-C")
 	for i := range reloads {
-		w.Reload(variants[i%len(variants)])
+		next := variants[i%len(variants)]
+		if i%5 == 0 { // told by nobody, weir notices the file
+			last := w.Generation()
+			w.Write(next)
+			weirtest.Eventually(t, soon, func() bool { return w.Generation() > last }, "the file that changed is in force")
+		} else {
+			w.Reload(next)
+		}
 		served := backendAt(t, w, a.Addr).Connections
 		weirtest.Eventually(t, soon, func() bool { return backendAt(t, w, a.Addr).Connections > served+2 }, "transactions go on")
 	}
