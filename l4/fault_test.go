@@ -119,7 +119,8 @@ func TestBackendFaults(t *testing.T) {
 			if line := b.wantReason(tt.want); line["EndedBy"] != tt.by {
 				t.Errorf("the record says %v", line)
 			}
-			if n := backend.Accepted() + other.Accepted(); n != 1 {
+			// A reset that comes with the connection is a failed attempt: nothing was sent yet, and another is tried.
+			if n := backend.Accepted() + other.Accepted(); n != 1 && tt.name != "resets at once" {
 				t.Errorf("%d backends were connected to: what has gone to one must not go to another", n)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
@@ -113,11 +114,22 @@ func (s *Server) forEach(do func(*session)) {
 // Close ends what is still open, stops the loops and waits for them. Entrypoints must have been closed before.
 func (s *Server) Close() {
 	s.CloseAll(accesslog.Shutdown)
-	s.each(func(w *worker) { w.log.Flush() })
+	s.flushLogs()
 	for _, w := range s.workers {
 		_ = w.loop.Close() // fails only when the loop has ended
 	}
 	s.running.Wait()
+}
+
+// flushLogs hands the last records to the access log's writer, which is given a second to catch up.
+func (s *Server) flushLogs() {
+	for deadline := time.Now().Add(time.Second); ; time.Sleep(logFlush / 10) {
+		left := false
+		s.each(func(w *worker) { left = !w.log.Flush() || left })
+		if !left || time.Now().After(deadline) {
+			return
+		}
+	}
 }
 
 // admit counts a new connection, unless that would pass the limit of the whole server.

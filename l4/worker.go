@@ -89,5 +89,7 @@ func (w *worker) record(r *accesslog.Record) {
 
 // Expired hands the lines over; when the writer lags behind they are tried again.
 func (w *worker) Expired(*eventloop.Timer) {
-	w.log.Flush()
+	if !w.log.Flush() {
+		w.loop.Arm(&w.flush, logFlush, w)
+	}
 }

@@ -20,10 +20,16 @@ func newWRR(set []Share, cursor *atomic.Uint64) Balancer {
 }
 
 // Pick takes the next turn. Skipped backends lose theirs to whoever comes next in
-// the round, which spreads their share over all the others.
+// the round, which spreads their share over all the others. A second choice uses up
+// no turn: of two backends, one of them dead, every connection would meet the dead
+// one first.
 func (w *wrr) Pick(_ uint64, skip Skip) *Backend {
 	n := uint64(len(w.turns))
-	at := (w.cursor.Add(1) - 1) % n
+	at := w.cursor.Load()
+	if skip.n == 0 {
+		at = w.cursor.Add(1) - 1
+	}
+	at %= n
 	for range min(n, maxProbes) {
 		if b := w.turns[at]; !skip.Has(b) {
 			return b

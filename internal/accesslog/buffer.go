@@ -58,13 +58,10 @@ func (b *Buffer) Append(r *Record) {
 	}
 }
 
-// Flush hands over what has been collected. A loop calls it about every 100 ms, before it goes idle, and when it stops.
-// When the writer lags behind, the lines stay in the buffer for the next call.
-func (b *Buffer) Flush() {
-	if b == nil || b.open.records == 0 {
-		return
-	}
-	b.handOver()
+// Flush hands over what has been collected, and reports whether nothing is left. A loop calls it about every 100 ms while
+// there are records, and when it stops. When the writer lags behind, the lines stay in the buffer for the next call.
+func (b *Buffer) Flush() (done bool) {
+	return b == nil || b.open.records == 0 || b.handOver()
 }
 
 func (b *Buffer) handOver() bool {

@@ -30,7 +30,7 @@ const (
 // End says how a relay ended.
 type End struct {
 	By  Side  // who ended it first: the side whose end or error was seen first, Neither when it was stopped
-	Err error // nil when both directions came to their end; ErrIdle, ErrStopped, or the system's error
+	Err error // nil when that side had sent its end, or both had; ErrIdle, ErrStopped, or the system's error
 }
 
 var (
@@ -71,7 +71,8 @@ type half struct {
 	moved    int64
 	full     uint8 // full reads in a row
 	side     Side  // who src is
-	done     bool  // the end was passed on
+	done     bool  // nothing more will be moved
+	ended    bool  // because the source has sent its end
 }
 
 // Start joins a and b until both directions have ended, an error, Stop, or idle (0 = never) without a byte either way.
@@ -282,7 +283,7 @@ func (r *Relay) drainPipe(h *half) (int, error) {
 
 // passEnd tells the destination that no more bytes will come. It returns false when the relay is over.
 func (r *Relay) passEnd(h *half) bool {
-	h.done = true
+	h.done, h.ended = true, true
 	if r.first == Neither {
 		r.first = h.side
 	}
@@ -310,20 +311,30 @@ func (r *Relay) over() bool {
 }
 
 // fail ends the relay on an error of one side. The other side is told by a reset, because its bytes are not complete; but
-// first it gets what it can still have, for a reset drops what the kernel has not sent.
+// first it gets what it can still have, for a reset drops what the kernel has not sent. A side that had sent its end has
+// said all and closed for good; that what came for it afterwards met nobody is no error (a TLS server's farewell to a
+// client that did not wait for it is the usual case).
 func (r *Relay) fail(by Side, err error) bool {
+	if r.from(by).ended && errors.Is(err, unix.EPIPE) { // what Linux makes of a reset that comes after an end
+		err = nil
+	}
 	r.ab.done, r.ba.done = true, true
 	r.last, r.polls = End{By: by, Err: err}, lastPolls
 	r.endWhenSent()
 	return false
 }
 
+// from is the direction whose source a side is.
+func (r *Relay) from(side Side) *half {
+	if side == SideA {
+		return &r.ab
+	}
+	return &r.ba
+}
+
 // endWhenSent ends the relay as fail wants it, once everything is sent or it has waited long enough.
 func (r *Relay) endWhenSent() {
-	s := r.a
-	if r.last.By == SideA {
-		s = r.b
-	}
+	s := r.from(r.last.By).dst
 	if r.polls--; r.polls <= 0 || s.failed != nil || s.unsent() == 0 {
 		r.finish(r.last, true)
 		return

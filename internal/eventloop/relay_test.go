@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -336,7 +337,7 @@ func TestResetIsPassedOn(t *testing.T) {
 				}
 			}
 			end := await(t, p.ends, "the end")
-			if end.Err == nil {
+			if afterOwnEnd := strings.HasSuffix(tt.name, "its end"); (end.Err == nil) != afterOwnEnd {
 				t.Errorf("ended with %+v", end)
 			}
 			if tt.before == nil && end.By != by {
@@ -360,8 +361,25 @@ func TestResetRightBehindTheEndEndsTheRelay(t *testing.T) {
 		_ = client.CloseWrite()
 		abort(client)
 	})
-	if end := await(t, p.ends, "the end"); end.Err == nil || end.By != SideA {
+	if end := await(t, p.ends, "the end"); end.By != SideA {
 		t.Errorf("ended with %+v", end)
+	}
+}
+
+// A client that closes for good when it has said all resets what still comes for it. That is no abort: clients of
+// databases leave so all the time, and a TLS server's farewell meets nobody.
+func TestFarewellToAClientThatHasClosed(t *testing.T) {
+	l := startLoop(t, nil)
+	p, client, backend, _ := joined(t, l, nil)
+	_ = client.Close()
+	if _, err := backend.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatalf("the backend reads %v, want the end", err)
+	}
+	for err := error(nil); err == nil; {
+		_, err = backend.Write([]byte("farewell")) // the first one meets a closed socket, a later one the reset
+	}
+	if end := await(t, p.ends, "the end"); end.Err != nil || end.By != SideA {
+		t.Errorf("ended with %+v, want a normal end by the client", end)
 	}
 }
 
@@ -862,7 +880,8 @@ func (r *relayRun) end(p *proxy, how string) {
 				t.Fatalf("side %d got %v, want a reset", 1-side, err)
 			}
 		}
-		if end := <-p.ends; end.Err == nil {
+		// After its own end a reset is how a side that has closed for good answers what still comes for it.
+		if end := <-p.ends; end.Err == nil && !r.finished[side] {
 			t.Fatalf("reset, ended with %+v", end)
 		}
 		return
