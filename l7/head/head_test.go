@@ -328,8 +328,11 @@ func TestStripHopLeavesEdits(t *testing.T) {
 	if err := h.Add("X-Auth-User", "guest"); err != nil {
 		t.Fatal(err)
 	}
+	if err := h.Set("Proxy-Authorization", "mine"); err != nil {
+		t.Fatal(err)
+	}
 	h.StripHop()
-	const want = "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX-Auth-User: guest\r\n\r\n"
+	const want = "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX-Auth-User: guest\r\nProxy-Authorization: mine\r\n\r\n"
 	if got := string(h.AppendRequest(nil)); got != want {
 		t.Errorf("got %q", got)
 	}

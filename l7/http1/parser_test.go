@@ -104,7 +104,11 @@ func TestOddFramingIsWrittenAnew(t *testing.T) {
 			}
 			for _, method := range []string{"GET", "HEAD"} {
 				got = readAll(t, Parser{}, method, "HTTP/1.1 200 OK\r\n"+tt.line+rest+tt.body)
-				if want := "HTTP/1.1 200 OK\r\n" + tt.want + rest; got.Written != want {
+				want := "HTTP/1.1 200 OK\r\n" + tt.want + rest
+				if method == "HEAD" && got.Framing.Kind == head.None && tt.body != "x" {
+					want = "HTTP/1.1 200 OK" + rest // a coding of nothing is not passed on
+				}
+				if got.Written != want {
 					t.Errorf("response to %s: written %q, want %q", method, got.Written, want)
 				}
 			}
@@ -177,7 +181,7 @@ func TestResponses(t *testing.T) {
 		{"1.0 with keep-alive", "GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi", length(2), true, "hi", ""},
 		{"close", "GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", length(2), false, "hi", ""},
 		{"HEAD with length", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1", none, true, "", ""},
-		{"HEAD with chunks", "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", none, true, "", ""},
+		{"HEAD with chunks", "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", none, true, "", "\r\n"},
 		{"HEAD without", "HEAD", "HTTP/1.1 200 OK\r\n\r\n", none, true, "", ""},
 		{"head in lower case is another method", "head", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", length(2), true, "hi", ""},
 		{"304 with length", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nxxxxx", none, true, "", ""},

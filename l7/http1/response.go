@@ -62,9 +62,12 @@ func finishResponse(h *head.Head, method []byte, odd bool) error {
 	return nil
 }
 
-// frameless is for a response whose length is that of another: the fields stay,
-// no body follows.
+// frameless is for a response that has the fields of another, but not its body.
+// Its length stays; a coding says nothing then and goes.
 func frameless(h *head.Head, f head.Framing, odd bool) {
-	frame(h, f, odd)
+	if f.Kind == head.Length {
+		frame(h, f, odd)
+	}
+	h.Discard(head.TransferEncoding)
 	h.Framed(head.Framing{})
 }
