@@ -54,7 +54,6 @@ const (
 // who sent it is refused, not dropped: the bytes are passed on as they come.
 type Chunked struct {
 	state  chunkState
-	last   bool  // the chunk whose line is being read has size 0
 	digits uint8 // of the size so far
 	name   [maxName]byte
 	named  uint8 // bytes of the name of a trailer field so far; more than maxName counts as one more
