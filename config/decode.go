@@ -127,6 +127,7 @@ func (d *decoder) object(p path, n *node, v reflect.Value) {
 		d.wrongType(p, n, "a map")
 		return
 	}
+	d.duplicates(p, n)
 	fields := d.lang.keysOf(v.Type())
 	for i := range n.entries {
 		e := &n.entries[i]
@@ -146,6 +147,14 @@ func (d *decoder) object(p path, n *node, v reflect.Value) {
 		if f.need && n.get(f.key) == nil && v.Field(f.index).IsZero() {
 			d.report(p.key(f.key), d.origin.at[p.text], "missing", f.doc)
 		}
+	}
+}
+
+// duplicates reports keys of a mapping that were given before; the first one counts.
+func (d *decoder) duplicates(p path, n *node) {
+	for _, e := range n.again {
+		first := n.entries[n.index[e.key]].pos
+		d.later(path{text: joined(p.text, abbreviated(e.key))}, e.pos, fmt.Sprintf("duplicate key, first given on line %d", first.line), "")
 	}
 }
 
@@ -178,6 +187,7 @@ func (d *decoder) named(p path, n *node, v reflect.Value) {
 		d.wrongType(p, n, "a map")
 		return
 	}
+	d.duplicates(p, n)
 	if len(n.entries) == 0 {
 		return
 	}

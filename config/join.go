@@ -10,6 +10,7 @@ var joinable = map[string]bool{"tcp": true, "udp": true, "http": true, "tls": tr
 // both have is a problem: no file wins over another.
 func join(dst, src *node) Problems {
 	var problems Problems
+	dst.again = append(dst.again, src.again...)
 	for _, e := range src.entries {
 		problems = append(problems, joinEntry(path{}, dst, e)...)
 	}
@@ -30,6 +31,7 @@ func joinEntry(p path, dst *node, e entry) Problems {
 		return nil
 	case (p.text == "" || joinable[p.text]) && first.value.kind == mapping && e.value.kind == mapping:
 		var problems Problems
+		first.value.again = append(first.value.again, e.value.again...)
 		for _, inner := range e.value.entries {
 			problems = append(problems, joinEntry(here, first.value, inner)...)
 		}

@@ -89,7 +89,7 @@ func (r *jsonReader) container(n *node, open json.Delim, depth int) *node {
 			return nil
 		}
 		if n.kind == mapping {
-			r.add(n, e)
+			n.add(e)
 		} else {
 			n.items = append(n.items, e.value)
 		}

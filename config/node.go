@@ -29,6 +29,7 @@ type node struct {
 	entries []entry // of a mapping, in the order of the file, no key twice
 
 	index map[string]int // where in entries each key is
+	again []entry        // what was given for keys that were there already; it counts for nothing
 }
 
 // entry is one key of a mapping.
@@ -133,10 +134,10 @@ func (b *builder) report(p position, format string, args ...any) {
 	})
 }
 
-// add puts an entry into a mapping and refuses a key that is there already.
-func (b *builder) add(n *node, e entry) {
-	if i, ok := n.index[e.key]; ok {
-		b.report(e.pos, "duplicate key %q, first given on line %d", abbreviated(e.key), n.entries[i].pos.line)
+// add puts an entry into a mapping. A key that is there already is left for the decoder to report, which knows its path.
+func (n *node) add(e entry) {
+	if _, ok := n.index[e.key]; ok {
+		n.again = append(n.again, e)
 		return
 	}
 	n.put(e)

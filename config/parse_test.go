@@ -25,10 +25,13 @@ func TestParseProblems(t *testing.T) {
 		{name: "second document", document: "log: {level: info}\n---\nlog: {level: warn}\n",
 			want: []string{`x.yaml:3:1: a second YAML document starts here; a file holds one`}},
 		{name: "duplicate key", document: "log:\n  level: info\n  level: warn\n",
-			want: []string{`x.yaml:3:3: duplicate key "level", first given on line 2`}},
+			want: []string{`x.yaml:3:3: log.level: duplicate key, first given on line 2`}},
+		{name: "a duplicate key hides nothing", document: "log: {level: info, level: warn, formt: text}\n", want: []string{
+			`x.yaml:1:20: log.level: duplicate key, first given on line 1`,
+			`x.yaml:1:33: log.formt: unknown key (did you mean "format"?)`}},
 		{name: "two duplicate keys", document: "log: {level: info, level: warn}\nadmin: {}\nadmin: {}\n", want: []string{
-			`x.yaml:1:20: duplicate key "level", first given on line 1`,
-			`x.yaml:3:1: duplicate key "admin", first given on line 2`}},
+			`x.yaml:1:20: log.level: duplicate key, first given on line 1`,
+			`x.yaml:3:1: admin: duplicate key, first given on line 2`}},
 		{name: "not YAML", document: "log: {level: info\n", want: []string{`x.yaml:1:1: not YAML: did not find expected ',' or '}'`}},
 		{name: "unknown anchor", document: "log: *nowhere\n", want: []string{`x.yaml:1:1: not YAML: unknown anchor 'nowhere' referenced`}},
 		{name: "own tag", document: "log: {level: !secret info}\n", want: []string{`x.yaml:1:14: the tag !secret is not understood`}},
@@ -63,7 +66,7 @@ func TestParseProblems(t *testing.T) {
 		{name: "JSON cut short", file: "x.json", document: `{"log": {"level": "info"`, want: []string{`x.json:1:25: not JSON: the document ends too early`}},
 		{name: "JSON with a comma", file: "x.json", document: "{\n\t\"log\": {},\n}", want: []string{`x.json:3:1: not JSON: invalid character '}' looking for beginning of object key string`}},
 		{name: "JSON twice", file: "x.json", document: "{\"log\": {}}\n{}", want: []string{`x.json:2:1: something follows the document`}},
-		{name: "JSON duplicate key", file: "x.json", document: "{\"log\": {},\n \"log\": {}}", want: []string{`x.json:2:2: duplicate key "log", first given on line 1`}},
+		{name: "JSON duplicate key", file: "x.json", document: "{\"log\": {},\n \"log\": {}}", want: []string{`x.json:2:2: log: duplicate key, first given on line 1`}},
 		{name: "JSON unknown key", file: "x.json", document: "{\n\t\"log\": {\"levle\": \"info\", \"format\": 5}\n}", want: []string{
 			`x.json:2:10: log.levle: unknown key (did you mean "level"?)`,
 			`x.json:2:37: log.format: expected text, found the number 5 (put it in quotes)`}},

@@ -144,7 +144,7 @@ func (r *tomlReader) keyValue(n *node, expr *unstable.Node, depth int) {
 			return
 		}
 		if it.IsLast() {
-			r.add(n, entry{string(key.Data), pos, r.value(expr.Value(), pos, depth)})
+			n.add(entry{string(key.Data), pos, r.value(expr.Value(), pos, depth)})
 			return
 		}
 		if n = r.child(n, string(key.Data), pos); n == nil {

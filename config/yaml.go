@@ -98,7 +98,7 @@ func (b *builder) yamlEntries(n *node, y *yaml.Node, depth int, aliased bool) {
 		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!null":
 			b.report(pos, "expected a key")
 		default:
-			b.add(n, entry{key.Value, pos, b.yamlNode(value, depth+1, aliased)})
+			n.add(entry{key.Value, pos, b.yamlNode(value, depth+1, aliased)})
 		}
 	}
 	for _, m := range merges {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/sni"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -196,7 +197,7 @@ func (c *session) end(by accesslog.Side, reason accesslog.Reason) {
 	if c.worker.log.Enabled() {
 		c.record(by, reason, last)
 	}
-	c.closeStreams(reason)
+	c.closeStreams(reason, last)
 	if c.backend != nil {
 		c.pool.Release(c.backend)
 	}
@@ -211,16 +212,35 @@ func (c *session) end(by accesslog.Side, reason accesslog.Reason) {
 }
 
 // closeStreams closes with a reset where the client must not take what it got for the whole: only a relay that came to
-// its end has said everything.
-func (c *session) closeStreams(reason accesslog.Reason) {
+// its end has said everything. A client that waits for a TLS server's answer is told by an alert instead, which its library
+// turns into words.
+func (c *session) closeStreams(reason accesslog.Reason, last phase) {
 	c.client.SetOwner(nil)
 	c.server.Reset()
+	if alert, ok := alerts[reason]; ok && c.tls == accesslog.Passthrough && last < relaying {
+		_ = c.client.Write(alert.Append(nil)) // a courtesy; the connection is over either way
+		c.client.Close()
+		return
+	}
 	switch reason {
 	case accesslog.Done, accesslog.SniffTimeout, accesslog.MalformedHello, accesslog.NoRoute, accesslog.TLSHandshake, accesslog.IdleTimeout:
 		c.client.Close() // an alert may be on its way, and a reset could overtake it
 	default:
 		c.client.Reset()
 	}
+}
+
+// alerts are what clients are told whose hello was passed to nobody.
+var alerts = map[accesslog.Reason]sni.Alert{
+	accesslog.Denied:         sni.AlertAccessDenied,
+	accesslog.RateLimited:    sni.AlertAccessDenied,
+	accesslog.Limit:          sni.AlertAccessDenied,
+	accesslog.NoBackend:      sni.AlertInternalError,
+	accesslog.QueueFull:      sni.AlertInternalError,
+	accesslog.QueueTimeout:   sni.AlertInternalError,
+	accesslog.Refused:        sni.AlertInternalError,
+	accesslog.ConnectTimeout: sni.AlertInternalError,
+	accesslog.ConnectFailed:  sni.AlertInternalError,
 }
 
 // countBytes adds what was relayed since the last time to the counters of entrypoint, service and backend.

@@ -337,6 +337,15 @@ func TestRoutesTLSByName(t *testing.T) {
 		t.Errorf("unknown name: %v, want unrecognized_name", err)
 	}
 
+	// A backend that is not there is told by an alert too: a reset would leave the client's library without words.
+	dead, _ := b.pool(upstream.Options{}, weirtest.Refused(t))
+	_, deadAddr := b.open(EntrypointOptions{}, mustTable(t, b.passthrough("one.test", dead)))
+	err = tls.Client(dial(t, deadAddr), &tls.Config{ServerName: "one.test", InsecureSkipVerify: true}).Handshake()
+	if err == nil || !strings.Contains(err.Error(), "internal error") {
+		t.Errorf("backend refused: %v, want internal_error", err)
+	}
+	b.wantReason(accesslog.Refused)
+
 	// A client that says nothing falls to the plain catch-all when the time for looking is over.
 	line, err := bufio.NewReader(dial(t, addr)).ReadString('\n')
 	if err != nil || !strings.Contains(line, "rest") {
