@@ -78,6 +78,9 @@ func (b balancer) find() (string, error) {
 // versionNumber leaves out what a distribution adds.
 var versionNumber = regexp.MustCompile(`\d+\.\d+(\.\d+)*(-[a-z]+\d*)?`)
 
+// weirVersion is what weir calls itself: between two releases that is no number.
+var weirVersion = regexp.MustCompile(`^weir ([^ ,]+),`)
+
 // versionOf asks the program at path for its version; "" if it does not say.
 func (b balancer) versionOf(ctx context.Context, path string) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -86,7 +89,14 @@ func (b balancer) versionOf(ctx context.Context, path string) string {
 	if err != nil {
 		return ""
 	}
-	return string(versionNumber.Find(said))
+	return versionIn(string(said))
+}
+
+func versionIn(said string) string {
+	if m := weirVersion.FindStringSubmatch(said); m != nil {
+		return m[1]
+	}
+	return versionNumber.FindString(said)
 }
 
 // write renders the configuration for a shape into the site's directory and

@@ -80,12 +80,13 @@ func TestVersions(t *testing.T) {
 	}
 	for said, want := range map[string]string{
 		"HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/": "2.6.12",
-		"HAProxy version 3.5-dev5":      "3.5-dev5",
-		"nginx version: nginx/1.22.1":   "1.22.1",
-		"weir v0.1.0 (abc1234, go1.26)": "0.1.0",
-		"none":                          "",
+		"HAProxy version 3.5-dev5":                       "3.5-dev5",
+		"nginx version: nginx/1.22.1":                    "1.22.1",
+		"weir v0.1.0, commit abc, go1.26.9 linux/amd64":  "v0.1.0",
+		"weir 19aa55f, commit abc, go1.26.9 linux/amd64": "19aa55f",
+		"none": "",
 	} {
-		if got := string(versionNumber.Find([]byte(said))); got != want {
+		if got := versionIn(said); got != want {
 			t.Errorf("version in %q: %q, want %q", said, got, want)
 		}
 	}
