@@ -201,22 +201,6 @@ func (l *line) ends() {
 	}
 }
 
-// fails reports whether a new connection gets no answer.
-func fails(t *testing.T, addr string) bool {
-	t.Helper()
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
-	if err != nil {
-		return true
-	}
-	defer conn.Close()
-	l := wrap(t, conn)
-	if _, err := io.WriteString(l, "hello\n"); err != nil {
-		return true
-	}
-	_, err = l.r.ReadString('\n')
-	return err != nil
-}
-
 // simple is a configuration with one entrypoint, one router and one service.
 func simple(listen string, servers ...string) string {
 	var list []string
