@@ -27,7 +27,7 @@ func NewInFlightConn(amount int) *InFlightConn {
 func (f *InFlightConn) Admit(client netip.Addr, _ time.Time) accesslog.Reason {
 	home, tag := f.table.find(client)
 	tag &= 1<<(64-countBits) - 1
-	for range casTries {
+	for {
 		at, seen, open := f.look(home, tag)
 		switch {
 		case open >= f.amount:
@@ -43,7 +43,6 @@ func (f *InFlightConn) Admit(client netip.Addr, _ time.Time) accesslog.Reason {
 			return accesslog.Unknown
 		}
 	}
-	return accesslog.Unknown
 }
 
 // look returns the client's slot, or a free one, or -1; what is in it; and how many connections the client has open.
@@ -69,7 +68,7 @@ func (f *InFlightConn) look(home int, tag uint64) (at int, seen, open uint64) {
 func (f *InFlightConn) Leave(client netip.Addr) {
 	home, tag := f.table.find(client)
 	tag &= 1<<(64-countBits) - 1
-	for range casTries {
+	for {
 		at, seen, open := f.look(home, tag)
 		if open == 0 || f.table.slot(home, at).CompareAndSwap(seen, seen-1) {
 			return // open is 0 for a connection that went uncounted

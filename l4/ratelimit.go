@@ -41,7 +41,7 @@ func (l *RateLimit) Admit(client netip.Addr, now time.Time) accesslog.Reason {
 	tick := uint64(max(now.Sub(l.epoch), 0)/rateTick) + 1
 	home, tag := l.table.find(client)
 	tag &= 1<<(64-instantBits) - 1
-	for range casTries {
+	for {
 		at, seen := l.look(home, tag, tick)
 		if at < 0 {
 			return accesslog.Unknown // no room: unlimited
@@ -54,7 +54,6 @@ func (l *RateLimit) Admit(client netip.Addr, now time.Time) accesslog.Reason {
 			return accesslog.Unknown
 		}
 	}
-	return accesslog.Unknown
 }
 
 // look returns the client's slot, or one whose client's debt is over, or -1; and what is in it.

@@ -13,7 +13,6 @@ import (
 const (
 	sourceSlots  = 1 << 16
 	sourceProbes = 8
-	casTries     = 64 // how often loops may beat each other to one slot before a connection goes uncounted
 )
 
 // sources finds the slots of a client address. The seed is secret: nobody can choose whom to collide with.
