@@ -64,7 +64,7 @@ func TestAddressesOfAnEntrypoint(t *testing.T) {
 // TestCalledAddressOfAServedConnection: a handler closes the client before the record is written.
 func TestCalledAddressOfAServedConnection(t *testing.T) {
 	b := newBench(t, 0)
-	table, err := NewTable(nil, &upper{make(chan string, 1), make(chan netip.AddrPort, 1)}, nil)
+	table, err := NewTable(nil, &upper{peeked: make(chan string, 1), remote: make(chan netip.AddrPort, 1)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

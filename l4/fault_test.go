@@ -250,7 +250,7 @@ func TestRoutesInOrder(t *testing.T) {
 	plain, _ := b.pool(upstream.Options{}, weirtest.Serve(t, weirtest.Who("plain")).Addr)
 	office := routeOf(t, "office", "ClientIP(`192.0.2.0/24`)", 0, NoTLS)
 	office.Service = plain
-	u := &upper{make(chan string, 9), make(chan netip.AddrPort, 9)}
+	u := &upper{peeked: make(chan string, 9), remote: make(chan netip.AddrPort, 9)}
 	table, err := NewTable([]*Route{b.passthrough("a.test", serve("named")), rest, office}, u, handlerFor{"a.test": u, "b.test": u})
 	if err != nil {
 		t.Fatal(err)
@@ -453,6 +453,7 @@ func TestPanicOfAServedConnection(t *testing.T) {
 	b.awaitPhase(served, 1)
 	send(t, conn, "\r\n")
 	expectGone(t, conn)
+	b.wantReason(accesslog.Internal)
 	weirtest.Eventually(t, patience, func() bool { return e.Active() == 0 }, "the connection is still counted")
 }
 

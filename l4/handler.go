@@ -6,6 +6,7 @@ import "github.com/weirlb/weir/internal/eventloop"
 type Handler interface {
 	// Serve is called on the stream's loop and owns the stream from then on: it sets the stream's Handler and closes it
 	// in the end. The bytes l4 has looked at are still there (Stream.Peeked), and Stream.Remote is the client as the PROXY
-	// header named it.
+	// header named it. When the connection is ended from outside (a drain, a stop), the stream is closed first and its
+	// Handler told once more: reading says eventloop.ErrClosed.
 	Serve(s *eventloop.Stream)
 }

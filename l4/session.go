@@ -1,6 +1,7 @@
 package l4
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 	"unsafe"
@@ -142,9 +143,9 @@ func (c *session) Expired(*eventloop.Timer) {
 
 // Closed ends a session whose connection was closed by somebody else: the Handler it was handed to, or the loop after a
 // panic.
-func (c *session) Closed(*eventloop.Stream) {
+func (c *session) Closed(s *eventloop.Stream) {
 	switch {
-	case c.phase == served:
+	case c.phase == served && !errors.Is(s.Failed(), eventloop.ErrPanicked):
 		c.end(accesslog.Weir, accesslog.Done)
 	case c.phase != relaying:
 		c.end(accesslog.Weir, accesslog.Internal)
@@ -182,6 +183,7 @@ func (c *session) serve(h Handler) {
 	}
 	c.client.SetRemote(c.source)
 	if back := c.worker.guard(func() { h.Serve(&c.client) }); !back && c.phase == served {
+		c.client.SetHandler(nil) // it has seen enough
 		c.end(accesslog.Weir, accesslog.Internal)
 	}
 }
@@ -217,6 +219,10 @@ func (c *session) end(by accesslog.Side, reason accesslog.Reason) {
 func (c *session) closeStreams(reason accesslog.Reason, last phase) {
 	c.client.SetOwner(nil)
 	c.server.Reset()
+	if last == served {
+		c.worker.guard(c.client.Revoke) // a handler has things of its own to give back
+		return
+	}
 	if alert, ok := alerts[reason]; ok && c.tls == accesslog.Passthrough && last < relaying {
 		_ = c.client.Write(alert.Append(nil)) // a courtesy; the connection is over either way
 		c.client.Close()

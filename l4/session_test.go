@@ -731,6 +731,7 @@ func TestStoppingConnections(t *testing.T) {
 type upper struct {
 	peeked chan string
 	remote chan netip.AddrPort
+	taken  chan error // told when the stream was closed from outside; may be nil
 }
 
 func (u *upper) Serve(s *eventloop.Stream) {
@@ -747,6 +748,9 @@ func (u *upper) Ready(s *eventloop.Stream) {
 		if err == eventloop.ErrAgain {
 			return
 		}
+		if err == eventloop.ErrClosed && u.taken != nil {
+			u.taken <- err
+		}
 		if err != nil {
 			s.Close()
 			return
@@ -757,7 +761,7 @@ func (u *upper) Ready(s *eventloop.Stream) {
 
 func TestHandsHTTPUp(t *testing.T) {
 	b := newBench(t, 0)
-	u := &upper{make(chan string, 1), make(chan netip.AddrPort, 1)}
+	u := &upper{peeked: make(chan string, 1), remote: make(chan netip.AddrPort, 1)}
 	table, err := NewTable(nil, u, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -777,6 +781,29 @@ func TestHandsHTTPUp(t *testing.T) {
 	}
 	conn.Close()
 	weirtest.Eventually(t, patience, func() bool { return e.Active() == 0 }, "the connection is still counted after its handler closed it")
+}
+
+// TestStopTellsTheHandler: a handler whose connection is ended from outside learns of it while there is still something to
+// give back.
+func TestStopTellsTheHandler(t *testing.T) {
+	b := newBench(t, 0)
+	u := &upper{peeked: make(chan string, 1), remote: make(chan netip.AddrPort, 1), taken: make(chan error, 1)}
+	table, err := NewTable(nil, u, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, addr := b.open(EntrypointOptions{}, table)
+	conn := dial(t, addr)
+	send(t, conn, "get / http/1.1\r\n")
+	expect(t, conn, "GET / HTTP/1.1\r\n")
+	b.CloseEntrypoint(e, accesslog.Drain)
+	expectGone(t, conn)
+	select {
+	case <-u.taken:
+	case <-time.After(patience):
+		t.Error("the handler was not told")
+	}
+	b.wantReason(accesslog.Drain)
 }
 
 // TestSilentCrowd: many connections that send nothing hold no buffer, end by their deadline, and others do not notice.

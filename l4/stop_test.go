@@ -96,7 +96,7 @@ var stages = map[phase]func(t *testing.T) stage{
 	},
 	served: func(t *testing.T) stage {
 		b := newBench(t, 0)
-		table, err := NewTable(nil, &upper{make(chan string, 1), make(chan netip.AddrPort, 1)}, nil)
+		table, err := NewTable(nil, &upper{peeked: make(chan string, 1), remote: make(chan netip.AddrPort, 1)}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -441,6 +441,16 @@ func (s *Stream) Reset() {
 	s.Close()
 }
 
+// Revoke closes the stream, with a reset, away from its Handler, which is told once more: reading then says ErrClosed. It
+// is for those who end what somebody else holds.
+func (s *Stream) Revoke() {
+	h := s.handler
+	s.Reset()
+	if h != nil {
+		h.Ready(s)
+	}
+}
+
 // KeepAlive turns TCP keepalive on, for a dialled connection that has shown itself long-lived.
 func (s *Stream) KeepAlive() {
 	if !s.open {
@@ -457,5 +467,6 @@ func (s *Stream) abandon() {
 	if r, ok := s.handler.(*Relay); ok {
 		r.Stop(ErrPanicked, true) // the other side of a relay has no one else to end it
 	}
+	s.failed = ErrPanicked
 	s.Reset()
 }
