@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -204,17 +205,21 @@ func (b *bench) passthrough(host string, v *Service) *Route {
 
 // wantReason waits for a line of the access log with the reason that no earlier call has seen. Lines of different loops
 // come in any order.
-func (b *bench) wantReason(want accesslog.Reason) (line map[string]any) {
+func (b *bench) wantReason(want ...accesslog.Reason) (line map[string]any) {
 	b.t.Helper()
+	var words []string
+	for _, reason := range want {
+		words = append(words, reason.String())
+	}
 	weirtest.Eventually(b.t, patience, func() bool {
 		for i, l := range b.lines() {
-			if !b.seen[i] && l["Reason"] == want.String() {
+			if word, _ := l["Reason"].(string); !b.seen[i] && slices.Contains(words, word) {
 				b.seen[i], line = true, l
 				return true
 			}
 		}
 		return false
-	}, "the access log has no line that says "+want.String())
+	}, "the access log has no line that says "+strings.Join(words, " or "))
 	return line
 }
 
