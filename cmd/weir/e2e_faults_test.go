@@ -76,7 +76,7 @@ tcp:
 			var found *record
 			weirtest.Eventually(t, soon, func() bool {
 				for _, r := range readLog(t, log) {
-					if r.ClientAddr == conn.LocalAddr().String() {
+					if r.ClientAddr == conn.LocalAddr().String() && r.LocalAddr == conn.RemoteAddr().String() {
 						found = &r
 					}
 				}
