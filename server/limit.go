@@ -47,8 +47,8 @@ func connectionLimit(descriptors uint64, listeners int) int {
 
 // spareProcessor gives the Go scheduler one processor more than there are loops, unless GOMAXPROCS says what is wanted.
 // When every one of them sits in a loop's epoll_wait, the runtime's monitor takes the processor of a waiting loop away
-// each time it looks, every 20 microseconds, and gives it back at the next event; measured, that is a sixth of the CPU
-// time of a round trip. With one to spare it has no reason to, and probes and handshakes find a place besides.
+// each time it looks, every 20 microseconds, and gives it back at the next event. With one to spare it has no reason to,
+// and probes and handshakes find a place besides. docs/design has what was measured.
 func spareProcessor(loops int) {
 	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) <= loops {
 		runtime.GOMAXPROCS(loops + 1)
