@@ -33,8 +33,9 @@ type Gate struct {
 	limit   int64
 }
 
-// defaultPending is how many handshakes a gate admits per computing one.
-const defaultPending = 1024
+// defaultPending is how many handshakes a gate admits per computing one. It is about what a loop has connections for: a
+// lower bound would let a crowd that stalls in its handshakes keep everybody else out.
+const defaultPending = 4096
 
 // NewGate lets `computing` handshakes compute at once, at least one.
 func NewGate(computing int) *Gate {
