@@ -42,7 +42,8 @@ func TestMain(m *testing.M) {
 type childOrders struct {
 	Backend      netip.AddrPort
 	NoFile       uint64 // limit of descriptors; 0 = as it is
-	TLS          bool   // look at first bytes, route TLS only
+	TLS          bool   // look at first bytes, route TLS
+	Plain        bool   // route what is not TLS; so it is without TLS anyway
 	SniffTimeout time.Duration
 }
 
@@ -76,11 +77,11 @@ func serveAlone(orders string) error {
 	pool := upstream.NewPool("svc", nil)
 	pool.Update(upstream.Options{Connect: upstream.ConnectOptions{Timeout: patience}},
 		[]*upstream.Backend{upstream.NewBackend("svc", upstream.Endpoint{Addr: o.Backend, Weight: 1})}, time.Now())
-	route, err := childRoute(o, s.NewService("svc", pool))
+	routes, err := childRoutes(o, s.NewService("svc", pool))
 	if err != nil {
 		return err
 	}
-	table, err := NewTable([]*Route{route}, nil, nil)
+	table, err := NewTable(routes, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -102,12 +103,22 @@ func serveAlone(orders string) error {
 	return lines.Err()
 }
 
-func childRoute(o childOrders, v *Service) (*Route, error) {
-	text, mode := "HostSNI(`*`)", NoTLS
+func childRoutes(o childOrders, v *Service) (routes []*Route, err error) {
 	if o.TLS {
-		text, mode = "HostSNI(`one.test`)", Passthrough
+		r, err := newRoute("named", "HostSNI(`one.test`)", 1, Passthrough, v)
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, r)
 	}
-	return newRoute("only", text, 1, mode, v)
+	if o.Plain || !o.TLS {
+		r, err := newRoute("plain", "HostSNI(`*`)", 1, NoTLS, v)
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, r)
+	}
+	return routes, nil
 }
 
 func reportOf(e *Entrypoint, addr string) childReport {

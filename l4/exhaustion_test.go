@@ -117,11 +117,12 @@ func TestSilentCrowdHoldsNoBuffers(t *testing.T) {
 }
 
 // TestDescriptorsExhausted: while the process has no descriptor left, connections that stand go on; afterwards new ones
-// are served again, and the counters tell what happened.
+// are served again, and the counters tell what happened. The crowd is silent, so that each of it holds one descriptor: with
+// two for each, the last one would be either a client's or a backend's, and only the former makes accepting rest.
 func TestDescriptorsExhausted(t *testing.T) {
 	t.Parallel()
 	backend := weirtest.Serve(t, weirtest.Echo)
-	c := startChild(t, childOrders{Backend: backend.AddrPort(), NoFile: 48, SniffTimeout: patience})
+	c := startChild(t, childOrders{Backend: backend.AddrPort(), NoFile: 48, TLS: true, Plain: true, SniffTimeout: time.Minute})
 	standing := dial(t, c.addr)
 	check := func(conn net.Conn) {
 		t.Helper()
