@@ -3,6 +3,7 @@ package eventloop
 import (
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -10,9 +11,6 @@ import (
 
 const (
 	relayBudget = 256 << 10             // bytes one direction may move before others on the loop get their turn
-	bulkReads   = 3                     // full reads in a row after which a direction is moved by splice
-	spliceChunk = 1 << 20               // asked of one splice; the pipe bounds what is moved
-	spliceSmall = 16 << 10              // spliced chunks below this are cheaper to copy
 	lastPoll    = 20 * time.Millisecond // how often a relay that ends by an error looks whether all is sent
 	lastPolls   = 100                   // and how often at most
 	idleChecks  = 4                     // how often per idle timeout a relay looks for life
@@ -66,21 +64,19 @@ type Relay struct {
 
 // half is one direction.
 type half struct {
-	src, dst *Stream
-	pipe     *pipe // holds bytes between src and dst; nil while copying
-	moved    int64
-	full     uint8 // full reads in a row
-	side     Side  // who src is
-	done     bool  // nothing more will be moved
-	ended    bool  // because the source has sent its end
+	Flow
+	moved int64
+	side  Side // who src is
+	done  bool // nothing more will be moved
+	ended bool // because the source has sent its end
 }
 
 // Start joins a and b until both directions have ended, an error, Stop, or idle (0 = never) without a byte either way.
 // Bytes held by either stream go first. Both streams belong to the relay from now on.
 func (r *Relay) Start(a, b *Stream, idle time.Duration, h RelayHandler) {
 	*r = Relay{a: a, b: b, idle: idle / idleChecks, handler: h, running: true}
-	r.ab = half{src: a, dst: b, side: SideA}
-	r.ba = half{src: b, dst: a, side: SideB}
+	r.ab = half{Flow: Flow{src: a, dst: b}, side: SideA}
+	r.ba = half{Flow: Flow{src: b, dst: a}, side: SideB}
 	a.SetHandler(r)
 	b.SetHandler(r)
 	if r.idle > 0 {
@@ -138,14 +134,14 @@ func (r *Relay) pump(h *half) bool {
 		if h.dst.failed != nil {
 			return r.lastWords(h)
 		}
-		if h.dst.Buffered() > 0 || !h.dst.writable {
+		if !h.dst.HasRoom() {
 			return true // read only what the other side has room for; its next event comes back here
 		}
 		if budget <= 0 {
-			h.dst.loop.again(int(h.dst.fd)) // writable, so it is reported at once, behind everybody else
+			h.dst.Again()
 			return true
 		}
-		n, err := r.step(h)
+		n, err := h.Move(math.MaxInt64)
 		if n > 0 {
 			h.moved += int64(n)
 			budget -= n
@@ -188,97 +184,6 @@ func (r *Relay) lastWords(h *half) bool {
 	}
 	h.dst.readable, h.dst.hangup = true, true
 	return r.pump(back) && !r.over()
-}
-
-// step moves one chunk.
-func (r *Relay) step(h *half) (int, error) {
-	switch {
-	case h.pipe != nil:
-		return r.drainPipe(h)
-	case len(h.src.in) > 0:
-		n := len(h.src.in)
-		err := h.dst.Write(h.src.in)
-		h.src.dropIn()
-		return n, h.blame(err)
-	case h.full >= bulkReads && h.src.tls == nil && h.dst.tls == nil:
-		return r.fillPipe(h)
-	}
-	return r.copyChunk(h)
-}
-
-// blame turns an error of writing into ErrAgain: the destination keeps it as failed, and pump charges it there.
-func (h *half) blame(err error) error {
-	if err != nil && h.dst.failed == nil {
-		return err
-	}
-	return nil
-}
-
-// copyChunk moves one read through the loop's shared buffer.
-func (r *Relay) copyChunk(h *half) (int, error) {
-	buf := h.src.loop.buf
-	n, err := h.src.receive(buf)
-	if n == 0 {
-		return 0, err
-	}
-	if n == len(buf) {
-		h.full++
-	} else {
-		h.full = 0
-	}
-	return n, h.blame(h.dst.Write(buf[:n]))
-}
-
-// fillPipe moves bytes from the source into a pipe, without copying them.
-func (r *Relay) fillPipe(h *half) (int, error) {
-	if !h.src.readable {
-		return 0, h.src.again()
-	}
-	p := h.src.loop.pipes.get()
-	if p == nil {
-		h.full = 0 // no descriptors left: go on copying
-		return 0, nil
-	}
-	n, err := p.fill(int(h.src.fd), spliceChunk)
-	if n > 0 {
-		h.pipe = p
-		if n < spliceSmall {
-			h.full = 0 // the flow is not bulky any more
-		}
-		return r.drainPipe(h)
-	}
-	h.src.loop.pipes.put(p)
-	switch {
-	case err == unix.EAGAIN:
-		h.src.readable = false
-		return 0, h.src.again()
-	case err != nil:
-		return 0, err
-	}
-	h.src.end()
-	return 0, io.EOF
-}
-
-// drainPipe moves what the pipe holds into the destination, and gives the pipe back when it is empty.
-func (r *Relay) drainPipe(h *half) (int, error) {
-	if !h.dst.writable {
-		return 0, ErrAgain
-	}
-	h.dst.beforeWrite()
-	n, err := h.pipe.drain(int(h.dst.fd))
-	if err == unix.EAGAIN {
-		h.dst.writable = false
-		return n, ErrAgain
-	}
-	if err != nil {
-		h.dst.fail(err) // charged to the destination by pump
-		return n, nil
-	}
-	if h.pipe.held == 0 {
-		h.src.loop.pipes.put(h.pipe)
-		h.pipe = nil
-	}
-	return n, nil
 }
 
 // passEnd tells the destination that no more bytes will come. It returns false when the relay is over.
@@ -349,10 +254,7 @@ func (r *Relay) finish(end End, reset bool) {
 	r.running = false
 	r.a.loop.Disarm(&r.timer)
 	for _, h := range [...]*half{&r.ab, &r.ba} {
-		if h.pipe != nil {
-			h.src.loop.pipes.put(h.pipe)
-			h.pipe = nil
-		}
+		h.Close()
 	}
 	if reset {
 		r.a.Reset()

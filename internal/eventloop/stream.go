@@ -19,6 +19,13 @@ var (
 	ErrPanicked = errors.New("handler panicked")
 )
 
+// States of a TCP connection in which the peer has not sent its end (linux/tcp_states.h).
+const (
+	tcpEstablished = 1
+	tcpFinWait1    = 4
+	tcpFinWait2    = 5
+)
+
 // Handler is told that a stream may have made progress: bytes or the end can be read, or room to write has come back.
 // It is a hint; Read and Buffered tell what is so.
 type Handler interface {
@@ -91,6 +98,29 @@ func (s *Stream) SetRemote(addr netip.AddrPort) { s.remote = addr }
 // those who wait for something else meanwhile.
 func (s *Stream) Gone() bool {
 	return !s.open || s.broken && s.loop.addr.peerName(int(s.fd)) != nil // the event may have been a stale one
+}
+
+// PeerLeft reports whether the peer has sent its end or is gone, whatever of what it sent is still to be read. It is for
+// those who would rather stop working for a peer that does not wait for the result.
+func (s *Stream) PeerLeft() bool {
+	if !s.open || s.failed != nil {
+		return true
+	}
+	if !s.hangup && !s.ended {
+		return false
+	}
+	info, err := unix.GetsockoptTCPInfo(int(s.fd), unix.IPPROTO_TCP, unix.TCP_INFO) // the event may have been a stale one
+	return err == nil && info.State != tcpEstablished && info.State != tcpFinWait1 && info.State != tcpFinWait2
+}
+
+// Quiet reports whether the connection stands and has nothing to read, not even its end. It costs a system call.
+func (s *Stream) Quiet() bool {
+	var b [1]byte
+	if !s.open || s.failed != nil || s.ended || len(s.in) > 0 {
+		return false
+	}
+	_, _, err := unix.Recvfrom(int(s.fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err == unix.EAGAIN
 }
 
 // Local asks the kernel for the address of this end: what the client called.
@@ -190,6 +220,29 @@ func (s *Stream) Fill(limit int) error {
 		s.dropIn() // an idle connection holds no buffer
 	}
 	return err
+}
+
+// Receive reads once and returns all there is: what was held before, and up to limit bytes with what has come since. It
+// spares the buffer that Fill takes: where nothing was held, the bytes are in the loop's shared buffer, and gone with the
+// next call on any stream of the loop. The caller says by Hold what is to be seen again. The errors are those of Fill.
+func (s *Stream) Receive(limit int) ([]byte, error) {
+	if len(s.in) > 0 {
+		err := s.Fill(limit)
+		return s.in, err
+	}
+	n, err := s.receive(s.loop.buf[:min(limit, len(s.loop.buf))])
+	return s.loop.buf[:n], err
+}
+
+// Hold keeps b, the end of what Receive has just returned, to be seen again before what comes next; the rest is dropped.
+func (s *Stream) Hold(b []byte) {
+	if len(s.in) > 0 {
+		s.Consume(len(s.in) - len(b))
+		return
+	}
+	if len(b) > 0 {
+		s.in = append(s.loop.buffers.get(len(b)), b...)
+	}
 }
 
 // Read takes held bytes first, then reads. It returns ErrAgain when nothing has arrived and io.EOF at the end; TLS bytes
@@ -380,6 +433,14 @@ func (s *Stream) unsent() int {
 	}
 	return s.Buffered() + queued
 }
+
+// HasRoom reports whether a write is likely to go out at once: nothing is buffered, and the socket takes bytes. Whoever
+// moves bytes here reads only while there is room; the Handler is told when it has come back.
+func (s *Stream) HasRoom() bool { return s.writable && len(s.out) == 0 }
+
+// Again has the Handler told once more, behind everybody else on the loop, as long as there is room to write. It is for
+// those who have had their share of a turn.
+func (s *Stream) Again() { s.loop.again(int(s.fd)) }
 
 // Failed is the error of an earlier write, nil while all is well.
 func (s *Stream) Failed() error { return s.failed }
