@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"server":             {"config", "l4", "l7", "discovery", "health", "cluster", "upstream", "sni", "admin", "internal/accesslog", "internal/eventloop", "internal/rule"},
 	"l4":                 {"internal/eventloop", "internal/accesslog", "internal/rule", "l4/peek", "upstream", "sni"},
 	"l4/peek":            {"sni"},
-	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/rule", "l7/head", "l7/http1", "upstream", "sni"},
+	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/rule", "l7/head", "l7/http1", "l7/route", "upstream", "sni"},
 	"l7/head":            {},
 	"l7/http1":           {"l7/head"},
 	"l7/route":           {"internal/rule"},

@@ -1,0 +1,106 @@
+package l7
+
+import (
+	"net/http"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/l7/head"
+)
+
+// fail ends the exchange without the backend's answer: the client gets a short one with the status, or is cut off where a
+// response has begun.
+func (x *Exchange) fail(status int, by accesslog.Side, reason accesslog.Reason) {
+	if x.phase == over {
+		return
+	}
+	if x.status != 0 {
+		x.cut(by, reason)
+		return
+	}
+	x.by, x.reason = by, reason
+	x.detach()
+	x.reply(status, nil)
+}
+
+// refuse ends a request that broke HTTP.
+func (x *Exchange) refuse(err error) {
+	if x.began.IsZero() {
+		x.began = x.conn.worker.now()
+	}
+	status, detail := head.Refusal(err)
+	x.detail = detail
+	reason := accesslog.BadRequest
+	if status == 413 {
+		reason = accesslog.BodyTooLarge
+	}
+	x.fail(status, accesslog.Client, reason)
+}
+
+// Answer gives the client weir's own response. edit may change its head and may be nil; body is copied. It is for
+// middlewares, before the request is sent on.
+func (x *Exchange) Answer(status int, edit func(*head.Head), body string) {
+	if x.phase != routing {
+		return
+	}
+	x.by, x.reason = accesslog.Weir, accesslog.Answered
+	x.write(status, edit, body)
+}
+
+// Reject is Answer with a reason for the log, and with the status in words for a body.
+func (x *Exchange) Reject(status int, reason accesslog.Reason) {
+	if x.phase != routing {
+		return
+	}
+	x.by, x.reason = accesslog.Weir, reason
+	x.reply(status, nil)
+}
+
+// reply says the status in words.
+func (x *Exchange) reply(status int, edit func(*head.Head)) {
+	x.write(status, func(h *head.Head) {
+		_ = h.Set("Content-Type", "text/plain; charset=utf-8") // name and value are good
+		if edit != nil {
+			edit(h)
+		}
+	}, http.StatusText(status)+"\n")
+}
+
+// write puts a response together and sends it.
+func (x *Exchange) write(status int, edit func(*head.Head), body string) {
+	x.replied = true
+	x.swallow()
+	h := &x.res
+	h.Reset()
+	_ = h.SetStatus(status, http.StatusText(status)) // both are good
+	if edit != nil {
+		edit(h)
+	}
+	h.SetFraming(head.Framing{Kind: head.Length, Length: int64(len(body))})
+	if !x.respond() {
+		return
+	}
+	x.status = h.Status()
+	c := x.conn
+	c.last = c.last || !x.reqBody.Done()
+	h.SetHop(c.persist(false, &x.req))
+	out := h.AppendResponse(x.worker.scratch())
+	if string(x.req.Method()) != "HEAD" {
+		out = append(out, body...)
+		x.bodyOut = int64(len(body))
+	}
+	_ = c.stream.Write(out) // an error stays with the stream
+	x.worker.sent(out)
+	x.finish()
+}
+
+// swallow takes in what has come of the body of a request that nobody wants, so that its connection can live on if that
+// is all of it.
+func (x *Exchange) swallow() {
+	b := x.conn.stream.Peeked()
+	if len(b) == 0 || x.reqBody.Done() {
+		return
+	}
+	n, _ := x.reqBody.Scan(b) // what is wrong with it does not matter: then it is not done
+	x.conn.stream.Consume(n)
+	x.bodyIn += int64(n)
+}

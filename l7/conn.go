@@ -1,0 +1,364 @@
+package l7
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/http1"
+)
+
+const (
+	headRoom     = 4 << 10         // read beyond the limit of a head, so that it is the codec that finds it too long
+	lingerTime   = 2 * time.Second // for which what a client still sends is taken in, so that it can read the answer
+	lingerBytes  = 1 << 20         // and how much of it
+	pauseToWrite = 64 << 10        // unsent bytes beyond which nothing more is begun for a client
+)
+
+// state is what a client's connection is at.
+type state uint8
+
+const (
+	securing   state = iota // a TLS handshake
+	idle                    // between requests: nothing of the next one has come
+	reading                 // a head is arriving
+	busy                    // an exchange has it
+	lingering               // all is said; what the client still sends is dropped
+	tunnelling              // a relay has it
+	closed
+)
+
+// conn is a client's connection that speaks HTTP/1. It lives on one loop.
+type conn struct {
+	worker     *worker
+	prev, next *conn // neighbours among the worker's open connections
+	front      *Front
+	set        *settings // of the request that is at hand, or was last
+	stream     *eventloop.Stream
+	x          *Exchange // the request at hand; nil while there is none
+	parser     http1.Parser
+	timer      eventloop.Timer
+
+	state     state
+	last      bool // no request follows the one at hand
+	quiet     int  // ticks since something happened that the state's timeout waits for
+	count     int  // requests begun
+	lingered  int  // bytes dropped
+	began     time.Time
+	local     netip.AddrPort
+	security  *Security // nil = plain
+	name      string    // server name of the hello
+	version   uint16    // of TLS
+	cipher    uint16
+}
+
+// take gives a blank connection and links it among the open ones.
+func (w *worker) take() *conn {
+	c := pop(&w.conns)
+	c.worker = w
+	c.next = w.first
+	if w.first != nil {
+		w.first.prev = c
+	}
+	w.first = c
+	return c
+}
+
+// give takes a closed connection back.
+func (w *worker) give(c *conn) {
+	if c.prev == nil {
+		w.first = c.next
+	} else {
+		c.prev.next = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	*c = conn{}
+	push(&w.conns, c)
+}
+
+// begin starts the connection's life.
+func (c *conn) begin(f *Front, s *eventloop.Stream, security *Security) {
+	defer c.rescue()
+	c.front, c.stream, c.security = f, s, security
+	c.set = f.settings.Load()
+	c.began = time.Now()
+	s.SetHandler(c)
+	if security == nil {
+		c.open()
+		return
+	}
+	c.state = securing
+	c.worker.loop.Arm(&c.timer, c.set.HandshakeTimeout, c)
+	if err := s.StartTLS(func(n net.Conn) *tls.Conn { return tls.Server(n, security.Config) }, c); err != nil {
+		c.refused(accesslog.Limit)
+	}
+}
+
+// Secured goes on after the TLS handshake.
+func (c *conn) Secured(s *eventloop.Stream, err error) {
+	defer c.rescue()
+	if err != nil {
+		c.refused(accesslog.TLSHandshake)
+		return
+	}
+	if t, ok := s.State(); ok {
+		c.name, c.version, c.cipher = t.ServerName, t.Version, t.CipherSuite
+	}
+	c.open()
+}
+
+func (c *conn) open() {
+	c.state = idle
+	c.parser = http1.Parser{Limits: c.set.Limits, Underscores: c.set.Underscores}
+	c.worker.loop.Arm(&c.timer, c.set.tick, c)
+}
+
+// Ready goes on with what the connection is at.
+func (c *conn) Ready(s *eventloop.Stream) {
+	defer c.rescue()
+	switch {
+	case c.state == closed:
+	case !s.IsOpen():
+		c.revoked()
+	case c.state == busy:
+		c.x.clientReady()
+	case c.state == lingering:
+		c.drop()
+	}
+}
+
+// rescue ends what an event has led to; it is deferred, so that a panic costs this connection only.
+func (c *conn) rescue() {
+	if cause := recover(); cause != nil {
+		c.worker.panicked(cause)
+		c.broken()
+	}
+	c.settle()
+}
+
+// broken ends a connection whose state is not to be trusted after a panic.
+func (c *conn) broken() {
+	defer func() { _ = recover() }() // the first panic is logged; this one may come from the same broken state
+	if c.x != nil {
+		c.x.cut(accesslog.Weir, accesslog.Internal)
+	}
+	c.close()
+}
+
+// settle gives back an exchange that is over and goes on with the next request, until there is none, and gives back a
+// connection that is closed. Whoever has had an event calls it last: nothing else begins a request or takes objects out
+// from under those who still use them.
+func (c *conn) settle() {
+	for {
+		if x := c.x; x != nil && x.phase == over {
+			c.x = nil
+			x.give()
+		}
+		switch c.state {
+		case closed:
+			if c.worker != nil && c.x == nil {
+				c.worker.give(c)
+			}
+			return
+		case idle, reading:
+			if !c.read() {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// read looks for a request. It reports whether something has come of it.
+func (c *conn) read() bool {
+	if !c.stream.HasRoom() {
+		return c.stream.Failed() != nil && c.left()
+	}
+	limit := max(c.parser.Limits.Head, 32<<10) + headRoom
+	b, err := c.stream.Receive(limit)
+	if len(b) > 0 {
+		if c.parse(b) {
+			return true
+		}
+		c.stream.Hold(b)
+	}
+	switch err {
+	case nil:
+		return true
+	case eventloop.ErrAgain:
+		return false
+	}
+	return c.left()
+}
+
+// left ends a connection that the client has ended, or broken, while no request was at hand.
+func (c *conn) left() bool {
+	if c.x != nil {
+		c.x.cut(accesslog.Client, accesslog.ClientAbort)
+	}
+	c.close()
+	return true
+}
+
+// parse reads a head from all bytes that have come of it. It reports whether it is complete, or wrong.
+func (c *conn) parse(b []byte) bool {
+	if c.x == nil {
+		c.x = c.worker.exchange(c)
+		c.state, c.quiet = reading, 0
+	}
+	x := c.x
+	n, err := c.parser.Request(b, &x.req)
+	if err == http1.ErrShort {
+		return false
+	}
+	x.req.Keep()
+	c.stream.Hold(b[n:])
+	c.state, c.quiet = busy, 0
+	c.count++
+	if err != nil {
+		c.last = true
+		x.refuse(err)
+		return true
+	}
+	x.start()
+	return true
+}
+
+// Expired looks at the timeout of the state.
+func (c *conn) Expired(*eventloop.Timer) {
+	defer c.rescue()
+	set := c.set
+	switch c.state {
+	case securing:
+		c.refused(accesslog.TLSHandshake)
+		return
+	case lingering:
+		c.close()
+		return
+	case tunnelling, closed:
+		return
+	case idle:
+		if c.overdue(set.KeepAliveTimeout) {
+			c.close()
+			return
+		}
+	case reading:
+		if c.overdue(set.ReadTimeout) {
+			c.state, c.last = busy, true
+			c.x.fail(408, accesslog.Client, accesslog.RequestTimeout)
+		}
+	case busy:
+		c.x.tick()
+	}
+	if c.state <= busy && c.state != securing {
+		c.worker.loop.Arm(&c.timer, set.tick, c)
+	}
+}
+
+// overdue counts a tick and reports whether as many have passed as d has.
+func (c *conn) overdue(d time.Duration) bool {
+	c.quiet++
+	return d > 0 && time.Duration(c.quiet-1)*c.set.tick >= d
+}
+
+// done goes on after an exchange: to the next request, or to the end.
+func (c *conn) done() {
+	switch {
+	case c.stream.Failed() != nil:
+		c.close()
+	case c.last:
+		c.finish()
+	default:
+		c.state, c.quiet = idle, 0
+	}
+}
+
+// finish ends a connection on which everything is said. Bytes that the client has sent and nobody has read would make the
+// kernel send a reset, which can overtake the answer: they are taken in for a while.
+func (c *conn) finish() {
+	unread := len(c.stream.Peeked()) > 0 || c.x != nil && !c.x.reqBody.Done()
+	if c.security != nil || unread || c.stream.Buffered() > 0 {
+		_ = c.stream.CloseWrite() // an error stays with the stream
+	}
+	if c.stream.Buffered() == 0 && !unread || c.stream.Failed() != nil {
+		c.close()
+		return
+	}
+	c.state = lingering
+	c.worker.loop.Arm(&c.timer, lingerTime, c)
+	c.drop()
+}
+
+// drop takes in what a client still sends.
+func (c *conn) drop() {
+	for c.state == lingering {
+		c.stream.Hold(nil)
+		b, err := c.stream.Receive(1 << 16)
+		c.lingered += len(b)
+		switch {
+		case c.stream.Failed() != nil, c.lingered > lingerBytes:
+			c.close()
+		case err == eventloop.ErrAgain:
+			return
+		case err != nil:
+			if c.stream.Buffered() == 0 {
+				c.close()
+			}
+			return
+		}
+	}
+}
+
+// close closes the connection. What is at hand must have been ended before.
+func (c *conn) close() {
+	if c.state == closed {
+		return
+	}
+	c.state = closed
+	c.worker.loop.Disarm(&c.timer)
+	if c.stream != nil {
+		c.stream.Close()
+		c.stream = nil // somebody else's from now on
+	}
+}
+
+// revoked deals with a connection that was closed from outside.
+func (c *conn) revoked() {
+	if c.x != nil {
+		c.x.cut(accesslog.Weir, accesslog.Shutdown)
+	}
+	c.close()
+}
+
+// refused ends a connection that never came to HTTP.
+func (c *conn) refused(reason accesslog.Reason) {
+	w := c.worker
+	if w.log.Enabled() {
+		by := accesslog.Client
+		if reason == accesslog.Limit {
+			by = accesslog.Weir
+		}
+		r := &w.line
+		*r = accesslog.Record{
+			Start: c.began, By: by, Reason: reason, Client: c.stream.Remote(), Local: c.localAddr(), Entrypoint: c.front.name,
+			TLS: accesslog.Terminated, Total: time.Since(c.began),
+			Route: accesslog.NotReached, Queue: accesslog.NotReached, Connect: accesslog.NotReached,
+		}
+		w.record(r)
+	}
+	c.close()
+}
+
+// localAddr is the address the client called.
+func (c *conn) localAddr() netip.AddrPort {
+	if !c.local.IsValid() && c.stream != nil {
+		c.local = c.stream.Local()
+	}
+	return c.local
+}

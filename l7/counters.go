@@ -1,0 +1,84 @@
+package l7
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// DurationBounds are the upper bounds of the buckets of request durations, in seconds; one more bucket is above the last.
+var DurationBounds = [...]float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
+
+// Counters count requests of an entrypoint, a router, a service or a backend. Each loop has a share of its own.
+type Counters struct{ shares []share }
+
+// share is one loop's. Only that loop writes; anybody reads.
+type share struct {
+	requests   [6]atomic.Int64 // by the first digit of the status sent to the client; 0 = none was sent
+	buckets    [len(DurationBounds) + 1]atomic.Int64
+	duration   atomic.Int64 // nanoseconds, of all together
+	in, out    atomic.Int64 // bytes of bodies from and to clients
+	retries    atomic.Int64
+	idle       atomic.Int64 // links of a backend that rest
+	_          [64]byte     // no two loops write to one cache line
+}
+
+func newCounters(loops int) *Counters { return &Counters{shares: make([]share, loops)} }
+
+// bounds are DurationBounds in nanoseconds.
+var bounds = nanoseconds() // never written again
+
+func nanoseconds() (ns [len(DurationBounds)]int64) {
+	for i, s := range DurationBounds {
+		ns[i] = int64(s * float64(time.Second))
+	}
+	return ns
+}
+
+func (s *share) add(status int, took time.Duration, in, out int64) {
+	class := status / 100
+	if class >= len(s.requests) {
+		class = 0
+	}
+	s.requests[class].Add(1)
+	i := 0
+	for i < len(bounds) && int64(took) > bounds[i] {
+		i++
+	}
+	s.buckets[i].Add(1)
+	s.duration.Add(int64(took))
+	if in > 0 {
+		s.in.Add(in)
+	}
+	if out > 0 {
+		s.out.Add(out)
+	}
+}
+
+// Stats is a snapshot of Counters, of all loops together.
+type Stats struct {
+	Requests [6]int64 // by the first digit of the status sent to the client; 0 = none was sent
+	Buckets  [len(DurationBounds) + 1]int64
+	Duration time.Duration // of all requests together
+	In, Out  int64         // bytes of bodies from and to clients
+	Retries  int64
+	Idle     int64 // idle connections, of a backend
+}
+
+// Stats adds the shares up. Safe from any goroutine; the numbers are read one after the other.
+func (c *Counters) Stats() (t Stats) {
+	for i := range c.shares {
+		s := &c.shares[i]
+		for j := range s.requests {
+			t.Requests[j] += s.requests[j].Load()
+		}
+		for j := range s.buckets {
+			t.Buckets[j] += s.buckets[j].Load()
+		}
+		t.Duration += time.Duration(s.duration.Load())
+		t.In += s.in.Load()
+		t.Out += s.out.Load()
+		t.Retries += s.retries.Load()
+		t.Idle += s.idle.Load()
+	}
+	return t
+}

@@ -1,0 +1,338 @@
+package l7
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/head"
+	"github.com/weirlb/weir/l7/http1"
+	"github.com/weirlb/weir/upstream"
+)
+
+// phase is how far an exchange has come. It only goes forward, but for another try, which goes back to choosing.
+type phase uint8
+
+const (
+	routing    phase = iota // its head is read, or being read; middlewares look at it
+	choosing                // of a backend
+	queueing                // waiting for a slot on a backend
+	connecting              // to a backend
+	waiting                 // the request is on its way, the head of the response is not here
+	answering               // the response is on its way
+	switched                // to another protocol: bytes go both ways
+	over                    // nothing may come back to it
+)
+
+// Exchange is one request and its response on their way through. It belongs to the loop of its connection, and is used
+// again for another request when it is over.
+type Exchange struct {
+	worker *worker
+	conn   *conn
+	gen    uint32 // counts the lives of this object, so that late news of an earlier life is told apart
+	phase  phase
+	next   int // middleware whose turn it is
+
+	req, res         head.Head
+	reqBody, resBody http1.Body
+	up, down         eventloop.Flow
+
+	router  *Router
+	service *Service // that has chosen
+	lb      *LoadBalancer
+	pool    *upstream.Pool
+	backend *upstream.Backend // on which it counts; nil while on none
+	link    *link
+	ticket  *ticket // while queueing
+	timer   eventloop.Timer
+	tried   []*upstream.Backend
+	few     [3]*upstream.Backend // room for tried
+	tunnel  *tunnel
+
+	reused     bool // the link had served other requests
+	replayed   bool // the request was sent on an idle link that turned out to be dead
+	heard      bool // bytes have come back
+	unchunked  bool // the response is given to a client that does not know chunks
+	replied    bool // weir itself answers
+	suspended  bool // a middleware waits
+	wantsMore  bool // the client waits for 100 (Continue), which has not come
+	interims   int
+	status     int // sent to the client; 0 = none
+	origin     int // status of the backend; 0 = none
+	by         accesslog.Side
+	reason     accesslog.Reason
+	failure    accesslog.Reason // of the last attempt
+	detail     string
+
+	began    time.Time // when the head was complete
+	mark     time.Time // when the current phase began
+	queued   time.Duration
+	dialled  time.Duration
+	sentAt   time.Time
+	firstAt  time.Time // when the head of the response was here
+	bodyIn   int64     // bytes of the request body, framing included
+	bodyOut  int64     // bytes of the response body, framing included
+}
+
+// exchange gives a blank exchange for the request that is arriving on c.
+func (w *worker) exchange(c *conn) *Exchange {
+	x := pop(&w.exchanges)
+	x.worker, x.conn = w, c
+	x.tried = x.few[:0]
+	return x
+}
+
+// give takes an exchange back.
+func (x *Exchange) give() {
+	w := x.worker
+	x.req.Reset()
+	x.res.Reset()
+	*x = Exchange{gen: x.gen + 1, req: x.req, res: x.res}
+	push(&w.exchanges, x)
+}
+
+// start goes on with a request whose head is complete.
+func (x *Exchange) start() {
+	c := x.conn
+	x.began = time.Now()
+	c.set = c.front.settings.Load()
+	x.reqBody.Begin(x.req.Framing())
+	x.wantsMore = x.req.ExpectContinue
+	c.last = !x.req.KeepAlive || c.worker.server.draining.Load() || c.worn(x.began)
+	if err := x.normalize(); err != nil {
+		x.detail = "bad-path"
+		x.fail(400, accesslog.Client, accesslog.BadRequest)
+		return
+	}
+	if f := x.req.Framing(); c.set.MaxBody > 0 && f.Length > c.set.MaxBody {
+		x.fail(413, accesslog.Client, accesslog.BodyTooLarge)
+		return
+	}
+	x.route()
+}
+
+// worn reports whether the connection has served its time.
+func (c *conn) worn(now time.Time) bool {
+	return c.set.KeepAliveRequests > 0 && c.count >= c.set.KeepAliveRequests ||
+		c.set.KeepAliveTime > 0 && now.Sub(c.began) >= c.set.KeepAliveTime
+}
+
+// normalize brings the path into the form in which it is routed and forwarded.
+func (x *Exchange) normalize() error {
+	raw := x.req.Path()
+	if len(raw) == 1 && raw[0] == '*' {
+		return nil
+	}
+	path, changed, err := x.conn.set.Paths.Path(raw)
+	if err != nil || !changed {
+		return err
+	}
+	if query, ok := x.req.Query(); ok {
+		path = append(append(bytes.Clone(path), '?'), query...)
+	}
+	return x.req.SetTargetBytes(path)
+}
+
+// route finds the router.
+func (x *Exchange) route() {
+	c, w := x.conn, x.worker
+	r := &w.request
+	w.fields.head = &x.req
+	r.Host, r.Path, r.Method = x.req.Host(), x.req.Path(), x.req.Method()
+	r.RawQuery, _ = x.req.Query()
+	r.Client, r.TLS = c.stream.Remote().Addr(), c.security != nil
+	found, ok := c.set.Table.Match(r)
+	if !ok {
+		x.fail(404, accesslog.Weir, accesslog.NoRoute)
+		return
+	}
+	x.router = found.Value
+	if c.security != nil && x.router.TLSOptions != c.security.Name {
+		x.fail(421, accesslog.Client, accesslog.Misdirected)
+		return
+	}
+	x.believe()
+	x.run()
+}
+
+// run gives the request to the middlewares whose turn has not come yet, and then to the service.
+func (x *Exchange) run() {
+	for x.next < len(x.router.Middlewares) {
+		m := x.router.Middlewares[x.next]
+		x.next++ // those that have seen the request see the response
+		if m.Request == nil {
+			continue
+		}
+		action := Answered
+		if !x.worker.guard(func() { action = m.Request(x) }) {
+			x.fail(500, accesslog.Weir, accesslog.Internal)
+			return
+		}
+		switch action {
+		case Answered:
+			if x.phase != over {
+				x.fail(500, accesslog.Weir, accesslog.Internal) // it has said what is not so
+			}
+			return
+		case Wait:
+			x.suspended = true
+			return
+		}
+	}
+	x.serve()
+}
+
+// serve has the service choose where the request goes.
+func (x *Exchange) serve() {
+	x.phase = choosing
+	x.lb = x.router.Service.choose(x)
+	if x.lb == nil {
+		x.fail(503, accesslog.Weir, accesslog.NoBackend)
+		return
+	}
+	x.pick(x.began)
+}
+
+// safe reports whether the request may be sent a second time although the first one may have been acted on: its method
+// says so (RFC 9110 section 9.2.2), and it has no body of which a part is gone.
+func (x *Exchange) safe() bool {
+	if x.req.Framing().HasBody() {
+		return false
+	}
+	switch string(x.req.Method()) {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return false
+}
+
+// clientReady goes on after the client has sent something or has taken something.
+func (x *Exchange) clientReady() {
+	x.upload()
+	if x.phase == answering {
+		x.download()
+	}
+	if x.phase < switched && x.reqBody.Done() && x.conn.stream.PeerLeft() {
+		x.cut(accesslog.Client, accesslog.ClientAbort)
+	}
+}
+
+// backendReady goes on after the backend has sent something or has taken something.
+func (x *Exchange) backendReady() {
+	x.upload()
+	switch x.phase {
+	case waiting:
+		x.listen()
+	case answering:
+		x.download()
+	}
+}
+
+// tick looks at the timeouts of the exchange.
+func (x *Exchange) tick() {
+	c := x.conn
+	blocked := !c.stream.HasRoom() // by the client
+	switch {
+	case blocked, !x.reqBody.Done() && (x.link == nil || x.link.stream.HasRoom()) && x.phase >= waiting:
+		// The client has to take or to send something. What it has to send may be waiting for the backend's leave,
+		// though: then the backend's timeout is the one that counts.
+		if x.wantsMore && !blocked {
+			break
+		}
+		if c.overdue(c.set.ReadTimeout) {
+			x.fail(408, accesslog.Client, accesslog.RequestTimeout)
+		}
+		return
+	case x.phase == waiting && x.lb.Transport.ResponseTimeout > 0:
+		if c.overdue(x.lb.Transport.ResponseTimeout) {
+			x.blame()
+			x.fail(504, accesslog.Backend, accesslog.ResponseTimeout)
+		}
+		return
+	}
+	if c.overdue(c.set.IdleTimeout) {
+		if x.phase == waiting {
+			x.blame()
+			x.fail(504, accesslog.Backend, accesslog.ResponseTimeout)
+			return
+		}
+		x.fail(504, accesslog.Backend, accesslog.IdleTimeout)
+	}
+}
+
+// blame counts a failure against the backend.
+func (x *Exchange) blame() {
+	if x.backend != nil {
+		x.pool.Failed(x.backend, time.Now())
+	}
+}
+
+// detach gives the backend and the connection to it back, which is not used again.
+func (x *Exchange) detach() {
+	x.up.Close()
+	x.down.Close()
+	x.worker.loop.Disarm(&x.timer)
+	x.leaveQueue()
+	if l := x.link; l != nil {
+		x.link = nil
+		l.reset()
+	}
+	x.release()
+}
+
+// release gives the slot on the backend back.
+func (x *Exchange) release() {
+	if b := x.backend; b != nil {
+		x.backend = nil
+		x.pool.Release(b)
+	}
+}
+
+// lose takes the exchange off its backend, which is going: to another one if it may be sent again.
+func (x *Exchange) lose(reason accesslog.Reason) {
+	if x.phase == connecting || x.phase == waiting && !x.heard && x.safe() {
+		x.tryAnother(reason, time.Now())
+		return
+	}
+	if x.phase == switched {
+		x.reason = reason
+		x.tunnel.Stop(eventloop.ErrStopped, true)
+		return
+	}
+	x.fail(502, accesslog.Weir, reason)
+}
+
+// cut ends the exchange and its connection in the middle: the client must not take what it has for the whole.
+func (x *Exchange) cut(by accesslog.Side, reason accesslog.Reason) {
+	if x.phase == over {
+		return
+	}
+	if x.status == 0 && by == accesslog.Client {
+		x.status = 499 // nobody is told; it is for the log
+	}
+	x.by, x.reason = by, reason
+	x.detach()
+	x.close()
+	c := x.conn
+	if c.stream != nil {
+		c.stream.Reset()
+	}
+	c.close()
+}
+
+// finish ends an exchange whose response is complete.
+func (x *Exchange) finish() {
+	x.close()
+	x.conn.done()
+}
+
+// close counts and records the exchange.
+func (x *Exchange) close() {
+	x.phase = over
+	now := time.Now()
+	x.count(now.Sub(x.began))
+	if x.worker.log.Enabled() {
+		x.record(now)
+	}
+}

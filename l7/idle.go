@@ -1,0 +1,121 @@
+package l7
+
+import (
+	"time"
+
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/upstream"
+)
+
+// place is what a loop holds for one backend.
+type place struct {
+	backend  *upstream.Backend
+	counters *share // of the backend, this loop's
+	newest   *link  // of the idle ones; the one that rested last is used first, so that a lull lets the others go
+	oldest   *link
+	count    int
+}
+
+// place finds or makes what the loop holds for b.
+func (w *worker) place(b *upstream.Backend) *place {
+	p := w.places[b]
+	if p == nil {
+		p = &place{backend: b, counters: &w.server.counters(b).shares[w.loop.ID()]}
+		w.places[b] = p
+	}
+	return p
+}
+
+// reuse takes an idle link of the backend, nil if there is none. With certain set it makes sure that the server has not
+// closed it: a request that cannot be repeated must not meet a closed door.
+func (w *worker) reuse(b *upstream.Backend, t *Transport, certain bool) *link {
+	p := w.places[b]
+	if p == nil {
+		return nil
+	}
+	for l := p.newest; l != nil; l = p.newest {
+		p.remove(l)
+		if l.transport == t && (!certain || l.stream.Quiet()) {
+			return l
+		}
+		l.close()
+	}
+	return nil
+}
+
+// rest puts a link away for the next request to its backend, or closes it where there are enough.
+func (w *worker) rest(l *link, now time.Time) {
+	p := l.place
+	if w.server.draining.Load() || p.backend.Draining() || p.count >= l.transport.MaxIdle {
+		l.close()
+		return
+	}
+	l.x, l.rested = nil, now
+	l.prev, l.next = nil, p.newest
+	if p.newest != nil {
+		p.newest.prev = l
+	} else {
+		p.oldest = l
+	}
+	p.newest = l
+	p.count++
+	p.counters.idle.Store(int64(p.count))
+	if !w.sweeper.Armed() {
+		w.loop.Arm(&w.sweeper, sweepEvery, w)
+	}
+}
+
+// remove takes l out of the idle ones.
+func (p *place) remove(l *link) {
+	if l.prev != nil {
+		l.prev.next = l.next
+	} else {
+		p.newest = l.next
+	}
+	if l.next != nil {
+		l.next.prev = l.prev
+	} else {
+		p.oldest = l.prev
+	}
+	l.prev, l.next = nil, nil
+	p.count--
+	p.counters.idle.Store(int64(p.count))
+}
+
+// sweep closes links that have rested for too long, and those of backends that are being drained.
+func (w *worker) sweep(now time.Time) {
+	left := 0
+	for _, p := range w.places {
+		gone := p.backend.Draining()
+		for l := p.oldest; l != nil && (gone || l.transport.IdleTimeout > 0 && now.Sub(l.rested) > l.transport.IdleTimeout); l = p.oldest {
+			p.remove(l)
+			l.close()
+		}
+		left += p.count
+	}
+	if left > 0 {
+		w.loop.Arm(&w.sweeper, sweepEvery, w)
+	}
+}
+
+// closeIdle closes the idle links that are meant.
+func (w *worker) closeIdle(meant func(*link) bool) {
+	for _, p := range w.places {
+		for l := p.newest; l != nil; {
+			next := l.next
+			if meant(l) {
+				p.remove(l)
+				l.close()
+			}
+			l = next
+		}
+	}
+}
+
+// forget closes the idle links of a backend that has left, and drops its place.
+func (w *worker) forget(b *upstream.Backend) {
+	w.closeIdle(func(l *link) bool { return l.place.backend == b })
+	delete(w.places, b)
+}
+
+var _ eventloop.Expirer = (*worker)(nil)

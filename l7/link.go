@@ -1,0 +1,101 @@
+package l7
+
+import (
+	"crypto/tls"
+	"net"
+	"time"
+
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/http1"
+	"github.com/weirlb/weir/upstream"
+)
+
+// Transport is how the servers of a load balancer are spoken to. It never changes; connections of another Transport are
+// not used again.
+type Transport struct {
+	TLS             *tls.Config   // nil = plain
+	MaxIdle         int           // idle connections to each server, on each loop
+	IdleTimeout     time.Duration // for which one may rest; 0 = for ever
+	MaxRequests     int           // on one connection; 0 = no limit
+	ResponseTimeout time.Duration // from the request to the head of its response; 0 = the entrypoint's idle timeout alone
+	ResponseLimits  http1.Limits  // of response heads
+}
+
+// link is a connection to a backend. It is either an exchange's or rests in its place's list of idle ones.
+type link struct {
+	worker     *worker
+	place      *place
+	transport  *Transport
+	stream     eventloop.Stream
+	parser     http1.Parser
+	x          *Exchange // whose it is; nil while it rests
+	prev, next *link     // neighbours while it rests
+	rested     time.Time // since when
+	served     int       // requests it was used for
+}
+
+// dial starts to connect to a backend for x.
+func (w *worker) dial(x *Exchange, b *upstream.Backend, t *Transport) error {
+	l := pop(&w.links)
+	l.worker, l.place, l.transport, l.x, l.served = w, w.place(b), t, x, 0
+	l.parser = http1.Parser{Limits: t.ResponseLimits}
+	x.link = l
+	return l.stream.Dial(w.loop, b.Addr(), l)
+}
+
+// Connected goes on after a connection attempt, with the TLS handshake if there is to be one.
+func (l *link) Connected(_ *eventloop.Stream, err error) {
+	defer l.x.conn.rescue()
+	if err == nil && l.transport.TLS != nil {
+		err = l.stream.StartTLS(func(c net.Conn) *tls.Conn { return tls.Client(c, l.transport.TLS) }, l)
+		if err == nil {
+			l.stream.SetHandler(l)
+			return
+		}
+	}
+	l.x.connected(err)
+}
+
+// Secured goes on after the handshake.
+func (l *link) Secured(_ *eventloop.Stream, err error) {
+	defer l.x.conn.rescue()
+	l.x.connected(err)
+}
+
+// Ready goes on with the exchange. A link that rests has nothing to say: whatever it says is its end.
+func (l *link) Ready(*eventloop.Stream) {
+	if l.x != nil {
+		defer l.x.conn.rescue()
+		l.x.backendReady()
+		return
+	}
+	if b, err := l.stream.Receive(1); len(b) > 0 || err != eventloop.ErrAgain {
+		l.place.remove(l)
+		l.close()
+	}
+}
+
+// close ends the connection; the link may be another one afterwards.
+func (l *link) close() {
+	l.stream.Close()
+	l.give()
+}
+
+// reset ends it in a way that the server notices although it may be sending.
+func (l *link) reset() {
+	l.stream.Reset()
+	l.give()
+}
+
+func (l *link) give() {
+	w := l.worker
+	l.worker, l.place, l.transport, l.x, l.prev, l.next = nil, nil, nil, nil, nil, nil
+	push(&w.links, l)
+}
+
+// reusable reports whether another request may follow on the connection, as far as the connection itself goes.
+func (l *link) reusable() bool {
+	t := l.transport
+	return l.stream.IsOpen() && l.stream.Failed() == nil && l.stream.Buffered() == 0 && len(l.stream.Peeked()) == 0 &&
+		!l.stream.PeerLeft() && (t.MaxRequests == 0 || l.served < t.MaxRequests)
+}

@@ -1,0 +1,22 @@
+package l7
+
+// Action is what a middleware wants to happen next.
+type Action uint8
+
+const (
+	Next     Action = iota // go on
+	Answered               // Exchange.Answer was called: nothing behind this middleware sees the request
+	Wait                   // Exchange.Go was called: its second function goes on with Exchange.Continue or Exchange.Answer
+)
+
+// Middleware looks at requests and responses on their way. Both hooks are called on the request's loop and must not block;
+// either may be nil. A Middleware is shared by all loops.
+type Middleware struct {
+	// Name is its name in the configuration.
+	Name string
+	// Request sees the request before it is sent on, and may edit it.
+	Request func(*Exchange) Action
+	// Response sees the response's head before it is sent on, and may edit it: a backend's, or weir's own where a
+	// middleware behind this one or the service gave it.
+	Response func(*Exchange)
+}

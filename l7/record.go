@@ -1,0 +1,76 @@
+package l7
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/weirlb/weir/internal/accesslog"
+)
+
+// count adds the exchange to the numbers of all that had to do with it.
+func (x *Exchange) count(took time.Duration) {
+	id := x.worker.loop.ID()
+	x.conn.front.counters.shares[id].add(x.status, took, x.bodyIn, x.bodyOut)
+	if x.router != nil {
+		x.router.Counters.shares[id].add(x.status, took, x.bodyIn, x.bodyOut)
+	}
+	if x.service != nil {
+		x.service.counters.shares[id].add(x.status, took, x.bodyIn, x.bodyOut)
+	}
+	if n := len(x.tried); n > 0 {
+		b := x.tried[n-1]
+		x.worker.place(b).counters.add(x.origin, took, x.bodyIn, x.bodyOut)
+		b.AddBytes(x.bodyIn, x.bodyOut)
+	}
+}
+
+// record writes the request's line.
+func (x *Exchange) record(now time.Time) {
+	c, r := x.conn, &x.worker.line
+	*r = accesslog.Record{
+		Protocol: accesslog.HTTP,
+		Start:    x.began, By: x.by, Reason: x.reason, Detail: x.detail,
+		Local:      c.localAddr(),
+		Entrypoint: c.front.name,
+		Method:     view(x.req.Method()), Host: view(x.req.Host()), Target: view(x.req.Asked()),
+		Proto: x.req.Version().String(), Scheme: c.scheme(),
+		Status: x.status, OriginStatus: x.origin,
+		RequestSize: x.bodyIn, ResponseSize: x.bodyOut, OriginSize: x.bodyOut,
+		In: x.bodyIn, Out: x.bodyOut,
+		RequestCount: c.count,
+		Route:        0, Queue: x.queued, Connect: x.dialled,
+		FirstByte: accesslog.NotReached, Origin: accesslog.NotReached,
+		Total:   now.Sub(x.began),
+		Retries: max(len(x.tried)-1, 0),
+		Reused:  x.reused,
+	}
+	if c.stream != nil {
+		r.Client = c.stream.Remote()
+	}
+	if c.security != nil {
+		r.TLS, r.TLSVersion, r.TLSCipher, r.ServerName = accesslog.Terminated, c.version, c.cipher, c.name
+	}
+	if x.replied {
+		r.OriginSize = 0
+	}
+	if !x.firstAt.IsZero() {
+		r.FirstByte = x.firstAt.Sub(x.began)
+		r.Origin = now.Sub(x.sentAt)
+	}
+	if n := len(x.tried); n > 0 {
+		r.Backend = x.tried[n-1].Addr()
+	}
+	if x.router != nil {
+		r.Router = x.router.Name
+	}
+	if x.service != nil {
+		r.Service = x.service.name
+	}
+	if x.phase == queueing {
+		r.Queue = accesslog.NotReached
+	}
+	x.worker.record(r)
+}
+
+// view lends b's bytes as a string for as long as a record is encoded.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

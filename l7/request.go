@@ -1,0 +1,100 @@
+package l7
+
+import (
+	"time"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/head"
+)
+
+// send writes the request's head to the link, and as much of the body as is here, in one write.
+func (x *Exchange) send() {
+	x.phase, x.heard = waiting, false
+	x.conn.quiet = 0
+	x.link.served++
+	x.sentAt = time.Now()
+	if x.router.Service.rewritesHost(x) {
+		_ = x.req.SetHost(x.lb.host(x.backend)) // it cannot fail: it is an address
+	}
+	x.req.StripHop()
+	x.req.SetHop(hopOf(&x.req))
+	out := x.req.AppendRequest(x.worker.scratch())
+	out, err := x.firstOfBody(out)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	_ = x.link.stream.Write(out) // an error stays with the stream, where upload and listen see it
+	x.worker.sent(out)
+	x.up.Open(x.conn.stream, &x.link.stream)
+	x.upload()
+	if x.phase == waiting {
+		x.listen() // a server that answered while it was connected to is not reported again
+	}
+}
+
+// hopOf is what a request says about its next connection: nothing, which keeps it, or that it asks to switch protocols.
+func hopOf(h *head.Head) head.Hop {
+	if h.Upgrade() != nil {
+		return head.HopUpgrade
+	}
+	return head.HopDefault
+}
+
+// firstOfBody appends what has come of the request's body.
+func (x *Exchange) firstOfBody(out []byte) ([]byte, error) {
+	b := x.conn.stream.Peeked()
+	if x.reqBody.Done() || len(b) == 0 {
+		return out, nil
+	}
+	n, err := x.reqBody.Scan(b)
+	out = append(out, b[:n]...)
+	x.conn.stream.Consume(n)
+	x.bodyIn += int64(n)
+	if err == nil && x.tooLarge() {
+		err = errBodyTooLarge
+	}
+	return out, err
+}
+
+var errBodyTooLarge error = head.NewError(413, "long-body", "body is longer than the entrypoint allows")
+
+func (x *Exchange) tooLarge() bool { limit := x.conn.set.MaxBody; return limit > 0 && x.bodyIn > limit }
+
+// upload moves what can be moved of the request's body.
+func (x *Exchange) upload() {
+	if x.reqBody.Done() || x.phase != waiting && x.phase != answering {
+		return
+	}
+	c, dst := x.conn, &x.link.stream
+	for budget := turnBudget; !x.reqBody.Done(); {
+		switch {
+		case dst.Failed() != nil || !dst.HasRoom():
+			return // the server may have said why it takes no more: reading finds out
+		case budget <= 0:
+			dst.Again()
+			return
+		}
+		n, err := x.worker.move(&x.up, &x.reqBody, x.req.Framing().Kind, c.stream, dst)
+		if n > 0 {
+			budget -= n
+			x.bodyIn += int64(n)
+			c.quiet = 0
+			x.wantsMore = false
+		}
+		switch {
+		case err == eventloop.ErrAgain:
+			return
+		case err != nil && isRefusal(err):
+			x.refuse(err)
+			return
+		case err != nil:
+			x.cut(accesslog.Client, accesslog.ClientAbort)
+			return
+		case x.tooLarge():
+			x.refuse(errBodyTooLarge)
+			return
+		}
+	}
+}

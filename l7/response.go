@@ -1,0 +1,279 @@
+package l7
+
+import (
+	"slices"
+	"time"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/head"
+	"github.com/weirlb/weir/l7/http1"
+)
+
+const (
+	maxInterim  = 16       // responses with 1xx to one request
+	maxResponse = 68 << 10 // bytes of a response head with what else is read with it
+)
+
+// listen reads the head of the response.
+func (x *Exchange) listen() {
+	for x.phase == waiting {
+		l := x.link
+		b, err := l.stream.Receive(maxResponse)
+		if len(b) > 0 {
+			x.heard = true
+			n, bad := l.parser.Response(b, &x.res, x.req.Method())
+			switch {
+			case bad == nil:
+				x.hear(b, n)
+				continue
+			case bad != http1.ErrShort:
+				x.distrust(bad)
+				return
+			}
+			l.stream.Hold(b)
+		}
+		switch err {
+		case nil:
+		case eventloop.ErrAgain:
+			return
+		case eventloop.ErrPeekFull:
+			x.distrust(http1.ErrHeadTooLong)
+			return
+		default:
+			x.deserted()
+			return
+		}
+	}
+}
+
+// distrust ends an exchange whose response broke HTTP.
+func (x *Exchange) distrust(err error) {
+	x.blame()
+	_, x.detail = head.Refusal(err)
+	x.fail(502, accesslog.Backend, accesslog.BadResponse)
+}
+
+// deserted deals with a backend that has gone before it answered. An idle connection may have been closed at the moment
+// it was used again: then the request goes out once more on a fresh one, if it may be repeated.
+func (x *Exchange) deserted() {
+	now := time.Now()
+	if x.reused && !x.heard && !x.replayed && x.safe() {
+		l := x.link
+		x.link, x.replayed = nil, true
+		l.close()
+		x.mark = now
+		x.connect()
+		return
+	}
+	x.pool.Failed(x.backend, now)
+	if !x.heard && x.safe() {
+		x.tryAnother(accesslog.BackendAbort, now)
+		return
+	}
+	x.fail(502, accesslog.Backend, accesslog.BackendAbort)
+}
+
+// hear goes on with a response of which the head is the first n bytes of b. The head refers to b: all that is done with it
+// is done here, before anything else is read.
+func (x *Exchange) hear(b []byte, n int) {
+	switch status := x.res.Status(); {
+	case status == 101:
+		x.switchProtocols(b[n:])
+	case status < 200:
+		x.interim(b[n:])
+	default:
+		x.answer(b[n:])
+	}
+}
+
+// interim passes a response on that another one follows (RFC 9110 section 15.2). Clients of HTTP/1.0 know none.
+func (x *Exchange) interim(rest []byte) {
+	if x.interims++; x.interims > maxInterim {
+		x.detail = "many-interim"
+		x.blame()
+		x.fail(502, accesslog.Backend, accesslog.BadResponse)
+		return
+	}
+	x.conn.quiet = 0
+	if x.res.Status() == 100 {
+		x.wantsMore = false
+	}
+	if x.req.Version() != head.HTTP10 {
+		x.res.StripHop()
+		x.res.SetHop(head.HopDefault)
+		out := x.res.AppendResponse(x.worker.scratch())
+		_ = x.conn.stream.Write(out) // an error stays with the stream
+		x.worker.sent(out)
+	}
+	x.link.stream.Hold(rest)
+}
+
+// answer sends the head of the response to the client, with what has come of the body in the same write.
+func (x *Exchange) answer(rest []byte) {
+	x.firstAt = time.Now()
+	x.conn.quiet = 0
+	x.origin = x.res.Status()
+	x.judge()
+	x.resBody.Begin(x.res.Framing())
+	if !x.finishHead() {
+		return
+	}
+	out := x.res.AppendResponse(x.worker.scratch())
+	out, n, bad := x.appendBody(out, rest)
+	x.link.stream.Hold(rest[n:])
+	_ = x.conn.stream.Write(out) // an error stays with the stream, where download sees it
+	x.worker.sent(out)
+	x.phase = answering
+	x.down.Open(&x.link.stream, x.conn.stream)
+	if bad != nil {
+		x.truncated(bad)
+		return
+	}
+	x.download()
+}
+
+// judge counts the response for or against the backend.
+func (x *Exchange) judge() {
+	if x.origin >= 500 && x.lb.CountErrors {
+		x.pool.Failed(x.backend, x.firstAt)
+		return
+	}
+	x.pool.Succeeded(x.backend, x.firstAt)
+}
+
+// finishHead edits the response's head for this client. It returns false when the exchange is over.
+func (x *Exchange) finishHead() bool {
+	if !x.respond() {
+		return false
+	}
+	x.status = x.res.Status()
+	x.lb.stick(x)
+	kind := x.res.Framing().Kind
+	if kind == head.Chunked && x.req.Version() == head.HTTP10 {
+		x.unchunked, kind = true, head.UntilClose
+		x.res.SetFraming(head.Framing{Kind: head.UntilClose})
+	}
+	x.res.StripHop()
+	x.res.SetHop(x.conn.persist(kind == head.UntilClose, &x.req))
+	return true
+}
+
+// respond shows the response to the middlewares that have seen the request, last first.
+func (x *Exchange) respond() bool {
+	if x.router == nil {
+		return true
+	}
+	for _, m := range slices.Backward(x.router.Middlewares[:x.next]) {
+		if m.Response != nil && !x.worker.guard(func() { m.Response(x) }) {
+			x.cut(accesslog.Weir, accesslog.Internal)
+			return false
+		}
+	}
+	return true
+}
+
+// persist decides whether the connection outlives the response, and returns what the response says about it.
+func (c *conn) persist(untilClose bool, req *head.Head) head.Hop {
+	c.last = c.last || untilClose
+	switch {
+	case c.last:
+		return head.HopClose
+	case req.Version() == head.HTTP10:
+		return head.HopKeepAlive
+	}
+	return head.HopDefault
+}
+
+// appendBody appends what rest has of the response's body, and returns how much of rest that took.
+func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
+	if !x.unchunked {
+		n, err := x.resBody.Scan(rest)
+		x.bodyOut += int64(n)
+		return append(out, rest[:n]...), n, err
+	}
+	n := 0
+	for n < len(rest) && !x.resBody.Done() {
+		m, piece, err := x.resBody.Next(rest[n:])
+		if piece == http1.Data {
+			out = append(out, rest[n:n+m]...)
+			x.bodyOut += int64(m)
+		}
+		n += m
+		if err != nil {
+			return out, n, err
+		}
+	}
+	return out, n, nil
+}
+
+// download moves what can be moved of the response's body, and finishes when it is complete.
+func (x *Exchange) download() {
+	c, l := x.conn, x.link
+	for budget := turnBudget; !x.resBody.Done(); {
+		switch {
+		case c.stream.Failed() != nil:
+			x.cut(accesslog.Client, accesslog.ClientAbort)
+			return
+		case !c.stream.HasRoom():
+			return
+		case budget <= 0:
+			c.stream.Again()
+			return
+		}
+		n, err := x.piece()
+		if n > 0 {
+			budget -= n
+			c.quiet = 0
+		}
+		switch {
+		case err == eventloop.ErrAgain:
+			return
+		case err != nil:
+			x.truncated(err)
+			return
+		}
+	}
+	if c.stream.Failed() != nil {
+		x.cut(accesslog.Client, accesslog.ClientAbort)
+		return
+	}
+	x.by, x.reason = accesslog.Weir, accesslog.Done
+	x.link = nil
+	if x.res.KeepAlive && x.reqBody.Done() && l.reusable() {
+		x.worker.rest(l, x.firstAt)
+	} else {
+		l.close()
+	}
+	x.release()
+	x.finish()
+}
+
+// piece moves one piece of the response's body.
+func (x *Exchange) piece() (int, error) {
+	if !x.unchunked {
+		n, err := x.worker.move(&x.down, &x.resBody, x.res.Framing().Kind, &x.link.stream, x.conn.stream)
+		x.bodyOut += int64(n)
+		return n, err
+	}
+	b, err := x.link.stream.Receive(bodyRead)
+	if len(b) == 0 {
+		return 0, ended(&x.resBody, err)
+	}
+	out, n, bad := x.appendBody(x.worker.scratch(), b)
+	_ = x.conn.stream.Write(out)
+	x.link.stream.Hold(b[n:])
+	x.worker.sent(out)
+	return n, bad
+}
+
+// truncated ends an exchange whose response broke off. The client can tell that from the framing, or is told by a reset.
+func (x *Exchange) truncated(err error) {
+	x.blame()
+	reason := accesslog.BackendAbort
+	if isRefusal(err) {
+		_, x.detail = head.Refusal(err)
+		reason = accesslog.BadResponse
+	}
+	x.cut(accesslog.Backend, reason)
+}

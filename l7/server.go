@@ -1,0 +1,114 @@
+package l7
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/upstream"
+)
+
+// maxBlocking bounds the goroutines that work for exchanges at one time, for each loop.
+const maxBlocking = 64
+
+// Options are what a Server holds for its whole life.
+type Options struct {
+	Loops     []*eventloop.Loop // those whose connections it will be handed
+	Hostname  string            // what X-Forwarded-Server says; empty = the field is left out
+	AccessLog *accesslog.Writer // nil = no access log
+	Log       *slog.Logger
+}
+
+// Server is the HTTP side of a running weir: what is open on its loops.
+type Server struct {
+	options  Options
+	workers  []*worker
+	blocking chan struct{} // holds a token for each goroutine of Exchange.Go
+	waiting  atomic.Int64  // those that wait for one, too
+	panics   atomic.Int64
+	draining atomic.Bool
+	places   sync.Map // *upstream.Backend to its *Counters; loops write when a backend is first used
+}
+
+// NewServer returns a server for the loops. It starts nothing: connections bring it to life.
+func NewServer(o Options) *Server {
+	s := &Server{options: o, blocking: make(chan struct{}, maxBlocking*len(o.Loops))}
+	for _, loop := range o.Loops {
+		s.workers = append(s.workers, newWorker(s, loop))
+	}
+	return s
+}
+
+// NewCounters returns counters for a router, to be given to each of its lives.
+func (s *Server) NewCounters() *Counters { return newCounters(len(s.workers)) }
+
+// Panics is the number of requests that ended because of a bug in weir or in a middleware. Safe from any goroutine.
+func (s *Server) Panics() int64 { return s.panics.Load() }
+
+// Drain closes connections that are between requests and lets all others end with the request they are at. It is for a
+// graceful stop and cannot be taken back. Safe from any goroutine, but not to be called on a loop.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.each(func(w *worker) {
+		w.forEach(func(c *conn) {
+			if c.state == idle {
+				c.close()
+			}
+		})
+		w.closeIdle(func(*link) bool { return true })
+	})
+}
+
+// CloseBackend ends the requests that a backend is answering, and its idle connections. reason is BackendDown or Drain.
+func (s *Server) CloseBackend(b *upstream.Backend, reason accesslog.Reason) {
+	s.each(func(w *worker) {
+		w.forEach(func(c *conn) {
+			if x := c.x; x != nil && x.backend == b {
+				x.lose(reason)
+			}
+		})
+		w.forget(b)
+	})
+	s.places.Delete(b)
+}
+
+// Idle is the number of idle connections to a backend. Safe from any goroutine.
+func (s *Server) Idle(b *upstream.Backend) int64 {
+	if c, ok := s.places.Load(b); ok {
+		return c.(*Counters).Stats().Idle
+	}
+	return 0
+}
+
+// BackendStats are the numbers of a backend. Safe from any goroutine.
+func (s *Server) BackendStats(b *upstream.Backend) Stats {
+	if c, ok := s.places.Load(b); ok {
+		return c.(*Counters).Stats()
+	}
+	return Stats{}
+}
+
+// counters finds or makes the counters of a backend.
+func (s *Server) counters(b *upstream.Backend) *Counters {
+	if c, ok := s.places.Load(b); ok {
+		return c.(*Counters)
+	}
+	c, _ := s.places.LoadOrStore(b, s.NewCounters())
+	return c.(*Counters)
+}
+
+// each runs do on every loop, one after the other, and waits.
+func (s *Server) each(do func(*worker)) {
+	for _, w := range s.workers {
+		_ = w.loop.Call(func() { do(w) }) // fails only when the loop has ended, and all on it with it
+	}
+}
+
+// Flush hands what is left of the access log to its writer. It reports whether all was taken.
+func (s *Server) Flush() (done bool) {
+	done = true
+	s.each(func(w *worker) { done = w.log.Flush() && done })
+	return done
+}

@@ -1,0 +1,114 @@
+package l7
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/route"
+	"github.com/weirlb/weir/upstream"
+)
+
+const (
+	logFlush    = 100 * time.Millisecond // how long a record may wait before it is handed to the writer
+	sweepEvery  = time.Second            // how often idle links are looked through
+	objectsKept = 1024                   // finished connections, exchanges and links kept for the next ones, each
+	scratchKept = 128 << 10              // a larger scratch goes to the garbage collector
+)
+
+// worker is one loop's share of the server. Only that loop touches it.
+type worker struct {
+	server  *Server
+	loop    *eventloop.Loop
+	log     *accesslog.Buffer
+	line    accesslog.Record // of the exchange that is ending just now
+	request route.Request    // what rules see of the request that is routed just now
+	fields  fields           // its headers
+	out     []byte           // where heads are put together, with the first of the body, to leave in one write
+
+	first     *conn // the open connections, newest first
+	conns     []*conn
+	exchanges []*Exchange
+	links     []*link
+	places    map[*upstream.Backend]*place
+	sweeper   eventloop.Timer
+	flusher   eventloop.Timer
+}
+
+func newWorker(s *Server, loop *eventloop.Loop) *worker {
+	w := &worker{server: s, loop: loop, log: s.options.AccessLog.NewBuffer(), places: make(map[*upstream.Backend]*place)}
+	w.request.Headers = &w.fields
+	return w
+}
+
+// forEach does something to every open connection.
+func (w *worker) forEach(do func(*conn)) {
+	for c := w.first; c != nil; {
+		next := c.next // do may end c, which unlinks it
+		do(c)
+		c.settle()
+		c = next
+	}
+}
+
+// scratch is the empty buffer in which a write is put together. sent gives it back, grown or not.
+func (w *worker) scratch() []byte { return w.out[:0] }
+
+func (w *worker) sent(out []byte) {
+	if cap(out) <= scratchKept {
+		w.out = out
+	}
+}
+
+func pop[T any](list *[]*T) *T {
+	if n := len(*list); n > 0 {
+		v := (*list)[n-1]
+		*list = (*list)[:n-1]
+		return v
+	}
+	return new(T)
+}
+
+func push[T any](list *[]*T, v *T) {
+	if len(*list) < objectsKept {
+		*list = append(*list, v)
+	}
+}
+
+// guard calls what is not this package's own code, a middleware, and reports whether it came back.
+func (w *worker) guard(call func()) (back bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.panicked(cause)
+		}
+	}()
+	call()
+	return true
+}
+
+func (w *worker) panicked(cause any) {
+	w.server.panics.Add(1)
+	w.server.options.Log.Error("request handler panicked; its connection is closed",
+		"loop", w.loop.ID(), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+}
+
+// record writes one line and sees to it that it leaves the loop soon.
+func (w *worker) record(r *accesslog.Record) {
+	w.log.Append(r)
+	if !w.flusher.Armed() {
+		w.loop.Arm(&w.flusher, logFlush, w)
+	}
+}
+
+// Expired hands the lines over, or closes the links that have rested for too long.
+func (w *worker) Expired(t *eventloop.Timer) {
+	if t == &w.sweeper {
+		w.sweep(time.Now())
+		return
+	}
+	if !w.log.Flush() {
+		w.loop.Arm(&w.flusher, logFlush, w)
+	}
+}
