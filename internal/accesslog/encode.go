@@ -8,15 +8,20 @@ import (
 	"unicode/utf8"
 )
 
-// maxHostile bounds how much of a string that a client sent goes into a line: the longest DNS name and the longest
-// ALPN protocol are both 255 bytes.
-const maxHostile = 255
+// How much of a string that a client sent goes into a line.
+const (
+	maxHostile = 255                        // the longest DNS name and the longest ALPN protocol
+	maxHost    = maxHostile + len(":65535") // a name with a port
+	maxTarget  = 2048
+	maxWord    = 32 // a method, a protocol's name
+)
 
 const hexDigits = "0123456789abcdef"
 
 // AppendJSON appends r as one JSON object and a newline. The keys are those of Traefik's access log where the concept
 // is the same; durations are nanoseconds, -1 for a phase that was not reached; keys without a value (no router, no
-// SNI, ...) are left out. It does not allocate beyond growing dst.
+// SNI, no status, ...) are left out. A request has keys of its own in place of BytesIn and BytesOut. It does not allocate
+// beyond growing dst.
 func AppendJSON(dst []byte, r *Record) []byte {
 	dst = append(dst, `{"StartUTC":"`...)
 	dst = appendStart(dst, r.Start)
@@ -31,10 +36,15 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	dst = appendJSONAddr(dst, `,"ServiceAddr":`, r.Backend)
 	dst = appendJSONName(dst, `,"TLSMode":`, r.TLS.String())
 	dst = appendJSONName(dst, `,"TLSVersion":`, versionName(r.TLSVersion))
-	dst = appendJSONName(dst, `,"SNI":`, clip(r.ServerName))
-	dst = appendJSONName(dst, `,"ALPN":`, clip(r.ALPN))
-	dst = appendJSONInt(dst, `,"BytesIn":`, r.In)
-	dst = appendJSONInt(dst, `,"BytesOut":`, r.Out)
+	dst = appendJSONName(dst, `,"TLSCipher":`, cipherName(r.TLSCipher))
+	dst = appendJSONName(dst, `,"SNI":`, clip(r.ServerName, maxHostile))
+	dst = appendJSONName(dst, `,"ALPN":`, clip(r.ALPN, maxHostile))
+	if r.Protocol == HTTP {
+		dst = appendJSONRequest(dst, r)
+	} else {
+		dst = appendJSONInt(dst, `,"BytesIn":`, r.In)
+		dst = appendJSONInt(dst, `,"BytesOut":`, r.Out)
+	}
 	dst = appendJSONInt(dst, `,"Duration":`, int64(phase(r.Total)))
 	dst = appendJSONInt(dst, `,"RouteDuration":`, int64(phase(r.Route)))
 	dst = appendJSONInt(dst, `,"QueueDuration":`, int64(phase(r.Queue)))
@@ -45,7 +55,9 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	dst = append(dst, r.By.String()...)
 	dst = append(dst, `","Reason":"`...)
 	dst = append(dst, r.Reason.String()...)
-	dst = append(dst, `","TerminationState":"`...)
+	dst = append(dst, '"')
+	dst = appendJSONName(dst, `,"Detail":`, clip(r.Detail, maxHostile))
+	dst = append(dst, `,"TerminationState":"`...)
 	return append(dst, who, where, '"', '}', '\n')
 }
 
@@ -87,7 +99,8 @@ func appendJSONInt(dst []byte, key string, n int64) []byte {
 	return strconv.AppendInt(dst, n, 10)
 }
 
-// AppendCommon appends r as one line for people, and for tools that split at blanks:
+// AppendCommon appends r as one line for people, and for tools that split at blanks. A request has the form that
+// appendCommonRequest describes, a connection or flow this one:
 //
 //	client [start] entrypoint router service/backend Tw/Tq/Tc/Tt in out state by reason retries sni alpn tls peer
 //
@@ -95,6 +108,9 @@ func appendJSONInt(dst []byte, key string, n int64) []byte {
 // that holds anything but plain visible characters is written in double quotes with escapes, so the number of fields never
 // changes. It does not allocate beyond growing dst.
 func AppendCommon(dst []byte, r *Record) []byte {
+	if r.Protocol == HTTP {
+		return appendCommonRequest(dst, r)
+	}
 	dst = appendFieldAddr(dst, r.Client)
 	dst = append(dst, " ["...)
 	dst = appendStart(dst, r.Start)
@@ -122,9 +138,9 @@ func AppendCommon(dst []byte, r *Record) []byte {
 	dst = append(dst, ' ')
 	dst = strconv.AppendInt(dst, int64(r.Retries), 10)
 	dst = append(dst, ' ')
-	dst = appendField(dst, clip(r.ServerName))
+	dst = appendField(dst, clip(r.ServerName, maxHostile))
 	dst = append(dst, ' ')
-	dst = appendField(dst, clip(r.ALPN))
+	dst = appendField(dst, clip(r.ALPN, maxHostile))
 	dst = append(dst, ' ')
 	dst = appendTLS(dst, r)
 	dst = append(dst, ' ')
@@ -181,11 +197,8 @@ func versionName(v uint16) string {
 	return "unknown"
 }
 
-func clip(s string) string {
-	if len(s) > maxHostile {
-		return s[:maxHostile]
-	}
-	return s
+func clip(s string, most int) string {
+	return s[:min(len(s), most)]
 }
 
 // appendAddrPort writes 192.0.2.1:80 or [2001:db8::1]:80. IPv4 addresses that came in IPv6 clothes are undressed.
@@ -253,10 +266,16 @@ func allPlain(s string) bool {
 	return true
 }
 
-// appendQuoted writes s in double quotes, every byte that is not visible ASCII as \xNN. A blank becomes \x20: a line
-// then splits at blanks into the same fields whatever a client sent.
+// appendQuoted writes s in double quotes.
 func appendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	dst = appendEscaped(dst, s)
+	return append(dst, '"')
+}
+
+// appendEscaped writes s as it stands between double quotes, every byte that is not visible ASCII as \xNN. A blank becomes
+// \x20: a line then splits at blanks into the same fields whatever a client sent.
+func appendEscaped(dst []byte, s string) []byte {
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"' || c == '\\':
@@ -264,10 +283,14 @@ func appendQuoted(dst []byte, s string) []byte {
 		case plain(c):
 			dst = append(dst, c)
 		default:
-			dst = append(dst, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+			dst = appendHex(dst, c)
 		}
 	}
-	return append(dst, '"')
+	return dst
+}
+
+func appendHex(dst []byte, c byte) []byte {
+	return append(dst, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
 }
 
 // appendJSONString writes s as a JSON string (RFC 8259) in ASCII only: control characters, quotes and everything

@@ -6,7 +6,7 @@ import "strings"
 // index an array of counters.
 type Reason uint8
 
-// The reasons, in the order in which a connection meets them.
+// The reasons, in the order in which a connection or a request meets them.
 const (
 	Unknown           Reason = iota // nobody set a reason; seeing it is a bug in weir
 	Limit                           // a connection limit of the entrypoint, of the process or of a client was reached
@@ -15,15 +15,22 @@ const (
 	MalformedPostgres               // the PostgreSQL start-up packet broke its format
 	SniffTimeout                    // the routing decision was not reached in time
 	TLSHandshake                    // the TLS handshake with the client failed
+	BadRequest                      // HTTP: the head or the body of the request broke its format or was too large to read
+	RequestTimeout                  // HTTP: the request did not come in time
+	Misdirected                     // HTTP: the TLS connection was not made for the host that the request names
 	NoRoute                         // no router matched
 	Denied                          // an allow list said no
 	RateLimited                     // the source opened connections too fast
+	BodyTooLarge                    // HTTP: the body of the request was longer than allowed
+	Answered                        // HTTP: a middleware or a redirection gave the answer; a normal end
 	NoBackend                       // the service had no usable backend
 	QueueFull                       // every backend was at its limit and the queue was full
 	QueueTimeout                    // no backend came free within the queue timeout
 	Refused                         // every backend that was tried refused the connection
 	ConnectTimeout                  // no backend that was tried answered in time
 	ConnectFailed                   // connecting to a backend failed otherwise (unreachable, no local port, ...)
+	BadResponse                     // HTTP: the backend's answer broke the rules of HTTP
+	ResponseTimeout                 // HTTP: the backend sent no response head in time
 	Done                            // both sides finished
 	ClientAbort                     // the client reset the connection or went away before it was served
 	BackendAbort                    // the backend reset the connection
@@ -52,15 +59,22 @@ var reasons = [NumReasons]struct {
 	MalformedPostgres: {"malformed-postgres", letters{'P', 'R'}},
 	SniffTimeout:      {"sniff-timeout", letters{'c', 'R'}},
 	TLSHandshake:      {"tls-handshake", letters{'P', 'R'}},
+	BadRequest:        {"bad-request", letters{'P', 'R'}},
+	RequestTimeout:    {"request-timeout", letters{'c', 0}},
+	Misdirected:       {"misdirected", letters{'P', 'R'}},
 	NoRoute:           {"no-route", letters{'P', 'R'}},
 	Denied:            {"denied", letters{'P', 'R'}},
 	RateLimited:       {"rate-limited", letters{'P', 'R'}},
+	BodyTooLarge:      {"body-too-large", letters{'P', 0}},
+	Answered:          {"answered", letters{'-', '-'}},
 	NoBackend:         {"no-backend", letters{'S', 'C'}},
 	QueueFull:         {"queue-full", letters{'P', 'Q'}},
 	QueueTimeout:      {"queue-timeout", letters{'s', 'Q'}},
 	Refused:           {"refused", letters{'S', 'C'}},
 	ConnectTimeout:    {"connect-timeout", letters{'s', 'C'}},
 	ConnectFailed:     {"connect-failed", letters{'S', 'C'}},
+	BadResponse:       {"bad-response", letters{'P', 0}},
+	ResponseTimeout:   {"response-timeout", letters{'s', 'H'}},
 	Done:              {"done", letters{'-', '-'}},
 	ClientAbort:       {"client-abort", letters{'C', 0}},
 	BackendAbort:      {"backend-abort", letters{'S', 0}},
@@ -83,8 +97,9 @@ func (r Reason) String() string {
 // for each record.
 func (r Reason) Label() string { return strings.ReplaceAll(r.String(), "-", "_") }
 
-// Rejected reports whether a connection that ended so was turned away by the entrypoint, before any service was asked.
-func (r Reason) Rejected() bool { return r >= Limit && r <= RateLimited }
+// Rejected reports whether a connection or request that ended so was turned away by the entrypoint. No service was asked,
+// but for a request whose body turned out bad, late or too large only after its head had been passed on.
+func (r Reason) Rejected() bool { return r >= Limit && r <= BodyTooLarge }
 
 // Side names who ended a connection.
 type Side uint8

@@ -36,7 +36,8 @@ func TestReasonsAreComplete(t *testing.T) {
 func TestRejected(t *testing.T) {
 	rejected := map[Reason]bool{
 		Limit: true, MalformedProxy: true, MalformedHello: true, MalformedPostgres: true, SniffTimeout: true,
-		TLSHandshake: true, NoRoute: true, Denied: true, RateLimited: true,
+		TLSHandshake: true, BadRequest: true, RequestTimeout: true, Misdirected: true, NoRoute: true, Denied: true,
+		RateLimited: true, BodyTooLarge: true,
 	}
 	for i := range NumReasons {
 		if r := Reason(i); r.Rejected() != rejected[r] {
@@ -49,6 +50,10 @@ func TestTermination(t *testing.T) {
 	before := Record{Route: NotReached, Queue: NotReached, Connect: NotReached}
 	queued := Record{Queue: NotReached, Connect: NotReached}
 	dialling := Record{Connect: NotReached}
+	early := Record{Protocol: HTTP, Route: NotReached, Queue: NotReached, Connect: NotReached, FirstByte: NotReached}
+	waiting := Record{Protocol: HTTP, FirstByte: NotReached}
+	answering := Record{Protocol: HTTP}
+	stream := Record{FirstByte: NotReached}
 	tests := []struct {
 		name   string
 		phase  Record
@@ -71,6 +76,21 @@ func TestTermination(t *testing.T) {
 		{"backend went down", Record{}, BackendDown, "DD"},
 		{"stopped in the queue", queued, Shutdown, "KQ"},
 		{"internal", before, Internal, "IR"},
+		{"a head that is none", early, BadRequest, "PR"},
+		{"a body that is none", waiting, BadRequest, "PR"},
+		{"a head that does not come", early, RequestTimeout, "cR"},
+		{"a body that does not come", waiting, RequestTimeout, "cH"},
+		{"another name than TLS had", early, Misdirected, "PR"},
+		{"a body announced too large", early, BodyTooLarge, "PR"},
+		{"a body that grew too large", waiting, BodyTooLarge, "PH"},
+		{"answered by a middleware", early, Answered, "--"},
+		{"a response head that is none", waiting, BadResponse, "PH"},
+		{"a response body that is none", answering, BadResponse, "PD"},
+		{"no response head in time", waiting, ResponseTimeout, "sH"},
+		{"client gone before the answer", waiting, ClientAbort, "CH"},
+		{"backend gone before the answer", waiting, BackendAbort, "SH"},
+		{"backend gone in the answer", answering, BackendAbort, "SD"},
+		{"a stream has no response head", stream, ClientAbort, "CD"},
 		{"outside the set", Record{}, Reason(250), "ID"},
 	}
 	for _, tt := range tests {
@@ -118,14 +138,15 @@ func TestManualListsReasonsAndKeys(t *testing.T) {
 			t.Errorf("docs/operations.md has no row %s", row)
 		}
 	}
-	r := terminated(t)
-	var keys map[string]any
-	if err := json.Unmarshal(AppendJSON(nil, &r), &keys); err != nil {
-		t.Fatal(err)
-	}
-	for key := range keys {
-		if !strings.Contains(string(text), "`"+key+"`") {
-			t.Errorf("docs/operations.md does not explain the key %s", key)
+	for _, r := range []Record{terminated(t), refusedBody(t)} {
+		var keys map[string]any
+		if err := json.Unmarshal(AppendJSON(nil, &r), &keys); err != nil {
+			t.Fatal(err)
+		}
+		for key := range keys {
+			if !strings.Contains(string(text), "`"+key+"`") {
+				t.Errorf("docs/operations.md does not explain the key %s", key)
+			}
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (m TLSMode) String() string {
 
 // Record is what one line says. The encoders only read it; the strings may alias memory that changes after the call.
 type Record struct {
-	Start    time.Time // when the connection was accepted
+	Start    time.Time // when the connection was accepted; of a request, when its first byte came
 	Protocol Protocol
 	By       Side   // who ended it
 	Reason   Reason // why
@@ -70,23 +70,47 @@ type Record struct {
 	ALPN       string // the negotiated protocol, or with passthrough the first one offered; hostile bytes, 255 written
 	TLS        TLSMode
 	TLSVersion uint16 // as in crypto/tls; 0 = not known (a passthrough)
+	TLSCipher  uint16 // as in crypto/tls; 0 = not known
 
-	In  int64 // bytes from the client to the backend
-	Out int64 // bytes from the backend to the client
+	In  int64 // bytes from the client to the backend; not written of a request
+	Out int64 // bytes from the backend to the client; not written of a request
 
-	// The phases. Negative (NotReached) where the connection did not get through that phase.
-	Route   time.Duration // from accept to the routing decision: PROXY header, peeked bytes, TLS handshake
+	// The phases. Negative (NotReached) where the connection or request did not get through that phase.
+	Route   time.Duration // from Start to the routing decision: PROXY header, peeked bytes, TLS handshake, head of the request
 	Queue   time.Duration // waiting for a slot on a backend; 0 where there was no wait
-	Connect time.Duration // connecting to the backend, all tries together
-	Total   time.Duration // from accept to the end
+	Connect time.Duration // connecting to the backend, all tries together; 0 where an open connection was used again
+	Total   time.Duration // from Start to the end
 
 	Retries int // connection attempts beyond the first
+
+	// What follows is of HTTP requests only, but for Detail. The strings may hold whatever a client sent.
+
+	Method string // 32 bytes of it are written
+	Host   string // with the port, where the client named one; 261 bytes are written, a DNS name and a port
+	Target string // as the client sent it; 2048 bytes are written
+	Proto  string // such as "HTTP/1.1"; 32 bytes are written
+	Scheme string // "http" or "https"; 32 bytes are written
+	User   string // who the client said and proved to be; 255 bytes are written
+	Detail string // a word that says more about Reason, such as "bad-length"; 255 bytes are written
+
+	Status       int // sent to the client; 0 = none
+	OriginStatus int // from the backend; 0 = none
+
+	RequestSize  int64 // content bytes from the client
+	ResponseSize int64 // content bytes to the client
+	OriginSize   int64 // content bytes from the backend
+	RequestCount int   // which request of its connection it was, the first being 1
+
+	FirstByte time.Duration // from Start to the head of the backend's response; NotReached if none came
+	Origin    time.Duration // from sending the request to the end of the backend's answer; NotReached if it never ended
+	Reused    bool          // the connection to the backend had been used before
 }
 
 // Termination returns two letters in the manner of HAProxy's termination state. The first says who or what ended the
 // connection: C client, S backend, c timeout on the client's side, s timeout on the backend's, P refused by weir
 // (rule, limit, bad syntax), D backend went down, K stopped by the operator, I internal, - normal end. The second says in
-// which phase: R before the routing decision, Q in the queue, C connecting, D relaying, - normal end.
+// which phase: R before the routing decision, Q in the queue, C connecting, H waiting for the head of the backend's
+// response (HTTP only), D relaying, - normal end.
 func (r *Record) Termination() (who, phase byte) {
 	reason := r.Reason
 	if reason >= reasonEnd {
@@ -103,6 +127,8 @@ func (r *Record) Termination() (who, phase byte) {
 		return t.who, 'Q'
 	case r.Connect < 0:
 		return t.who, 'C'
+	case r.Protocol == HTTP && r.FirstByte < 0:
+		return t.who, 'H'
 	}
 	return t.who, 'D'
 }
