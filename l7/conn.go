@@ -42,17 +42,17 @@ type conn struct {
 	parser     http1.Parser
 	timer      eventloop.Timer
 
-	state     state
-	last      bool // no request follows the one at hand
-	quiet     int  // ticks since something happened that the state's timeout waits for
-	count     int  // requests begun
-	lingered  int  // bytes dropped
-	began     time.Time
-	local     netip.AddrPort
-	security  *Security // nil = plain
-	name      string    // server name of the hello
-	version   uint16    // of TLS
-	cipher    uint16
+	state    state
+	last     bool // no request follows the one at hand
+	quiet    int  // ticks since something happened that the state's timeout waits for
+	count    int  // requests begun
+	lingered int  // bytes dropped
+	began    time.Time
+	local    netip.AddrPort
+	security *Security // nil = plain
+	name     string    // server name of the hello
+	version  uint16    // of TLS
+	cipher   uint16
 }
 
 // take gives a blank connection and links it among the open ones.

@@ -13,13 +13,13 @@ type Counters struct{ shares []share }
 
 // share is one loop's. Only that loop writes; anybody reads.
 type share struct {
-	requests   [6]atomic.Int64 // by the first digit of the status sent to the client; 0 = none was sent
-	buckets    [len(DurationBounds) + 1]atomic.Int64
-	duration   atomic.Int64 // nanoseconds, of all together
-	in, out    atomic.Int64 // bytes of bodies from and to clients
-	retries    atomic.Int64
-	idle       atomic.Int64 // links of a backend that rest
-	_          [64]byte     // no two loops write to one cache line
+	requests [6]atomic.Int64 // by the first digit of the status; 0 = the answer did not come, or not to its end
+	buckets  [len(DurationBounds) + 1]atomic.Int64
+	duration atomic.Int64 // nanoseconds, of all together
+	in, out  atomic.Int64 // bytes of bodies from and to clients
+	retries  atomic.Int64
+	idle     atomic.Int64 // links of a backend that rest
+	_        [64]byte     // no two loops write to one cache line
 }
 
 func newCounters(loops int) *Counters { return &Counters{shares: make([]share, loops)} }
@@ -36,7 +36,7 @@ func nanoseconds() (ns [len(DurationBounds)]int64) {
 
 func (s *share) add(status int, took time.Duration, in, out int64) {
 	class := status / 100
-	if class >= len(s.requests) {
+	if class >= len(s.requests) || status == 499 {
 		class = 0
 	}
 	s.requests[class].Add(1)
@@ -56,7 +56,7 @@ func (s *share) add(status int, took time.Duration, in, out int64) {
 
 // Stats is a snapshot of Counters, of all loops together.
 type Stats struct {
-	Requests [6]int64 // by the first digit of the status sent to the client; 0 = none was sent
+	Requests [6]int64 // by the first digit of the status; 0 = the answer did not come, or not to its end
 	Buckets  [len(DurationBounds) + 1]int64
 	Duration time.Duration // of all requests together
 	In, Out  int64         // bytes of bodies from and to clients

@@ -50,29 +50,29 @@ type Exchange struct {
 	few     [3]*upstream.Backend // room for tried
 	tunnel  *tunnel
 
-	reused     bool // the link had served other requests
-	replayed   bool // the request was sent on an idle link that turned out to be dead
-	heard      bool // bytes have come back
-	unchunked  bool // the response is given to a client that does not know chunks
-	replied    bool // weir itself answers
-	suspended  bool // a middleware waits
-	wantsMore  bool // the client waits for 100 (Continue), which has not come
-	interims   int
-	status     int // sent to the client; 0 = none
-	origin     int // status of the backend; 0 = none
-	by         accesslog.Side
-	reason     accesslog.Reason
-	failure    accesslog.Reason // of the last attempt
-	detail     string
+	reused    bool // the link had served other requests
+	replayed  bool // the request was sent on an idle link that turned out to be dead
+	heard     bool // bytes have come back
+	unchunked bool // the response is given to a client that does not know chunks
+	replied   bool // weir itself answers
+	suspended bool // a middleware waits
+	wantsMore bool // the client waits for 100 (Continue), which has not come
+	interims  int
+	status    int // sent to the client; 0 = none
+	origin    int // status of the backend; 0 = none
+	by        accesslog.Side
+	reason    accesslog.Reason
+	failure   accesslog.Reason // of the last attempt
+	detail    string
 
-	began    time.Time // when the head was complete
-	mark     time.Time // when the current phase began
-	queued   time.Duration
-	dialled  time.Duration
-	sentAt   time.Time
-	firstAt  time.Time // when the head of the response was here
-	bodyIn   int64     // bytes of the request body, framing included
-	bodyOut  int64     // bytes of the response body, framing included
+	began   time.Time // when the head was complete
+	mark    time.Time // when the current phase began
+	queued  time.Duration
+	dialled time.Duration
+	sentAt  time.Time
+	firstAt time.Time // when the head of the response was here
+	bodyIn  int64     // bytes of the request body, framing included
+	bodyOut int64     // bytes of the response body, framing included
 }
 
 // exchange gives a blank exchange for the request that is arriving on c.

@@ -130,4 +130,6 @@ func (f *Front) open(s *eventloop.Stream, security *Security) {
 }
 
 // trusts reports whether a peer's word about who the client is counts.
-func (s *settings) trusts(peer netip.Addr) bool { return s.trusted != nil && s.trusted.Contains(peer.Unmap()) }
+func (s *settings) trusts(peer netip.Addr) bool {
+	return s.trusted != nil && s.trusted.Contains(peer.Unmap())
+}

@@ -3,6 +3,7 @@ package l7
 import (
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/weirlb/weir/internal/eventloop"
@@ -19,6 +20,10 @@ type Transport struct {
 	MaxRequests     int           // on one connection; 0 = no limit
 	ResponseTimeout time.Duration // from the request to the head of its response; 0 = the entrypoint's idle timeout alone
 	ResponseLimits  http1.Limits  // of response heads
+
+	// Greeting appends what goes before everything else on a connection made for a client, such as a PROXY protocol header
+	// that names it; nil = nothing. A connection with a greeting serves one request, for the next one may be another client's.
+	Greeting func(dst []byte, source, destination netip.AddrPort) []byte
 }
 
 // link is a connection to a backend. It is either an exchange's or rests in its place's list of idle ones.
@@ -46,6 +51,9 @@ func (w *worker) dial(x *Exchange, b *upstream.Backend, t *Transport) error {
 // Connected goes on after a connection attempt, with the TLS handshake if there is to be one.
 func (l *link) Connected(_ *eventloop.Stream, err error) {
 	defer l.x.conn.rescue()
+	if err == nil && l.transport.Greeting != nil {
+		err = l.stream.Write(l.transport.Greeting(l.worker.scratch(), l.x.Client(), l.x.conn.localAddr()))
+	}
 	if err == nil && l.transport.TLS != nil {
 		err = l.stream.StartTLS(func(c net.Conn) *tls.Conn { return tls.Client(c, l.transport.TLS) }, l)
 		if err == nil {
@@ -97,5 +105,5 @@ func (l *link) give() {
 func (l *link) reusable() bool {
 	t := l.transport
 	return l.stream.IsOpen() && l.stream.Failed() == nil && l.stream.Buffered() == 0 && len(l.stream.Peeked()) == 0 &&
-		!l.stream.PeerLeft() && (t.MaxRequests == 0 || l.served < t.MaxRequests)
+		!l.stream.PeerLeft() && t.Greeting == nil && (t.MaxRequests == 0 || l.served < t.MaxRequests)
 }
