@@ -24,7 +24,7 @@ func newClient(t *testing.T, address string) *Client {
 }
 
 func TestClientFetches(t *testing.T) {
-	state := busy()
+	state := busyHTTP()
 	level := ""
 	ln := serve(t, "127.0.0.1:0", Options{
 		Source:      &fixed{state: state},
@@ -45,7 +45,7 @@ func TestClientFetches(t *testing.T) {
 	backends, err := c.Backends(ctx, "")
 	same(t, "backends", state.Backends, backends, err)
 	backends, err = c.Backends(ctx, "other")
-	same(t, "backends of a service", state.Backends[2:], backends, err)
+	same(t, "backends of a service", state.Backends[2:3], backends, err)
 	config, err := c.Config(ctx)
 	same(t, "config", json.RawMessage(`{"log":{"level":"info"}}`), config, err)
 	generation, err := c.Reload(ctx)

@@ -24,6 +24,12 @@ type collector struct {
 	rejected    *prometheus.Desc
 	serviceEnd  *prometheus.Desc
 	loopsActive *prometheus.Desc
+
+	entrypointHTTP httpFamilies
+	routerHTTP     httpFamilies
+	serviceHTTP    httpFamilies
+	backendHTTP    httpFamilies
+	idle           *prometheus.Desc
 }
 
 // family is one metric that every T has.
@@ -54,6 +60,14 @@ func families[T any](labels []string, defs []definition[T]) []family[T] {
 }
 
 func newCollector(source Source) *collector {
+	ofClient := httpHelp{
+		requests: "HTTP requests that ended, by class of the status sent, or aborted.",
+		duration: "How long HTTP requests took, from the first byte to the end.",
+	}
+	ofBackend := httpHelp{
+		requests: "HTTP requests sent to the backend that ended, by class of the status it sent, or aborted.",
+		duration: "How long the backend took, from sending it the HTTP request to the end of its answer.",
+	}
 	return &collector{
 		source:      source,
 		process:     families(nil, processMetrics()),
@@ -64,9 +78,15 @@ func newCollector(source Source) *collector {
 		buildInfo:   prometheus.NewDesc("weir_build_info", "Always 1; the labels say what runs.", []string{"version", "commit", "go_version"}, nil),
 		ended:       prometheus.NewDesc("weir_connections_ended_total", "Connections that ended, by reason.", []string{"reason"}, nil),
 		reloads:     prometheus.NewDesc("weir_config_reloads_total", "Attempts to load a changed configuration.", []string{"result"}, nil),
-		rejected:    prometheus.NewDesc("weir_entrypoint_rejected_total", "Connections that reached no service, by reason.", []string{"entrypoint", "reason"}, nil),
+		rejected:    prometheus.NewDesc("weir_entrypoint_rejected_total", "Connections and requests turned away, by reason.", []string{"entrypoint", "reason"}, nil),
 		serviceEnd:  prometheus.NewDesc("weir_service_connections_ended_total", "Connections of the service that ended, by reason.", []string{"protocol", "service", "reason"}, nil),
 		loopsActive: prometheus.NewDesc("weir_loop_active_connections", "Open client connections of an event loop.", []string{"loop"}, nil),
+
+		entrypointHTTP: newHTTPFamilies("entrypoint", ofClient, "entrypoint"),
+		routerHTTP:     newHTTPFamilies("router", ofClient, "protocol", "router"),
+		serviceHTTP:    newHTTPFamilies("service", ofClient, "protocol", "service"),
+		backendHTTP:    newHTTPFamilies("backend", ofBackend, "protocol", "service", "backend"),
+		idle:           prometheus.NewDesc("weir_upstream_idle_connections", "Open HTTP connections to backends that no request uses now.", []string{"protocol", "service"}, nil),
 	}
 }
 
@@ -152,8 +172,11 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	describe(out, c.entrypoints)
 	describe(out, c.services)
 	describe(out, c.backends)
-	for _, d := range []*prometheus.Desc{c.buildInfo, c.ended, c.reloads, c.rejected, c.serviceEnd, c.loopsActive} {
+	for _, d := range []*prometheus.Desc{c.buildInfo, c.ended, c.reloads, c.rejected, c.serviceEnd, c.loopsActive, c.idle} {
 		out <- d
+	}
+	for _, f := range []*httpFamilies{&c.entrypointHTTP, &c.routerHTTP, &c.serviceHTTP, &c.backendHTTP} {
+		f.describe(out)
 	}
 }
 
@@ -178,15 +201,25 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		e := &s.Entrypoints[i]
 		collect(out, c.entrypoints, e, e.Name)
 		collectReasons(out, c.rejected, e.Rejected, e.Name)
+		c.entrypointHTTP.collect(out, e.HTTP, e.Name)
+	}
+	for i := range s.Routers {
+		r := &s.Routers[i]
+		c.routerHTTP.collect(out, r.HTTP, r.Protocol, r.Name)
 	}
 	for i := range s.Services {
 		v := &s.Services[i]
 		collect(out, c.services, v, v.Protocol, v.Name)
 		collectReasons(out, c.serviceEnd, v.Ended, v.Protocol, v.Name)
+		c.serviceHTTP.collect(out, v.HTTP, v.Protocol, v.Name)
+		if v.HTTP != nil {
+			out <- prometheus.MustNewConstMetric(c.idle, gauge, float64(v.Idle), valid(v.Protocol), valid(v.Name))
+		}
 	}
 	for i := range s.Backends {
 		b := &s.Backends[i]
 		collect(out, c.backends, b, b.Protocol, b.Service, b.Address)
+		c.backendHTTP.collect(out, b.HTTP, b.Protocol, b.Service, b.Address)
 	}
 }
 

@@ -37,13 +37,17 @@ func table(v any) ([][]string, error) {
 	case *Status:
 		return statusRows(v), nil
 	case []Entrypoint:
-		return rowsOf("NAME\tADDRESS\tPROTOCOL\tACTIVE\tMAX\tCONNECTIONS\tREJECTED\tIN\tOUT", v, entrypointRow), nil
+		rows := rowsOf("NAME\tADDRESS\tPROTOCOL\tACTIVE\tMAX\tCONNECTIONS\tREJECTED\tIN\tOUT", v, entrypointRow)
+		return withHTTP(rows, "IN", v, func(e *Entrypoint) *HTTPStats { return e.HTTP }), nil
 	case []Router:
-		return rowsOf("NAME\tPROTOCOL\tENTRYPOINTS\tPRIORITY\tTLS\tSERVICE\tRULE", v, routerRow), nil
+		rows := rowsOf("NAME\tPROTOCOL\tENTRYPOINTS\tPRIORITY\tTLS\tSERVICE\tRULE", v, routerRow)
+		return withHTTP(rows, "RULE", v, func(r *Router) *HTTPStats { return r.HTTP }), nil
 	case []Service:
-		return rowsOf("NAME\tPROTOCOL\tKIND\tBACKENDS\tACTIVE\tWAITING\tCONNECTIONS\tRETRIES\tIN\tOUT", v, serviceRow), nil
+		rows := rowsOf("NAME\tPROTOCOL\tKIND\tBACKENDS\tACTIVE\tWAITING\tCONNECTIONS\tRETRIES\tIN\tOUT", v, serviceRow)
+		return withHTTP(rows, "IN", v, func(s *Service) *HTTPStats { return s.HTTP }), nil
 	case []Backend:
-		return rowsOf("SERVICE\tBACKEND\tSTATE\tWEIGHT\tACTIVE\tCONNECTIONS\tFAILURES\tIN\tOUT\tLAST CHECK", v, backendRow), nil
+		rows := rowsOf("SERVICE\tBACKEND\tSTATE\tWEIGHT\tACTIVE\tCONNECTIONS\tFAILURES\tIN\tOUT\tLAST CHECK", v, backendRow)
+		return withHTTP(rows, "IN", v, func(b *Backend) *HTTPStats { return b.HTTP }), nil
 	}
 	return nil, fmt.Errorf("no table for %T", v)
 }
@@ -97,6 +101,9 @@ func statusRows(s *Status) [][]string {
 		{"services", strconv.Itoa(s.Services)},
 		{"backends", backendCounts(s.Backends)},
 		{"log level", orDash(s.LogLevel)},
+	}
+	if s.Requests != nil {
+		rows = append(rows, []string{"requests", requestCounts(s.Requests)})
 	}
 	if l := s.AccessLog; l != (AccessLog{}) {
 		rows = append(rows, []string{"access log", fmt.Sprintf("%d records, %d dropped, %d errors", l.Written, l.Dropped, l.Errors)})

@@ -11,7 +11,7 @@ import (
 )
 
 func TestRenderTables(t *testing.T) {
-	state := busy()
+	state, http := busy(), busyHTTP()
 	failed := state.status()
 	failed.Ready, failed.NotReady = false, []string{"draining"}
 	failed.Reloads.Last.OK, failed.Reloads.Last.Error = false, "weir.yaml:3:1: no"
@@ -26,6 +26,11 @@ func TestRenderTables(t *testing.T) {
 		{"routers", state.Routers},
 		{"services", state.Services},
 		{"backends", state.Backends},
+		{"http_status", http.status()},
+		{"http_entrypoints", http.Entrypoints},
+		{"http_routers", http.Routers},
+		{"http_services", http.Services},
+		{"http_backends", http.Backends},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func TestProbes(t *testing.T) {
 }
 
 func TestViews(t *testing.T) {
-	state := busy()
+	state := busyHTTP()
 	s := New(Options{
 		Source: &fixed{state: state},
 		Config: func(context.Context) ([]byte, error) { return []byte(`{"log":{}}`), nil },
@@ -384,7 +384,7 @@ func TestOpenAPIListsTheServedPaths(t *testing.T) {
 func TestOpenAPISchemasAreTheTypes(t *testing.T) {
 	types := []any{
 		Status{}, Reloads{}, LastReload{}, Loop{}, Connections{}, AccessLog{}, BackendCount{},
-		Entrypoint{}, Router{}, Service{}, Backend{}, Version{}, Reloaded{}, LogLevel{},
+		Entrypoint{}, Router{}, Service{}, Backend{}, HTTPStats{}, Histogram{}, Version{}, Reloaded{}, LogLevel{},
 	}
 	doc := readOpenAPI(t)
 	if len(doc.Components.Schemas) != len(types) {

@@ -74,7 +74,9 @@ type Entrypoint struct {
 	BytesIn      uint64            `json:"bytesIn"`
 	BytesOut     uint64            `json:"bytesOut"`
 	AcceptErrors uint64            `json:"acceptErrors"`
-	Rejected     map[string]uint64 `json:"rejected"` // connections that reached no service, by reason
+	Rejected     map[string]uint64 `json:"rejected"` // connections and requests turned away, by reason
+
+	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
 }
 
 // Router is one routing rule.
@@ -87,6 +89,8 @@ type Router struct {
 	TLS         string   `json:"tls,omitempty"` // passthrough, terminated or empty
 	Middlewares []string `json:"middlewares,omitempty"`
 	Service     string   `json:"service"`
+
+	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
 }
 
 // Service is a set of backends, or of other services.
@@ -102,13 +106,16 @@ type Service struct {
 	BytesOut       uint64            `json:"bytesOut"`
 	Retries        uint64            `json:"retries"`
 	RetriesRefused uint64            `json:"retriesRefused"` // those the retry budget did not allow
-	Waiting        int64             `json:"waiting"`        // connections in the queue
+	Waiting        int64             `json:"waiting"`        // connections and requests in the queue
+	Idle           int64             `json:"idle"`           // open HTTP connections to backends that no request uses now
 	QueueOverflows uint64            `json:"queueOverflows"`
 	Backends       int               `json:"backends"`
 	InUse          int               `json:"inUse"` // backends that get new connections
 	Tier           int               `json:"tier"`  // their priority
 	Panic          bool              `json:"panic"` // too few are healthy, so health is ignored
 	Ended          map[string]uint64 `json:"ended"` // connections that ended, by reason
+
+	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
 }
 
 // Backend is one server of one service.
@@ -137,6 +144,8 @@ type Backend struct {
 	EjectedUntil    time.Time `json:"ejectedUntil,omitzero"`   // zero: not ejected
 	SlowStartUntil  time.Time `json:"slowStartUntil,omitzero"` // zero: it has its full share
 	Draining        bool      `json:"draining"`
+
+	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
 }
 
 // Status is the summary that `weir status` shows.
@@ -155,6 +164,7 @@ type Status struct {
 	Loops         []Loop            `json:"loops"`
 	Connections   Connections       `json:"connections"`
 	Ended         map[string]uint64 `json:"ended"`
+	Requests      map[string]uint64 `json:"requests,omitempty"` // HTTP requests by class, as in HTTPStats; none: no entrypoint serves HTTP
 	AccessLog     AccessLog         `json:"accessLog"`
 	Entrypoints   int               `json:"entrypoints"`
 	Routers       int               `json:"routers"`
@@ -184,6 +194,9 @@ func (s *State) status() *Status {
 	}
 	if out.Ended == nil {
 		out.Ended = map[string]uint64{}
+	}
+	for i := range s.Entrypoints {
+		out.Requests = addRequests(out.Requests, s.Entrypoints[i].HTTP)
 	}
 	for i := range s.Backends {
 		out.Backends.add(&s.Backends[i])

@@ -60,3 +60,35 @@ func busy() State {
 		},
 	}
 }
+
+// busyHTTP is the state of a weir that balances HTTP as well: an entrypoint, a router of the same name as one of TCP,
+// a service with a backend that has answered and one that has not been asked yet.
+func busyHTTP() State {
+	s := busy()
+	stats := func(ok, bad, aborted uint64) *HTTPStats {
+		return &HTTPStats{
+			Requests: map[string]uint64{"2xx": ok, "5xx": bad, "aborted": aborted},
+			Duration: Histogram{Bounds: []float64{0.001, 0.01, 0.1}, Counts: []uint64{ok, bad, 0, aborted}, Sum: 2.5},
+			BytesIn:  4096, BytesOut: 5 << 20,
+		}
+	}
+	s.Entrypoints = append(s.Entrypoints, Entrypoint{
+		Name: "web", Protocol: "tcp", Address: "[::]:80", Connections: 20, Active: 2, Rejected: map[string]uint64{"bad-request": 3},
+		HTTP: stats(200, 4, 1),
+	})
+	s.Routers = append(s.Routers, Router{
+		Name: "orders", Protocol: "http", Entrypoints: []string{"web"}, Rule: "Host(`shop.example.com`)", Priority: 24, Service: "shop",
+		HTTP: stats(190, 4, 1),
+	})
+	s.Services = append(s.Services, Service{
+		Name: "shop", Protocol: "http", Kind: "loadBalancer", Strategy: "wrr", Idle: 5, Backends: 2, InUse: 2,
+		HTTP: stats(190, 4, 1),
+	})
+	s.Backends = append(s.Backends,
+		Backend{Service: "shop", Protocol: "http", Address: "10.0.0.4:8080", Health: "up", Weight: 1, HTTP: stats(190, 4, 1)},
+		Backend{Service: "shop", Protocol: "http", Address: "10.0.0.5:8080", Health: "unknown", Weight: 1, HTTP: &HTTPStats{
+			Requests: map[string]uint64{}, Duration: Histogram{Bounds: []float64{0.001, 0.01, 0.1}, Counts: make([]uint64, 4)},
+		}},
+	)
+	return s
+}
