@@ -24,9 +24,6 @@ func (x *Exchange) fail(status int, by accesslog.Side, reason accesslog.Reason) 
 
 // refuse ends a request that broke HTTP.
 func (x *Exchange) refuse(err error) {
-	if x.began.IsZero() {
-		x.began = x.conn.worker.now()
-	}
 	status, detail := head.Refusal(err)
 	x.detail = detail
 	reason := accesslog.BadRequest

@@ -208,7 +208,8 @@ func (c *conn) left() bool {
 
 // parse reads a head from all bytes that have come of it. It reports whether it is complete, or wrong.
 func (c *conn) parse(b []byte) bool {
-	if c.x == nil {
+	whole := c.x == nil
+	if whole {
 		c.x = c.worker.exchange(c)
 		c.state, c.quiet = reading, 0
 	}
@@ -226,7 +227,11 @@ func (c *conn) parse(b []byte) bool {
 		x.refuse(err)
 		return true
 	}
-	x.start()
+	at := x.began
+	if !whole {
+		at = time.Now()
+	}
+	x.start(at)
 	return true
 }
 

@@ -65,20 +65,22 @@ type Exchange struct {
 	failure   accesslog.Reason // of the last attempt
 	detail    string
 
-	began   time.Time // when the head was complete
-	mark    time.Time // when the current phase began
-	queued  time.Duration
-	dialled time.Duration
-	sentAt  time.Time
-	firstAt time.Time // when the head of the response was here
-	bodyIn  int64     // bytes of the request body, framing included
-	bodyOut int64     // bytes of the response body, framing included
+	began   time.Time     // when the first byte of the head came
+	mark    time.Time     // when the current phase began
+	routed  time.Duration // until the router was found; negative before
+	queued  time.Duration // waiting for slots
+	dialled time.Duration // connecting, all tries together
+	sentAt  time.Time     // when the request was sent
+	firstAt time.Time     // when the head of the response was here
+	bodyIn  int64         // bytes of the request body, framing included
+	bodyOut int64         // bytes of the response body, framing included
 }
 
 // exchange gives a blank exchange for the request that is arriving on c.
 func (w *worker) exchange(c *conn) *Exchange {
 	x := pop(&w.exchanges)
 	x.worker, x.conn = w, c
+	x.began, x.routed = time.Now(), accesslog.NotReached
 	x.tried = x.few[:0]
 	return x
 }
@@ -92,14 +94,14 @@ func (x *Exchange) give() {
 	push(&w.exchanges, x)
 }
 
-// start goes on with a request whose head is complete.
-func (x *Exchange) start() {
+// start goes on with a request whose head is complete. at is when that was.
+func (x *Exchange) start(at time.Time) {
 	c := x.conn
-	x.began = time.Now()
+	x.mark = at
 	c.set = c.front.settings.Load()
 	x.reqBody.Begin(x.req.Framing())
 	x.wantsMore = x.req.ExpectContinue
-	c.last = !x.req.KeepAlive || c.worker.server.draining.Load() || c.worn(x.began)
+	c.last = !x.req.KeepAlive || c.worker.server.draining.Load() || c.worn(at)
 	if err := x.normalize(); err != nil {
 		x.detail = "bad-path"
 		x.fail(400, accesslog.Client, accesslog.BadRequest)
@@ -148,6 +150,7 @@ func (x *Exchange) route() {
 		return
 	}
 	x.router = found.Value
+	x.routed = x.mark.Sub(x.began) // finding it takes no time worth a look at the clock
 	if c.security != nil && x.router.TLSOptions != c.security.Name {
 		x.fail(421, accesslog.Client, accesslog.Misdirected)
 		return
@@ -191,7 +194,7 @@ func (x *Exchange) serve() {
 		x.fail(503, accesslog.Weir, accesslog.NoBackend)
 		return
 	}
-	x.pick(x.began)
+	x.pick(x.mark)
 }
 
 // safe reports whether the request may be sent a second time although the first one may have been acted on: its method

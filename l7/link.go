@@ -26,6 +26,14 @@ type Transport struct {
 	Greeting func(dst []byte, source, destination netip.AddrPort) []byte
 }
 
+// scheme is how the servers are spoken to, as URLs say it.
+func (t *Transport) scheme() string {
+	if t.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
 // link is a connection to a backend. It is either an exchange's or rests in its place's list of idle ones.
 type link struct {
 	worker     *worker

@@ -38,7 +38,7 @@ func (x *Exchange) record(now time.Time) {
 		RequestSize: x.bodyIn, ResponseSize: x.bodyOut, OriginSize: x.bodyOut,
 		In: x.bodyIn, Out: x.bodyOut,
 		RequestCount: c.count,
-		Route:        0, Queue: x.queued, Connect: x.dialled,
+		Route:        x.routed, Queue: accesslog.NotReached, Connect: accesslog.NotReached,
 		FirstByte: accesslog.NotReached, Origin: accesslog.NotReached,
 		Total:   now.Sub(x.began),
 		Retries: max(len(x.tried)-1, 0),
@@ -58,16 +58,17 @@ func (x *Exchange) record(now time.Time) {
 		r.Origin = now.Sub(x.sentAt)
 	}
 	if n := len(x.tried); n > 0 {
-		r.Backend = x.tried[n-1].Addr()
+		r.Backend, r.Queue = x.tried[n-1].Addr(), x.queued
+		r.OriginScheme = x.lb.Transport.scheme()
+	}
+	if !x.sentAt.IsZero() {
+		r.Connect = x.dialled
 	}
 	if x.router != nil {
 		r.Router = x.router.Name
 	}
 	if x.service != nil {
 		r.Service = x.service.name
-	}
-	if x.phase == queueing {
-		r.Queue = accesslog.NotReached
 	}
 	x.worker.record(r)
 }

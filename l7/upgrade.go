@@ -2,6 +2,7 @@ package l7
 
 import (
 	"errors"
+	"time"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
@@ -25,7 +26,7 @@ func (x *Exchange) switchProtocols(rest []byte) {
 		return
 	}
 	c, l := x.conn, x.link
-	x.firstAt = x.worker.now()
+	x.firstAt = time.Now()
 	x.origin = 101
 	x.judge()
 	if !x.respond() {

@@ -3,7 +3,6 @@ package l7
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 // ErrBusy is returned by Exchange.Go when as many exchanges wait for their work as may.
@@ -57,5 +56,3 @@ func (x *Exchange) resume(gen uint32, err error, then func()) {
 
 // Continue goes on with the middlewares behind the one that has waited.
 func (x *Exchange) Continue() { x.run() }
-
-func (w *worker) now() time.Time { return time.Now() }

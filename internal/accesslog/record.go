@@ -96,10 +96,11 @@ type Record struct {
 	Status       int // sent to the client; 0 = none
 	OriginStatus int // from the backend; 0 = none
 
-	RequestSize  int64 // content bytes from the client
-	ResponseSize int64 // content bytes to the client
-	OriginSize   int64 // content bytes from the backend
-	RequestCount int   // which request of its connection it was, the first being 1
+	RequestSize  int64  // content bytes from the client
+	ResponseSize int64  // content bytes to the client
+	OriginSize   int64  // content bytes from the backend
+	OriginScheme string // how the backend is spoken to: http or https
+	RequestCount int    // which request of its connection it was, the first being 1
 
 	FirstByte time.Duration // from Start to the head of the backend's response; NotReached if none came
 	Origin    time.Duration // from sending the request to the end of the backend's answer; NotReached if it never ended

@@ -117,8 +117,11 @@ func appendWord(dst []byte, s string) []byte {
 	return appendEscaped(dst, s)
 }
 
-// appendURL writes //192.0.2.1:80. The address is valid.
+// appendURL writes http://192.0.2.1:80, or //192.0.2.1:80 where the scheme is not known. The address is valid.
 func appendURL(dst []byte, r *Record) []byte {
+	if r.OriginScheme != "" {
+		dst = append(append(dst, r.OriginScheme...), ':')
+	}
 	return appendAddrPort(append(dst, "//"...), r.Backend)
 }
 
