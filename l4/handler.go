@@ -10,3 +10,10 @@ type Handler interface {
 	// Handler told once more: reading says eventloop.ErrClosed.
 	Serve(s *eventloop.Stream)
 }
+
+// Recorder is a Handler that writes records of what it does to the access log itself: l4 writes none for its connections.
+type Recorder interface {
+	Handler
+	// Records has no effect.
+	Records()
+}

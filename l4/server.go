@@ -52,6 +52,15 @@ func NewServer(o Options) (*Server, error) {
 // Loops is the number of event loops.
 func (s *Server) Loops() int { return len(s.workers) }
 
+// EventLoops are the loops by number. What handlers hold lives on them.
+func (s *Server) EventLoops() []*eventloop.Loop {
+	loops := make([]*eventloop.Loop, len(s.workers))
+	for i, w := range s.workers {
+		loops[i] = w.loop
+	}
+	return loops
+}
+
 // Active is the number of open client connections.
 func (s *Server) Active() int64 { return s.active.Load() }
 

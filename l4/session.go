@@ -40,6 +40,7 @@ type session struct {
 	phase    phase
 	tls      accesslog.TLSMode
 	postgres bool             // it began with a PostgreSQL SSLRequest, which was answered with yes
+	recorded bool             // the Handler that has it writes the records
 	answered bool             // a PostgreSQL request for encryption was answered, with yes or no
 	failure  accesslog.Reason // of the last attempt
 	cause    accesslog.Reason // why stop ends the relay
@@ -178,7 +179,8 @@ func (c *session) serve(h Handler) {
 	c.worker.loop.Disarm(&c.timer)
 	c.phase = served
 	c.routed = time.Since(c.start)
-	if c.worker.log.Enabled() {
+	_, c.recorded = h.(Recorder)
+	if c.worker.log.Enabled() && !c.recorded {
 		c.calledAddr() // the handler closes the client before the record is written
 	}
 	c.client.SetRemote(c.source)
@@ -188,7 +190,8 @@ func (c *session) serve(h Handler) {
 	}
 }
 
-// end closes what is open, gives back what was taken, counts, and writes the record. The session must not be touched
+// end closes what is open, gives back what was taken, counts, and writes the record, unless a Handler
+// writes what it has made of the connection. The session must not be touched
 // afterwards: it may already be another connection's.
 func (c *session) end(by accesslog.Side, reason accesslog.Reason) {
 	last := c.phase
@@ -196,7 +199,7 @@ func (c *session) end(by accesslog.Side, reason accesslog.Reason) {
 	c.worker.loop.Disarm(&c.timer)
 	c.leaveQueue()
 	c.countBytes()
-	if c.worker.log.Enabled() {
+	if c.worker.log.Enabled() && !c.recorded {
 		c.record(by, reason, last)
 	}
 	c.closeStreams(reason, last)

@@ -320,6 +320,14 @@ func (c *conn) drop() {
 	}
 }
 
+// retire ends the connection with the request that is at hand, or now.
+func (c *conn) retire() {
+	c.last = true
+	if c.state == idle {
+		c.close()
+	}
+}
+
 // close closes the connection. What is at hand must have been ended before.
 func (c *conn) close() {
 	if c.state == closed {

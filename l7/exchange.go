@@ -101,7 +101,7 @@ func (x *Exchange) start(at time.Time) {
 	c.set = c.front.settings.Load()
 	x.reqBody.Begin(x.req.Framing())
 	x.wantsMore = x.req.ExpectContinue
-	c.last = !x.req.KeepAlive || c.worker.server.draining.Load() || c.worn(at)
+	c.last = c.last || !x.req.KeepAlive || c.worker.server.draining.Load() || c.worn(at)
 	if err := x.normalize(); err != nil {
 		x.detail = "bad-path"
 		x.fail(400, accesslog.Client, accesslog.BadRequest)

@@ -102,8 +102,23 @@ func (f *Front) Name() string { return f.name }
 // Stats are the numbers of all requests that came in here. Safe from any goroutine.
 func (f *Front) Stats() Stats { return f.counters.Stats() }
 
+// Retire lets the connections that are open now end: those between requests at once, the others with the request they are
+// at. It is for an entrypoint that accepts no more. Not to be called on a loop.
+func (f *Front) Retire() {
+	f.server.each(func(w *worker) {
+		w.forEach(func(c *conn) {
+			if c.front == f {
+				c.retire()
+			}
+		})
+	})
+}
+
 // Serve takes a connection without TLS. It is called on the stream's loop and owns the stream from then on.
 func (f *Front) Serve(s *eventloop.Stream) { f.open(s, nil) }
+
+// Records says that requests are written to the access log here, so that nobody writes their connections.
+func (f *Front) Records() {}
 
 // SecureFront takes TLS connections that are ended by one Security.
 type SecureFront struct {
@@ -113,6 +128,9 @@ type SecureFront struct {
 
 // Serve takes a connection whose hello is still to be answered.
 func (f SecureFront) Serve(s *eventloop.Stream) { f.front.open(s, f.security) }
+
+// Records says what it says for Front.
+func (f SecureFront) Records() {}
 
 // HandlerFor finds what takes TLS connections to a server name; ok is false if no router is for that name.
 func (f *Front) HandlerFor(serverName []byte) (h SecureFront, ok bool) {

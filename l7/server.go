@@ -52,11 +52,7 @@ func (s *Server) Panics() int64 { return s.panics.Load() }
 func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.each(func(w *worker) {
-		w.forEach(func(c *conn) {
-			if c.state == idle {
-				c.close()
-			}
-		})
+		w.forEach((*conn).retire)
 		w.closeIdle(func(*link) bool { return true })
 	})
 }
