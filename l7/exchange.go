@@ -237,6 +237,9 @@ func (x *Exchange) tick() {
 	c := x.conn
 	blocked := !c.stream.HasRoom() // by the client
 	switch {
+	case c.set.WriteTimeout > 0 && time.Since(x.began) > c.set.WriteTimeout:
+		x.fail(504, accesslog.Weir, accesslog.ResponseTimeout)
+		return
 	case blocked, !x.reqBody.Done() && (x.link == nil || x.link.stream.HasRoom()) && x.phase >= waiting:
 		// The client has to take or to send something. What it has to send may be waiting for the backend's leave,
 		// though: then the backend's timeout is the one that counts.
