@@ -19,6 +19,9 @@ func namedPool(name string, usable bool) *Pool {
 	return p
 }
 
+// child returns a child without a name.
+func child(c Chooser, weight int) Child { return Child{Chooser: c, Weight: weight} }
+
 // panicking returns a pool that is wholly down and offers its backends all the same.
 func panicking(name string) *Pool {
 	p := namedPool(name, false)
@@ -37,20 +40,20 @@ func TestChoosers(t *testing.T) {
 	}{
 		{"pool", a, []string{"a", "a", "a", "a", "a", "a"}},
 		{"dead pool", x, []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
-		{"weights", NewWeighted([]Child{{Chooser: a, Weight: 2}, {Chooser: b, Weight: 1}}), []string{"a", "a", "b", "a", "a", "b"}},
-		{"no weight", NewWeighted([]Child{{Chooser: a, Weight: 0}, {Chooser: b, Weight: 1}}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"weights", NewWeighted([]Child{child(a, 2), child(b, 1)}), []string{"a", "a", "b", "a", "a", "b"}},
+		{"no weight", NewWeighted([]Child{child(a, 0), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
 		{"no child", NewWeighted(nil), []string{"-", "-", "-", "-", "-", "-"}},
-		{"dead child", NewWeighted([]Child{{Chooser: x, Weight: 5}, {Chooser: b, Weight: 1}}), []string{"b", "b", "b", "b", "b", "b"}},
-		{"dead child beside a light one", NewWeighted([]Child{{Chooser: x, Weight: 1000}, {Chooser: b, Weight: 1}}), []string{"b", "b", "b", "b", "b", "b"}},
-		{"dead children", NewWeighted([]Child{{Chooser: x, Weight: 1}, {Chooser: y, Weight: 1}}), []string{"!x", "!y", "!x", "!y", "!x", "!y"}},
-		{"turns of a dead child go to all", NewWeighted([]Child{{Chooser: x, Weight: 2}, {Chooser: a, Weight: 1}, {Chooser: b, Weight: 1}}), []string{"a", "a", "b", "b", "a", "a"}},
-		{"hash", NewHighestRandomWeight([]Child{{Chooser: x, Weight: 9}, {Chooser: b, Weight: 1}}), []string{"b", "b", "b", "b", "b", "b"}},
-		{"hash before panic", NewHighestRandomWeight([]Child{{Chooser: q, Weight: 9}, {Chooser: b, Weight: 1}}), []string{"b", "b", "b", "b", "b", "b"}},
-		{"hash and panic before nothing", NewHighestRandomWeight([]Child{{Chooser: x, Weight: 9}, {Chooser: q, Weight: 1}}), []string{"q", "q", "q", "q", "q", "q"}},
-		{"hash of dead children", NewHighestRandomWeight([]Child{{Chooser: x, Weight: 1}}), []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
+		{"dead child", NewWeighted([]Child{child(x, 5), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"dead child beside a light one", NewWeighted([]Child{child(x, 1000), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"dead children", NewWeighted([]Child{child(x, 1), child(y, 1)}), []string{"!x", "!y", "!x", "!y", "!x", "!y"}},
+		{"turns of a dead child go to all", NewWeighted([]Child{child(x, 2), child(a, 1), child(b, 1)}), []string{"a", "a", "b", "b", "a", "a"}},
+		{"hash", NewHighestRandomWeight([]Child{child(x, 9), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"hash before panic", NewHighestRandomWeight([]Child{child(q, 9), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"hash and panic before nothing", NewHighestRandomWeight([]Child{child(x, 9), child(q, 1)}), []string{"q", "q", "q", "q", "q", "q"}},
+		{"hash of dead children", NewHighestRandomWeight([]Child{child(x, 1)}), []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
 		{"hash of no child", NewHighestRandomWeight([]Child{{Chooser: a}}), []string{"-", "-", "-", "-", "-", "-"}},
-		{"hash above turns", NewHighestRandomWeight([]Child{{Chooser: NewWeighted([]Child{{Chooser: a, Weight: 1}, {Chooser: b, Weight: 1}}), Weight: 1},
-			{Chooser: x, Weight: 1}}), []string{"a", "b", "a", "b", "a", "b"}},
+		{"hash above turns", NewHighestRandomWeight([]Child{child(NewWeighted([]Child{child(a, 1), child(b, 1)}), 1),
+			child(x, 1)}), []string{"a", "b", "a", "b", "a", "b"}},
 		{"failover not needed", Failover{a, b}, []string{"a", "a", "a", "a", "a", "a"}},
 		{"failover", Failover{x, b}, []string{"b", "b", "b", "b", "b", "b"}},
 		{"failover in vain", Failover{x, y}, []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
@@ -59,12 +62,12 @@ func TestChoosers(t *testing.T) {
 		{"panic where there is nothing else", Failover{q, x}, []string{"q", "q", "q", "q", "q", "q"}},
 		{"panic of the fallback", Failover{x, q}, []string{"q", "q", "q", "q", "q", "q"}},
 		{"panic of both", Failover{q, r}, []string{"q", "q", "q", "q", "q", "q"}},
-		{"others before panic", NewWeighted([]Child{{Chooser: q, Weight: 100}, {Chooser: x, Weight: 1}, {Chooser: b, Weight: 1}}), []string{"b", "b", "b", "b", "b", "b"}},
-		{"panic before nothing", NewWeighted([]Child{{Chooser: x, Weight: 1}, {Chooser: q, Weight: 1}}), []string{"q", "q", "q", "q", "q", "q"}},
-		{"panic by turns", NewWeighted([]Child{{Chooser: q, Weight: 1}, {Chooser: r, Weight: 1}}), []string{"q", "r", "q", "r", "q", "r"}},
-		{"failover before panic below", Failover{NewWeighted([]Child{{Chooser: q, Weight: 1}, {Chooser: r, Weight: 1}}), b}, []string{"b", "b", "b", "b", "b", "b"}},
-		{"beside a service without children", NewWeighted([]Child{{Chooser: NewWeighted(nil), Weight: 1}, {Chooser: x, Weight: 1}}), []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
-		{"nested", Failover{NewWeighted([]Child{{Chooser: x, Weight: 1}, {Chooser: y, Weight: 1}}), NewWeighted([]Child{{Chooser: b, Weight: 1}, {Chooser: Failover{y, c}, Weight: 1}})}, []string{"b", "c", "b", "c", "b", "c"}},
+		{"others before panic", NewWeighted([]Child{child(q, 100), child(x, 1), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"panic before nothing", NewWeighted([]Child{child(x, 1), child(q, 1)}), []string{"q", "q", "q", "q", "q", "q"}},
+		{"panic by turns", NewWeighted([]Child{child(q, 1), child(r, 1)}), []string{"q", "r", "q", "r", "q", "r"}},
+		{"failover before panic below", Failover{NewWeighted([]Child{child(q, 1), child(r, 1)}), b}, []string{"b", "b", "b", "b", "b", "b"}},
+		{"beside a service without children", NewWeighted([]Child{child(NewWeighted(nil), 1), child(x, 1)}), []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
+		{"nested", Failover{NewWeighted([]Child{child(x, 1), child(y, 1)}), NewWeighted([]Child{child(b, 1), child(Failover{y, c}, 1)})}, []string{"b", "c", "b", "c", "b", "c"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -91,7 +94,7 @@ func TestChoosers(t *testing.T) {
 func TestFailoverComesBack(t *testing.T) {
 	backends := backendsOf(1)
 	service, fallback := NewPool("service", nil), namedPool("fallback", true)
-	chooser := NewWeighted([]Child{{Chooser: Failover{service, fallback}, Weight: 1}})
+	chooser := NewWeighted([]Child{child(Failover{service, fallback}, 1)})
 	for _, step := range []struct {
 		health Health
 		want   string
@@ -134,7 +137,7 @@ func TestWeightedShares(t *testing.T) {
 }
 
 func TestChooseDoesNotAllocate(t *testing.T) {
-	chooser := NewWeighted([]Child{{Chooser: Failover{namedPool("x", false), namedPool("a", true)}, Weight: 2}, {Chooser: namedPool("b", true), Weight: 1}})
+	chooser := NewWeighted([]Child{child(Failover{namedPool("x", false), namedPool("a", true)}, 2), child(namedPool("b", true), 1)})
 	if n := testing.AllocsPerRun(100, func() { chooser.Choose(1) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -51,11 +51,15 @@ func (h *HighestRandomWeight) Choose(key uint64) (*Pool, bool) {
 	}
 	best, most, earliest := 0, nothing-1, math.Inf(1)
 	for i, c := range h.children {
+		u := stir(key ^ h.hashes[i])
+		if most == sound && atLeast(u) > earliest*h.weights[i] {
+			continue // cannot win, whatever it offers
+		}
 		o := offerOf(c)
 		if o < most {
 			continue
 		}
-		at := negLog2(stir(key^h.hashes[i])) / h.weights[i]
+		at := negLog2(u) / h.weights[i]
 		if o > most || at < earliest {
 			best, most, earliest = i, o, at
 		}

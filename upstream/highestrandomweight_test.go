@@ -139,18 +139,18 @@ func TestUsable(t *testing.T) {
 		{"dead pool", x, nothing},
 		{"panic", q, doubtful},
 		{"pool before its first update", NewPool("new", nil), nothing},
-		{"weighted", NewWeighted([]Child{{Chooser: x, Weight: 1}, {Chooser: a, Weight: 1}}), sound},
-		{"weighted, panic", NewWeighted([]Child{{Chooser: x, Weight: 1}, {Chooser: q, Weight: 1}}), doubtful},
-		{"weighted, dead", NewWeighted([]Child{{Chooser: x, Weight: 1}, {Chooser: a, Weight: 0}}), nothing},
+		{"weighted", NewWeighted([]Child{child(x, 1), child(a, 1)}), sound},
+		{"weighted, panic", NewWeighted([]Child{child(x, 1), child(q, 1)}), doubtful},
+		{"weighted, dead", NewWeighted([]Child{child(x, 1), child(a, 0)}), nothing},
 		{"weighted, empty", NewWeighted(nil), nothing},
-		{"highest random weight", NewHighestRandomWeight([]Child{{Chooser: q, Weight: 1}, {Chooser: a, Weight: 1}}), sound},
-		{"highest random weight, dead", NewHighestRandomWeight([]Child{{Chooser: x, Weight: 1}, {Chooser: a}}), nothing},
+		{"highest random weight", NewHighestRandomWeight([]Child{child(q, 1), child(a, 1)}), sound},
+		{"highest random weight, dead", NewHighestRandomWeight([]Child{child(x, 1), {Chooser: a}}), nothing},
 		{"highest random weight, empty", NewHighestRandomWeight(nil), nothing},
 		{"failover", Failover{a, x}, sound},
 		{"failover to the fallback", Failover{x, b}, sound},
 		{"failover to panic", Failover{x, q}, doubtful},
 		{"failover in vain", Failover{x, x}, nothing},
-		{"nested", Failover{NewWeighted([]Child{{Chooser: NewHighestRandomWeight([]Child{{Chooser: b, Weight: 1}}), Weight: 1}}), x}, sound},
+		{"nested", Failover{NewWeighted([]Child{child(NewHighestRandomWeight([]Child{child(b, 1)}), 1)}), x}, sound},
 		{"somebody else's", foreign{a}, sound},
 		{"somebody else's, dead", foreign{x}, nothing},
 	}
@@ -168,8 +168,8 @@ func TestUsable(t *testing.T) {
 			}
 		})
 	}
-	w := NewWeighted([]Child{{Chooser: a, Weight: 1}, {Chooser: b, Weight: 1}})
-	h := NewHighestRandomWeight([]Child{{Chooser: w, Weight: 1}, {Chooser: x, Weight: 1}})
+	w := NewWeighted([]Child{child(a, 1), child(b, 1)})
+	h := NewHighestRandomWeight([]Child{child(w, 1), child(x, 1)})
 	for i := range 10 {
 		if !Usable(w) || !Usable(h) {
 			t.Fatal("not usable")
@@ -187,7 +187,7 @@ func (f foreign) Choose(key uint64) (*Pool, bool) { return f.pool.Choose(key) }
 
 func TestHighestRandomWeightDoesNotAllocate(t *testing.T) {
 	chooser := NewHighestRandomWeight([]Child{
-		{Chooser: Failover{namedPool("x", false), namedPool("a", true)}, Weight: 2, Name: "one"}, {Chooser: namedPool("b", true), Weight: 1},
+		{Chooser: Failover{namedPool("x", false), namedPool("a", true)}, Weight: 2, Name: "one"}, child(namedPool("b", true), 1),
 	})
 	key := uint64(0)
 	if n := testing.AllocsPerRun(100, func() {

@@ -16,9 +16,10 @@ import (
 // seconds, so that what still is slow gets a small share of the connections however
 // many there are: one in some hundreds.
 type leastTime struct {
-	set    []Share
-	cursor *atomic.Uint64
-	idle   uint64 // turns after which an unused time counts for half
+	set     []Share
+	inverse []float64 // of the weights
+	cursor  *atomic.Uint64
+	idle    uint64 // turns after which an unused time counts for half
 }
 
 const (
@@ -27,69 +28,84 @@ const (
 )
 
 func newLeastTime(set []Share, cursor *atomic.Uint64) Balancer {
-	return &leastTime{set: set, cursor: cursor, idle: idleTurns * uint64(len(set))}
+	l := &leastTime{set: set, cursor: cursor, idle: idleTurns * uint64(len(set))}
+	for _, s := range set {
+		l.inverse = append(l.inverse, 1/float64(s.Weight))
+	}
+	return l
 }
 
-// Pick looks at every backend twice: for the shortest time, which stands for those
-// that were never measured, and for the best score. Looking begins at another backend
-// each time, so that equal ones take turns. A second choice uses up no turn.
+// Pick looks at every backend once and keeps the best of those that were measured
+// apart from the best of those that were not. Looking begins at another backend each
+// time, so that equal ones take turns. A second choice uses up no turn.
 func (l *leastTime) Pick(_ uint64, skip Skip) *Backend {
 	turn := l.cursor.Load()
 	if skip.n == 0 {
 		turn = l.cursor.Add(1) - 1
 	}
-	unmeasured := l.shortest()
-	var best *Backend
-	bestScore, bestHalvings := math.Inf(1), uint64(0)
+	known, fresh, shortest := noCandidate(), noCandidate(), math.Inf(1)
 	n := uint64(len(l.set))
 	at := turn % n
 	for range n {
-		s := &l.set[at]
+		b := l.set[at].Backend
+		t, idle := float64(b.firstByte.nanoseconds()), l.halvings(b, turn)
+		load := float64(b.active.Load()+1) * l.inverse[at] * halves(idle)
 		if at++; at == n {
 			at = 0
 		}
-		halvings := l.halvings(s.Backend, turn)
-		score := s.score(unmeasured, halvings)
-		if score < bestScore && !skip.Has(s.Backend) {
-			best, bestScore, bestHalvings = s.Backend, score, halvings
+		if t > 0 {
+			shortest = min(shortest, t)
+			if score := t * load; score < known.score && !skip.Has(b) {
+				known = candidate{b, score, idle}
+			}
+		} else if load < fresh.score && !skip.Has(b) {
+			fresh = candidate{b, load, idle}
 		}
 	}
-	if best != nil {
-		best.pickedAt.Store(turn)
-		if bestHalvings > 0 {
-			best.firstByte.expire()
-		}
+	// One that was never measured counts as fast as the fastest: it is tried, not overrun.
+	best := known
+	if known.backend == nil || fresh.backend != nil && fresh.score*shortest <= known.score {
+		best = fresh
 	}
-	return best
+	best.take(turn)
+	return best.backend
 }
 
-// shortest returns the shortest time of all backends, 1 if none was measured.
-func (l *leastTime) shortest() float64 {
-	shortest := math.Inf(1)
-	for i := range l.set {
-		if t := l.set[i].Backend.firstByte.nanoseconds(); t > 0 {
-			shortest = min(shortest, float64(t))
-		}
+// candidate is a backend that may be picked.
+type candidate struct {
+	backend  *Backend // nil = none yet
+	score    float64  // how long a connection is expected to take, by weight; of one not measured its load by weight
+	halvings uint64
+}
+
+func noCandidate() candidate { return candidate{score: math.Inf(1)} }
+
+// take notes that the backend has its turn. A time that had lost some of its say has
+// won for being old; the next measurement replaces it.
+func (c *candidate) take(turn uint64) {
+	if c.backend == nil {
+		return
 	}
-	if math.IsInf(shortest, 1) {
-		return 1
+	c.backend.pickedAt.Store(turn)
+	if c.halvings > 0 {
+		c.backend.firstByte.expire()
 	}
-	return shortest
 }
 
 // halvings returns how often the time of a backend has lost half of its say. Loops
 // take their turns side by side, so a backend may seem to be picked after this one.
 func (l *leastTime) halvings(b *Backend, turn uint64) uint64 {
-	idle := int64(turn - b.pickedAt.Load())
-	return min(uint64(max(idle, 0))/l.idle, maxHalvings)
+	since := uint64(max(int64(turn-b.pickedAt.Load()), 0))
+	if since < l.idle {
+		return 0 // mostly, and without a division
+	}
+	return min(since/l.idle, maxHalvings)
 }
 
-// score returns how long the backend would be expected to take with one more
-// connection, by weight.
-func (s *Share) score(unmeasured float64, halvings uint64) float64 {
-	t := unmeasured
-	if measured := s.Backend.firstByte.nanoseconds(); measured > 0 {
-		t = float64(measured)
+// halves returns one half to the power of n.
+func halves(n uint64) float64 {
+	if n == 0 {
+		return 1
 	}
-	return t * float64(s.Backend.active.Load()+1) / float64(s.Weight) / float64(uint64(1)<<halvings)
+	return 1 / float64(uint64(1)<<n)
 }

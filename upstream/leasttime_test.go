@@ -119,8 +119,8 @@ func TestLeastTimeStarvesNobody(t *testing.T) {
 		lowest, highest := math.Inf(1), 0.0
 		for i, b := range backends {
 			b.AddFirstByte(time.Duration(times[i]))
-			s := Share{Backend: b, Weight: weights[i]}
-			lowest, highest = min(lowest, s.score(0, 0)), max(highest, s.score(0, 0))
+			score := float64(b.firstByte.nanoseconds()) * float64(b.Active()+1) / float64(weights[i])
+			lowest, highest = min(lowest, score), max(highest, score)
 		}
 		halvings := int(math.Ceil(math.Log2(highest/lowest))) + 1
 		most := (halvings*idleTurns + 2) * n
