@@ -16,7 +16,8 @@ type field struct {
 	enum     []string
 	min, max *int64 // of numbers; of durations in nanoseconds
 	need     bool
-	quoted   bool // a number that may be written as text
+	usual    string // default of a value that is settled later than it is decoded, as JSON
+	quoted   bool   // a number that may be written as text
 	index    int
 	typ      reflect.Type
 }
@@ -38,6 +39,7 @@ func keysOf(t reflect.Type) []field {
 func fieldOf(f reflect.StructField, key string, index int) field {
 	out := field{
 		key: key, doc: f.Tag.Get("doc"), need: f.Tag.Get("need") == "true",
+		usual:  f.Tag.Get("usual"),
 		quoted: f.Tag.Get("quoted") == "true",
 		index:  index, typ: f.Type,
 	}

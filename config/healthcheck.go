@@ -23,7 +23,7 @@ type HealthCheck struct {
 	Status          int               `yaml:"status" min:"100" max:"599" doc:"http: the expected status; without the key, any 2xx or 3xx."`
 	Hostname        string            `yaml:"hostname" doc:"http: Host header. tls, https: name asked for."`
 	Headers         map[string]string `yaml:"headers" doc:"http: further request headers."`
-	FollowRedirects *bool             `yaml:"followRedirects" doc:"http, HTTP services: judge where a redirect leads to instead of the redirect; true where the key is absent."`
+	FollowRedirects *bool             `yaml:"followRedirects" usual:"true" doc:"http, HTTP services: judge where a redirect leads to instead of the redirect."`
 	User            string            `yaml:"user" doc:"postgres, mysql: the user to log in as, without a password."`
 	Database        string            `yaml:"database" doc:"postgres: the database to ask for."`
 	Name            string            `yaml:"name" doc:"dns: the name to ask for."`

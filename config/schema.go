@@ -139,6 +139,8 @@ func (s *schemas) object(t reflect.Type) map[string]any {
 		property := described(s.of(f.typ, f), f.doc)
 		if value := usual.Field(f.index); !value.IsZero() && isScalar(f.typ) {
 			property["default"] = shown(value)
+		} else if f.usual != "" {
+			property["default"] = json.RawMessage(f.usual)
 		} else if f.need {
 			required = append(required, f.key)
 		}
