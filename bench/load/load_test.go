@@ -85,7 +85,7 @@ func TestRun(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := ClientSpec{
 				Addr: serve(t, tt.kind), Exchange: tt.kind, Connections: 3,
-				Warm: 20 * time.Millisecond, Duration: 150 * time.Millisecond,
+				Warm: 20 * time.Millisecond, Duration: 500 * time.Millisecond,
 			}
 			measured := 0
 			res, err := client(t, spec).Run(new(atomic.Bool), func() { measured++ })
@@ -137,7 +137,7 @@ func TestRunCountsErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := client(t, ClientSpec{Addr: misbehave(t, tt.answer), Exchange: kind, Connections: 1, Duration: 100 * time.Millisecond})
+			c := client(t, ClientSpec{Addr: misbehave(t, tt.answer), Exchange: kind, Connections: 1, Duration: 300 * time.Millisecond})
 			res, err := c.Run(new(atomic.Bool), func() {})
 			if err != nil && !errors.Is(err, ErrTooManyErrors) {
 				t.Fatal(err)
@@ -287,7 +287,7 @@ func TestTools(t *testing.T) {
 	if up.Kind != Listening || len(up.Addrs) != 1 {
 		t.Fatalf("the server reports %+v", up)
 	}
-	spec := ClientSpec{Addr: up.Addrs[0], Connections: 2, Exchange: kind, Duration: 20 * time.Millisecond}
+	spec := ClientSpec{Addr: up.Addrs[0], Connections: 2, Exchange: kind, Duration: 300 * time.Millisecond}
 	report, stopClient := start(ClientTool, spec)
 	if ev := report(); ev.Kind != Measuring {
 		t.Errorf("the client reports %+v", ev)
