@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -48,7 +49,8 @@ func makeCertificate(dir, name string) (certificate, error) {
 	}
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.der})
 	private := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
-	for path, text := range map[string][]byte{c.Cert: cert, c.Key: private, c.Bundle: append(cert[:len(cert):len(cert)], private...)} {
+	bundle := slices.Concat(cert, private)
+	for path, text := range map[string][]byte{c.Cert: cert, c.Key: private, c.Bundle: bundle} {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			return c, fmt.Errorf("write a certificate: %w", err)
 		}

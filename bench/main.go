@@ -82,7 +82,7 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	var names, rivals string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	flags.StringVar(&names, "scenario", "all", "scenarios to run, or families of them like http, separated by commas; -list shows them")
+	flags.StringVar(&names, "scenario", "all", "scenarios or families (tcp, http, https) to run, separated by commas; -list shows them")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each scenario and balancer, 1 to 100")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "time measured in each round, 100ms to 10m")
 	flags.StringVar(&o.weir, "weir", "bin/weir", "the weir to measure; empty measures the rivals alone")
