@@ -327,8 +327,9 @@ func (x *Exchange) cut(by accesslog.Side, reason accesslog.Reason) {
 	c.close()
 }
 
-// finish ends an exchange whose response is complete.
+// finish ends an exchange whose response is complete. Where the request is not, nobody knows where the next one begins.
 func (x *Exchange) finish() {
+	x.conn.last = x.conn.last || !x.reqBody.Done()
 	x.close()
 	x.conn.done()
 }
