@@ -53,6 +53,7 @@ func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.each(func(w *worker) {
 		w.forEach((*conn).retire)
+		w.stopMirrors(func(*mirrorCall) bool { return true }) // nobody waits for their responses
 		w.closeIdle(func(*link) bool { return true })
 	})
 }
@@ -65,6 +66,7 @@ func (s *Server) CloseBackend(b *upstream.Backend, reason accesslog.Reason) {
 				x.lose(reason)
 			}
 		})
+		w.stopMirrors(func(m *mirrorCall) bool { return m.backend == b })
 		w.forget(b)
 	})
 	s.places.Delete(b)
