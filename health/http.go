@@ -17,13 +17,15 @@ import (
 // interimLimit bounds the 1xx responses before the final one.
 const interimLimit = 8
 
-// httpProber sends one request on a connection of its own and judges the status of the response.
+// httpProber sends one request on a connection of its own and judges the status of the response; where it follows redirects, more of them.
 type httpProber struct {
 	target target
+	scheme string
 	host   string // empty: the address asked
-	head   []byte // request line and fields but Host, without the empty line at the end
-	method string // the response's framing depends on it
+	first  httpRequest
+	fields []byte // fields but Host, without the empty line at the end
 	status int    // 0 = any from 200 to 399
+	follow bool
 }
 
 func newHTTP(t target, p Params) (Prober, error) {
@@ -45,19 +47,23 @@ func newHTTP(t target, p Params) (Prober, error) {
 		o.Host = fields.Get("Host")
 	}
 	fields.Del("Host")
+	scheme := "http"
 	if t.tls != nil {
+		scheme = "https"
 		t.tls.NextProtos = []string{"http/1.1"}
 		if t.tls.ServerName == "" {
 			t.tls.ServerName = hostname(o.Host)
 		}
 	}
 	fields["Connection"] = []string{"close"}
-	var head bytes.Buffer
-	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\n", o.Method, o.Path)
-	if err := fields.Write(&head); err != nil {
+	var text bytes.Buffer
+	if err := fields.Write(&text); err != nil {
 		return nil, err
 	}
-	return httpProber{target: t, host: o.Host, head: head.Bytes(), method: o.Method, status: o.Status}, nil
+	return httpProber{
+		target: t, scheme: scheme, host: o.Host, first: httpRequest{method: o.Method, path: o.Path}, fields: text.Bytes(),
+		status: o.Status, follow: o.FollowRedirects,
+	}, nil
 }
 
 // validate refuses what would change the shape of the request or could never succeed.
@@ -65,11 +71,11 @@ func (o *HTTP) validate() error {
 	if !isToken(o.Method) {
 		return fmt.Errorf("method %q is not a token", o.Method)
 	}
-	if _, err := url.ParseRequestURI(o.Path); err != nil || !strings.HasPrefix(o.Path, "/") || strings.ContainsAny(o.Path, " #") {
-		return fmt.Errorf("path %q is not a path with an optional query", o.Path)
+	if err := validPath(o.Path); err != nil {
+		return err
 	}
-	if strings.ContainsAny(o.Host, " \t\r\n/") {
-		return fmt.Errorf("host %q is not a host name", o.Host)
+	if err := validHost(o.Host); err != nil {
+		return err
 	}
 	for name, values := range o.Headers {
 		if !isToken(name) {
@@ -83,6 +89,22 @@ func (o *HTTP) validate() error {
 	}
 	if o.Status != 0 && (o.Status < 200 || o.Status > 599) {
 		return fmt.Errorf("status %d is not between 200 and 599", o.Status)
+	}
+	return nil
+}
+
+// validPath refuses what is not a path with an optional query, as it stands in a request line.
+func validPath(path string) error {
+	if _, err := url.ParseRequestURI(path); err != nil || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " #") {
+		return fmt.Errorf("path %q is not a path with an optional query", path)
+	}
+	return nil
+}
+
+// validHost refuses what would end a Host header or cannot stand in one.
+func validHost(host string) error {
+	if strings.ContainsAny(host, " \t\r\n\x00/") {
+		return fmt.Errorf("host %q is not a host name", host)
 	}
 	return nil
 }
@@ -108,32 +130,60 @@ func hostname(hostport string) string {
 }
 
 func (p httpProber) Probe(ctx context.Context, addr netip.AddrPort) error {
-	host := p.host
-	if host == "" {
-		host = addr.String()
-		if p.target.port != 0 {
-			host = netip.AddrPortFrom(addr.Addr(), p.target.port).String()
-		}
+	at := origin{scheme: p.scheme, host: p.host, addr: p.target.asked(addr)}
+	if at.host == "" {
+		at.host = at.addr.String()
 	}
-	return p.target.visit(ctx, addr, func(conn net.Conn) error { return p.talk(conn, host) })
+	r := p.first
+	for range 1 + redirectLimit {
+		answer, err := p.ask(ctx, addr, r, at.host)
+		if err != nil {
+			return err
+		}
+		if !p.follow || answer.status == p.status {
+			return p.judge(answer.status)
+		}
+		next, ok, err := at.next(r, answer)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return p.judge(answer.status)
+		}
+		r = next
+	}
+	return fmt.Errorf("more than %d redirects", redirectLimit)
 }
 
-func (p httpProber) talk(conn net.Conn, host string) error {
-	request := fmt.Appendf(bytes.Clone(p.head), "Host: %s\r\n\r\n", host)
-	if err := write(conn, "the request", request); err != nil {
-		return err
+// ask sends one request on a connection of its own.
+func (p httpProber) ask(ctx context.Context, addr netip.AddrPort, r httpRequest, host string) (a httpAnswer, err error) {
+	err = p.target.visit(ctx, addr, func(conn net.Conn) error {
+		request := fmt.Appendf(nil, "%s %s HTTP/1.1\r\n%sHost: %s\r\n\r\n", r.method, r.path, p.fields, host)
+		if err := write(conn, "the request", request); err != nil {
+			return err
+		}
+		resp, err := readResponse(bufio.NewReader(io.LimitReader(conn, readLimit)), r.method)
+		if err != nil {
+			return fmt.Errorf("read the response: %w", reason(err))
+		}
+		a = httpAnswer{status: resp.StatusCode, location: resp.Header.Get("Location")}
+		if err := p.judge(a.status); err != nil && !redirects(a.status) {
+			return err
+		}
+		// The status has decided. The body is read only so that the server is not cut off in the middle of a short answer.
+		_, _ = io.Copy(io.Discard, resp.Body)
+		abort(conn)
+		return nil
+	})
+	return a, err
+}
+
+// judge returns nil if the status means success.
+func (p httpProber) judge(status int) error {
+	if p.accepts(status) {
+		return nil
 	}
-	resp, err := readResponse(bufio.NewReader(io.LimitReader(conn, readLimit)), p.method)
-	if err != nil {
-		return fmt.Errorf("read the response: %w", reason(err))
-	}
-	if !p.accepts(resp.StatusCode) {
-		return fmt.Errorf("status %d", resp.StatusCode)
-	}
-	// The status has decided. The body is read only so that the server is not cut off in the middle of a short answer.
-	_, _ = io.Copy(io.Discard, resp.Body)
-	abort(conn)
-	return nil
+	return fmt.Errorf("status %d", status)
 }
 
 func (p httpProber) accepts(status int) bool {

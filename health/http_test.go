@@ -3,9 +3,12 @@ package health
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -110,6 +113,42 @@ func TestHTTPS(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			check(t, probe(t, newProber(t, "http", tt.p), s.Addr), tt.want)
+		})
+	}
+}
+
+func TestHTTPSWithClientCertificate(t *testing.T) {
+	ca, stranger := weirtest.CA(t), weirtest.CA(t)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if name := r.TLS.PeerCertificates[0].Subject.CommonName; name != "weir" {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	})
+	server := httptest.NewUnstartedServer(mux)
+	server.TLS = &tls.Config{
+		Certificates: []tls.Certificate{ca.Server("shop.test").TLS}, ClientCAs: ca.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
+	}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that are meant to fail
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	client := func(from *weirtest.Authority, name string) []tls.Certificate {
+		return []tls.Certificate{from.Client(name).TLS}
+	}
+	tests := []struct {
+		name string
+		tls  TLS
+		want string
+	}{
+		{"certificate", TLS{Certificates: client(ca, "weir")}, ""},
+		{"certificate, and the server's verified", TLS{Certificates: client(ca, "weir"), ServerName: "shop.test", RootCAs: ca.Pool()}, ""},
+		{"certificate of somebody else", TLS{Certificates: client(ca, "guest")}, "status 403"},
+		{"certificate of another authority", TLS{Certificates: client(stranger, "weir")}, "tls: "},
+		{"no certificate", TLS{}, "certificate required"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			check(t, probe(t, newProber(t, "http", Params{TLS: &tt.tls}), server.Listener.Addr().String()), tt.want)
 		})
 	}
 }

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"maps"
@@ -27,12 +28,13 @@ type Params struct {
 	// The header says that the connection is the proxy's own (LOCAL, or UNKNOWN in version 1), so the backend sees weir's address.
 	ProxyProtocol int
 
-	// TLS wraps the conversation of tcp, http and redis. nil = plain. tls is always wrapped; postgres and mysql never are:
+	// TLS wraps the conversation of tcp, http, grpc and redis. nil = plain. tls is always wrapped; postgres and mysql never are:
 	// they prove themselves alive before encryption is agreed.
 	TLS *TLS
 
 	Exchange Exchange // tcp, tls
 	HTTP     HTTP     // http
+	GRPC     GRPC     // grpc
 	Login    Login    // postgres, mysql
 }
 
@@ -42,7 +44,15 @@ type TLS struct {
 	ServerName string         // sent as SNI and, if verified, expected in the certificate; empty = none sent, the address expected
 	RootCAs    *x509.CertPool // non-nil: verify against these
 	Verify     bool           // verify, against the system's authorities if RootCAs is nil
-	NextProtos []string       // ALPN, in order of preference
+	NextProtos []string       // ALPN, in order of preference; http and grpc have their own
+
+	// InsecureSkipVerify prevails over RootCAs and Verify: whoever turns verification off for a server's traffic has its probes
+	// succeed where the traffic does.
+	InsecureSkipVerify bool
+
+	// Certificates are the client's, for servers that ask for one. A server that refuses it says so, in TLS 1.3, only after the
+	// client has finished the handshake: a probe finds out when it reads an answer, not when it merely connects.
+	Certificates []tls.Certificate
 }
 
 // Exchange is what tcp and tls say and hear once connected. Empty: connecting is enough.
@@ -57,7 +67,18 @@ type HTTP struct {
 	Path    string      // with the query if any; default /
 	Host    string      // default: the address asked
 	Headers http.Header // sent besides
-	Status  int         // the one status that means success; 0 = any from 200 to 399. Redirects are answers, never followed
+	Status  int         // the one status that means success; 0 = any from 200 to 399
+
+	// FollowRedirects asks again where a redirect (301, 302, 303, 307, 308) points to, at most 5 times, so that the page behind it
+	// decides. Each time is a connection of its own. Only redirects to the same scheme, host and port are followed: what another
+	// server says is no news of this one. Any other redirect, and one whose status is the one that means success, is the answer.
+	FollowRedirects bool
+}
+
+// GRPC is the call of a grpc probe: Check of grpc.health.v1.Health. SERVING is the only success.
+type GRPC struct {
+	Service string // at most 1 KiB; empty = the server as a whole
+	Host    string // :authority, and the name for TLS where that has none; default: the address asked
 }
 
 // Login is whom a database probe introduces itself as. There is no password: a refused login proves a live server just as well.
@@ -71,12 +92,13 @@ var kinds = map[string]func(target, Params) (Prober, error){
 	"tcp":      newTCP,
 	"tls":      newTLS,
 	"http":     newHTTP,
+	"grpc":     newGRPC,
 	"postgres": newPostgres,
 	"mysql":    newMySQL,
 	"redis":    newRedis,
 }
 
-// New returns a prober of the given kind: tcp, tls, http, postgres, mysql or redis.
+// New returns a prober of the given kind: tcp, tls, http, grpc, postgres, mysql or redis.
 func New(kind string, p Params) (Prober, error) {
 	build, ok := kinds[kind]
 	if !ok {

@@ -59,7 +59,7 @@ func TestNewRefuses(t *testing.T) {
 		params     Params
 		want       string
 	}{
-		{"unknown kind", "ftp", Params{}, "http, mysql, postgres, redis, tcp, tls"},
+		{"unknown kind", "ftp", Params{}, "grpc, http, mysql, postgres, redis, tcp, tls"},
 		{"PROXY version", "tcp", Params{ProxyProtocol: 3}, "version 3"},
 		{"endless expectation", "tcp", Params{Exchange: Exchange{Expect: make([]byte, readLimit+1)}}, "longer"},
 		{"method", "http", Params{HTTP: HTTP{Method: "GET /"}}, "token"},
@@ -70,6 +70,8 @@ func TestNewRefuses(t *testing.T) {
 		{"header name", "http", Params{HTTP: HTTP{Headers: http.Header{"a b": {"c"}}}}, "header name"},
 		{"header value", "http", Params{HTTP: HTTP{Headers: http.Header{"a": {"b\r\nc: d"}}}}, "line"},
 		{"status", "http", Params{HTTP: HTTP{Status: 99}}, "status"},
+		{"service of grpc", "grpc", Params{GRPC: GRPC{Service: strings.Repeat("x", grpcNameLimit+1)}}, "longer"},
+		{"host of grpc", "grpc", Params{GRPC: GRPC{Host: "a\r\nb"}}, "host"},
 		{"user of postgres", "postgres", Params{Login: Login{User: "a\x00b"}}, "zero byte"},
 		{"user of mysql", "mysql", Params{Login: Login{User: "a\x00b"}}, "zero byte"},
 	}
@@ -316,6 +318,7 @@ func TestTLS(t *testing.T) {
 		{"authorities of the system", s.Addr, &TLS{ServerName: "orders.db.test", Verify: true}, Exchange{}, "certificate"},
 		{"address verified", byAddress.Addr, &TLS{RootCAs: ca.Pool()}, Exchange{}, ""},
 		{"address not in the certificate", s.Addr, &TLS{RootCAs: ca.Pool()}, Exchange{}, "127.0.0.1"},
+		{"verification skipped", s.Addr, &TLS{ServerName: "other.test", RootCAs: stranger.Pool(), Verify: true, InsecureSkipVerify: true}, Exchange{}, ""},
 		{"protocol offered", s.Addr, &TLS{NextProtos: []string{"postgresql"}}, Exchange{}, ""},
 		{"protocol not spoken", s.Addr, &TLS{NextProtos: []string{"redis"}}, Exchange{}, "tls handshake"},
 		{"exchange inside", s.Addr, nil, Exchange{Expect: []byte("orders\n")}, ""},
@@ -434,7 +437,7 @@ func FuzzParsePayload(f *testing.F) {
 }
 
 func TestKindsAreInOrder(t *testing.T) {
-	if kinds := Kinds(); !slices.IsSorted(kinds) || len(kinds) != 6 {
+	if kinds := Kinds(); !slices.IsSorted(kinds) || len(kinds) != 7 {
 		t.Errorf("kinds %v", kinds)
 	}
 }

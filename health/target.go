@@ -40,7 +40,8 @@ func (o *TLS) config() *tls.Config {
 	return &tls.Config{
 		ServerName:         o.ServerName,
 		RootCAs:            o.RootCAs,
-		InsecureSkipVerify: !o.Verify && o.RootCAs == nil,
+		InsecureSkipVerify: o.InsecureSkipVerify || !o.Verify && o.RootCAs == nil,
+		Certificates:       o.Certificates,
 		NextProtos:         o.NextProtos,
 	}
 }
@@ -61,13 +62,19 @@ func proxyHeader(version int) ([]byte, error) {
 	return h.Format()
 }
 
+// asked returns the address that is asked about the backend at addr.
+func (t target) asked(addr netip.AddrPort) netip.AddrPort {
+	if t.port == 0 {
+		return addr
+	}
+	return netip.AddrPortFrom(addr.Addr(), t.port)
+}
+
 // visit connects, sends the PROXY header, sets up TLS, and lets talk have the conversation, all before ctx ends.
 // The connection is closed with FIN unless talk called abort; after an error it is reset, so that nothing of it lingers
 // towards a server that may never acknowledge.
 func (t target) visit(ctx context.Context, addr netip.AddrPort, talk func(conn net.Conn) error) error {
-	if t.port != 0 {
-		addr = netip.AddrPortFrom(addr.Addr(), t.port)
-	}
+	addr = t.asked(addr)
 	// Probes are too short for keep-alive to matter; -1 saves its system calls.
 	dialer := net.Dialer{KeepAlive: -1, LocalAddr: t.local}
 	raw, err := dialer.DialContext(ctx, "tcp", addr.String())
@@ -115,6 +122,11 @@ func (t target) converse(raw net.Conn, addr netip.AddrPort, talk func(conn net.C
 	return nil
 }
 
+// encrypted is what a connection inside TLS tells of its handshake.
+type encrypted interface {
+	ConnectionState() tls.ConnectionState
+}
+
 // abort makes the coming close of a plain connection a reset, which leaves no socket in TIME_WAIT.
 // Anything not yet acknowledged is lost, so it is for when the server has answered the last thing it was sent.
 func abort(conn net.Conn) {
@@ -127,8 +139,8 @@ func abort(conn net.Conn) {
 // The server sees an orderly end. If its end comes first, as after a goodbye or a refusal it mostly does, abort spares both sides TIME_WAIT
 // with nothing left to lose.
 func drain(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite()
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
 	}
 	if _, err := io.CopyN(io.Discard, conn, readLimit); err == io.EOF {
 		abort(conn)

@@ -74,7 +74,11 @@ type Backend struct {
 	active atomic.Int64  // open connections
 	limit  atomic.Int64  // copy of MaxConnections on the line that acquire touches anyway; writer: SetEndpoint
 	total  atomic.Uint64 // connections ever
-	_      [cacheLine - 24]byte
+
+	// Beside active because LeastTime looks at all three of every backend.
+	firstByte average       // time to the first byte
+	pickedAt  atomic.Uint64 // the turn in which LeastTime last picked the backend
+	_         [cacheLine - 40]byte
 
 	streak          atomic.Uint64 // consecutive failures, see streak.go
 	tripped         atomic.Bool   // the streak reached its limit and Update has not yet seen it
@@ -194,6 +198,11 @@ func (b *Backend) AddBytes(in, out int64) {
 // AddConnect notes how long a successful connect took.
 func (b *Backend) AddConnect(took time.Duration) { b.lastConnect.Store(int64(took)) }
 
+// AddFirstByte notes how long the backend took from the request, or for protocols
+// without one from the connection, to the first byte of its answer: what LeastTime
+// goes by. Lock-free; for loops. Below a microsecond and above an hour it counts as that.
+func (b *Backend) AddFirstByte(took time.Duration) { b.firstByte.add(took) }
+
 // AddConnectFailure counts a connect that failed, and whether it ran into its deadline.
 // It is for the statistics; Pool.Failed is for the passive health.
 func (b *Backend) AddConnectFailure(timedOut bool) {
@@ -218,6 +227,7 @@ type BackendStats struct {
 	Ejections       int64  // ever
 	FailureStreak   int    // consecutive failures that count towards the next ejection
 	LastConnect     time.Duration
+	FirstByte       time.Duration // moving average of AddFirstByte; 0 = none yet
 }
 
 // Stats returns the counters.
@@ -232,5 +242,6 @@ func (b *Backend) Stats() BackendStats {
 		Ejections:       b.status.Load().Ejections,
 		FailureStreak:   streakCount(b.streak.Load()),
 		LastConnect:     time.Duration(b.lastConnect.Load()),
+		FirstByte:       time.Duration(b.firstByte.nanoseconds()),
 	}
 }

@@ -15,6 +15,7 @@ const (
 	Maglev    Strategy = "maglev"    // consistent hashing by lookup table
 	HRW       Strategy = "hrw"       // consistent hashing by highest random weight
 	Random    Strategy = "random"    // drawn by weight
+	LeastTime Strategy = "leasttime" // shortest time to the first byte, times connections, for its weight
 )
 
 // strategies is the registry: one constructor for each strategy. They get a set
@@ -26,6 +27,7 @@ var strategies = map[Strategy]func(set []Share, cursor *atomic.Uint64) Balancer{
 	Maglev:    newMaglev,
 	HRW:       newHRW,
 	Random:    newRandom,
+	LeastTime: newLeastTime,
 }
 
 // Valid reports whether the strategy exists; the empty one is WRR.
@@ -46,7 +48,7 @@ type Share struct {
 type Balancer interface {
 	// Pick returns a backend that is not to be skipped, or nil if all are. It is
 	// called on loops: lock-free, no allocation, bounded work, no side effect but a
-	// cursor. Strategies that hash return the same backend for the same key and
+	// cursor and, of LeastTime, whose turn it was. Strategies that hash return the same backend for the same key and
 	// skips, on every node, in whatever order the set was given.
 	Pick(key uint64, skip Skip) *Backend
 }

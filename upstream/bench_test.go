@@ -120,3 +120,53 @@ func BenchmarkAllowRetry(b *testing.B) {
 		p.AllowRetry(start)
 	}
 }
+
+// BenchmarkSticky is a client led back to its backend, from all CPUs at once.
+func BenchmarkSticky(b *testing.B) {
+	for _, n := range []int{2, 10, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			backends := backendsOf(equal(n)...)
+			limitAll(backends, 1000)
+			p := poolOf(Options{Passive: passive}, backends...)
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				at := 0
+				for pb.Next() {
+					if at++; at == n {
+						at = 0
+					}
+					c := p.Find(backends[at].ID())
+					if err := p.AcquireThis(c, start); err != nil {
+						b.Fatal(err)
+					}
+					p.Release(c)
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkChoose(b *testing.B) {
+	var set []Child
+	for i := range 5 {
+		set = append(set, Child{Chooser: namedPool(fmt.Sprint(i), true), Weight: 1 + i})
+	}
+	for name, c := range map[string]Chooser{"weighted": NewWeighted(set), "highestRandomWeight": NewHighestRandomWeight(set)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			key := uint64(0)
+			for b.Loop() {
+				key += goldenRatio
+				c.Choose(key)
+			}
+		})
+	}
+}
+
+func BenchmarkAddFirstByte(b *testing.B) {
+	c := backendsOf(1)[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		c.AddFirstByte(time.Millisecond)
+	}
+}

@@ -2,8 +2,9 @@ package upstream
 
 import "sync/atomic"
 
-// Chooser leads a connection to a pool: a Pool to itself, Weighted and Failover to
-// one of those below them. Choosers nest.
+// Chooser leads a connection to a pool: a Pool to itself; Weighted, HighestRandomWeight
+// and Failover to one of those below them. Choosers nest. Usable asks one without
+// choosing.
 type Chooser interface {
 	// Choose returns the pool for the key, and whether it has a backend to offer.
 	// The pool may be nil only if it has not. Choosers above pools that are wholly down
@@ -15,20 +16,23 @@ type Chooser interface {
 // Choose returns the pool itself.
 func (p *Pool) Choose(uint64) (*Pool, bool) { return p, len(p.snapshot.Load().shares) > 0 }
 
-// Child is one service below Weighted.
+// Child is one service below Weighted or HighestRandomWeight.
 type Child struct {
 	Chooser Chooser
-	Weight  int // share of the connections; one without weight gets none
+	Weight  int // share of the connections; one without weight gets none, more than MaxWeight counts as MaxWeight
+
+	// Name is what HighestRandomWeight hashes: which keys a child gets depends on its
+	// name and on nothing else, so it should be the service's, which all nodes know.
+	// Empty: the name of a Pool, of any other chooser the position among the children.
+	Name string
 }
 
-// sound reports whether the pool offers backends in good faith. A pool of which every
-// backend is down may still offer them all (Options.PanicThreshold), but only after
-// every other way has been tried.
-func sound(p *Pool, ok bool) bool { return ok && p.snapshot.Load().usable > 0 }
+// isSound reports whether a choice offers backends in good faith.
+func isSound(p *Pool, ok bool) bool { return offerBy(p, ok) == sound }
 
 // better returns the better of two choices, the first one if they are alike.
 func better(p *Pool, ok bool, q *Pool, qok bool) (*Pool, bool) {
-	if !sound(p, ok) && sound(q, qok) || !ok && qok || p == nil {
+	if offerBy(q, qok) > offerBy(p, ok) || p == nil {
 		return q, qok
 	}
 	return p, ok
@@ -69,7 +73,7 @@ func (w *Weighted) Choose(key uint64) (*Pool, bool) {
 	at := (w.cursor.Add(1) - 1) % n
 	p, ok := w.children[w.turns[at]].Choose(key)
 	for range min(n, maxProbes) - 1 {
-		if sound(p, ok) {
+		if isSound(p, ok) {
 			return p, ok
 		}
 		if at++; at == n {
@@ -79,7 +83,7 @@ func (w *Weighted) Choose(key uint64) (*Pool, bool) {
 		p, ok = better(p, ok, q, qok)
 	}
 	// Only children with little weight, if any, are left: ask each of them.
-	for i := 0; i < len(w.children) && !sound(p, ok); i++ {
+	for i := 0; i < len(w.children) && !isSound(p, ok); i++ {
 		q, qok := w.children[i].Choose(key)
 		p, ok = better(p, ok, q, qok)
 	}
@@ -95,7 +99,7 @@ type Failover struct {
 // Choose returns the pool that the service or the fallback chose.
 func (f Failover) Choose(key uint64) (*Pool, bool) {
 	p, ok := f.Service.Choose(key)
-	if sound(p, ok) {
+	if isSound(p, ok) {
 		return p, ok
 	}
 	q, qok := f.Fallback.Choose(key)

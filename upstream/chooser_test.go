@@ -19,6 +19,9 @@ func namedPool(name string, usable bool) *Pool {
 	return p
 }
 
+// child returns a child without a name.
+func child(c Chooser, weight int) Child { return Child{Chooser: c, Weight: weight} }
+
 // panicking returns a pool that is wholly down and offers its backends all the same.
 func panicking(name string) *Pool {
 	p := namedPool(name, false)
@@ -37,13 +40,20 @@ func TestChoosers(t *testing.T) {
 	}{
 		{"pool", a, []string{"a", "a", "a", "a", "a", "a"}},
 		{"dead pool", x, []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
-		{"weights", NewWeighted([]Child{{a, 2}, {b, 1}}), []string{"a", "a", "b", "a", "a", "b"}},
-		{"no weight", NewWeighted([]Child{{a, 0}, {b, 1}}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"weights", NewWeighted([]Child{child(a, 2), child(b, 1)}), []string{"a", "a", "b", "a", "a", "b"}},
+		{"no weight", NewWeighted([]Child{child(a, 0), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
 		{"no child", NewWeighted(nil), []string{"-", "-", "-", "-", "-", "-"}},
-		{"dead child", NewWeighted([]Child{{x, 5}, {b, 1}}), []string{"b", "b", "b", "b", "b", "b"}},
-		{"dead child beside a light one", NewWeighted([]Child{{x, 1000}, {b, 1}}), []string{"b", "b", "b", "b", "b", "b"}},
-		{"dead children", NewWeighted([]Child{{x, 1}, {y, 1}}), []string{"!x", "!y", "!x", "!y", "!x", "!y"}},
-		{"turns of a dead child go to all", NewWeighted([]Child{{x, 2}, {a, 1}, {b, 1}}), []string{"a", "a", "b", "b", "a", "a"}},
+		{"dead child", NewWeighted([]Child{child(x, 5), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"dead child beside a light one", NewWeighted([]Child{child(x, 1000), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"dead children", NewWeighted([]Child{child(x, 1), child(y, 1)}), []string{"!x", "!y", "!x", "!y", "!x", "!y"}},
+		{"turns of a dead child go to all", NewWeighted([]Child{child(x, 2), child(a, 1), child(b, 1)}), []string{"a", "a", "b", "b", "a", "a"}},
+		{"hash", NewHighestRandomWeight([]Child{child(x, 9), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"hash before panic", NewHighestRandomWeight([]Child{child(q, 9), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"hash and panic before nothing", NewHighestRandomWeight([]Child{child(x, 9), child(q, 1)}), []string{"q", "q", "q", "q", "q", "q"}},
+		{"hash of dead children", NewHighestRandomWeight([]Child{child(x, 1)}), []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
+		{"hash of no child", NewHighestRandomWeight([]Child{{Chooser: a}}), []string{"-", "-", "-", "-", "-", "-"}},
+		{"hash above turns", NewHighestRandomWeight([]Child{child(NewWeighted([]Child{child(a, 1), child(b, 1)}), 1),
+			child(x, 1)}), []string{"a", "b", "a", "b", "a", "b"}},
 		{"failover not needed", Failover{a, b}, []string{"a", "a", "a", "a", "a", "a"}},
 		{"failover", Failover{x, b}, []string{"b", "b", "b", "b", "b", "b"}},
 		{"failover in vain", Failover{x, y}, []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
@@ -52,12 +62,12 @@ func TestChoosers(t *testing.T) {
 		{"panic where there is nothing else", Failover{q, x}, []string{"q", "q", "q", "q", "q", "q"}},
 		{"panic of the fallback", Failover{x, q}, []string{"q", "q", "q", "q", "q", "q"}},
 		{"panic of both", Failover{q, r}, []string{"q", "q", "q", "q", "q", "q"}},
-		{"others before panic", NewWeighted([]Child{{q, 100}, {x, 1}, {b, 1}}), []string{"b", "b", "b", "b", "b", "b"}},
-		{"panic before nothing", NewWeighted([]Child{{x, 1}, {q, 1}}), []string{"q", "q", "q", "q", "q", "q"}},
-		{"panic by turns", NewWeighted([]Child{{q, 1}, {r, 1}}), []string{"q", "r", "q", "r", "q", "r"}},
-		{"failover before panic below", Failover{NewWeighted([]Child{{q, 1}, {r, 1}}), b}, []string{"b", "b", "b", "b", "b", "b"}},
-		{"beside a service without children", NewWeighted([]Child{{NewWeighted(nil), 1}, {x, 1}}), []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
-		{"nested", Failover{NewWeighted([]Child{{x, 1}, {y, 1}}), NewWeighted([]Child{{b, 1}, {Failover{y, c}, 1}})}, []string{"b", "c", "b", "c", "b", "c"}},
+		{"others before panic", NewWeighted([]Child{child(q, 100), child(x, 1), child(b, 1)}), []string{"b", "b", "b", "b", "b", "b"}},
+		{"panic before nothing", NewWeighted([]Child{child(x, 1), child(q, 1)}), []string{"q", "q", "q", "q", "q", "q"}},
+		{"panic by turns", NewWeighted([]Child{child(q, 1), child(r, 1)}), []string{"q", "r", "q", "r", "q", "r"}},
+		{"failover before panic below", Failover{NewWeighted([]Child{child(q, 1), child(r, 1)}), b}, []string{"b", "b", "b", "b", "b", "b"}},
+		{"beside a service without children", NewWeighted([]Child{child(NewWeighted(nil), 1), child(x, 1)}), []string{"!x", "!x", "!x", "!x", "!x", "!x"}},
+		{"nested", Failover{NewWeighted([]Child{child(x, 1), child(y, 1)}), NewWeighted([]Child{child(b, 1), child(Failover{y, c}, 1)})}, []string{"b", "c", "b", "c", "b", "c"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -84,7 +94,7 @@ func TestChoosers(t *testing.T) {
 func TestFailoverComesBack(t *testing.T) {
 	backends := backendsOf(1)
 	service, fallback := NewPool("service", nil), namedPool("fallback", true)
-	chooser := NewWeighted([]Child{{Failover{service, fallback}, 1}})
+	chooser := NewWeighted([]Child{child(Failover{service, fallback}, 1)})
 	for _, step := range []struct {
 		health Health
 		want   string
@@ -104,7 +114,7 @@ func TestWeightedShares(t *testing.T) {
 		children := make([]Child, len(weights))
 		sum := 0
 		for i, w := range weights {
-			children[i] = Child{namedPool(string(rune('a'+i)), true), w}
+			children[i] = Child{Chooser: namedPool(string(rune('a'+i)), true), Weight: w}
 			sum += w
 		}
 		chooser := NewWeighted(children)
@@ -127,7 +137,7 @@ func TestWeightedShares(t *testing.T) {
 }
 
 func TestChooseDoesNotAllocate(t *testing.T) {
-	chooser := NewWeighted([]Child{{Failover{namedPool("x", false), namedPool("a", true)}, 2}, {namedPool("b", true), 1}})
+	chooser := NewWeighted([]Child{child(Failover{namedPool("x", false), namedPool("a", true)}, 2), child(namedPool("b", true), 1)})
 	if n := testing.AllocsPerRun(100, func() { chooser.Choose(1) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

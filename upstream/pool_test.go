@@ -227,12 +227,13 @@ func TestStats(t *testing.T) {
 	b.AddBytes(1, 2)
 	b.AddBytes(-5, -5)
 	b.AddConnect(3 * time.Millisecond)
+	b.AddFirstByte(4 * time.Millisecond)
 	b.AddConnectFailure(false)
 	b.AddConnectFailure(true)
 	p.Failed(b, start)
 	want := BackendStats{
 		Active: 1, Connections: 2, ConnectFailures: 2, ConnectTimeouts: 1,
-		BytesIn: 1, BytesOut: 2, FailureStreak: 1, LastConnect: 3 * time.Millisecond,
+		BytesIn: 1, BytesOut: 2, FailureStreak: 1, LastConnect: 3 * time.Millisecond, FirstByte: 4 * time.Millisecond,
 	}
 	if diff := cmp.Diff(want, b.Stats()); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)

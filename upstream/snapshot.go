@@ -12,6 +12,7 @@ type snapshot struct {
 	options Options
 	epoch   time.Time  // the pool's first update; times on the data path count from here
 	all     []*Backend // as given, for views
+	byHash  []*Backend // the same, for find
 
 	selection
 	shares   []Share // the backends in use with their effective weights
@@ -27,6 +28,9 @@ func buildSnapshot(old *snapshot, o Options, backends []*Backend, now time.Time,
 	s := &snapshot{options: o, epoch: old.epoch, all: slices.Clone(backends), selection: choose(backends, o.PanicThreshold)}
 	if s.epoch.IsZero() {
 		s.epoch = now
+	}
+	if s.byHash = old.byHash; !slices.Equal(old.all, s.all) {
+		s.byHash = sortedByHash(s.all)
 	}
 	var next time.Time
 	for _, b := range s.chosen {
