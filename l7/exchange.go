@@ -203,6 +203,9 @@ func (x *Exchange) run() {
 // serve has the service choose where the request goes.
 func (x *Exchange) serve() {
 	c := x.ask(x.router.Service)
+	if c.service == nil {
+		c.service = x.router.Service
+	}
 	x.follow(c)
 	if c.offer == nothing {
 		x.fail(503, accesslog.Weir, accesslog.NoBackend)

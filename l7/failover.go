@@ -71,6 +71,7 @@ func (x *Exchange) fallBack(status int, rest []byte) bool {
 	x.leave(rest)
 	x.forget()
 	x.detours++
+	x.conn.quiet = 0
 	x.follow(c)
 	x.pick(now)
 	return true

@@ -99,11 +99,11 @@ func (w *worker) mirror(x *Exchange, v *Service, body []byte) {
 	m.index = len(w.copies)
 	w.copies = append(w.copies, m)
 	w.copied += len(body)
+	defer m.rescue()
 	if c.offer == nothing || !m.read(x.template, x.req.Framing().HasBody()) {
 		m.end(503)
 		return
 	}
-	defer m.rescue()
 	m.start()
 }
 

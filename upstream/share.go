@@ -31,6 +31,4 @@ func Score(key, holder uint64, weight int) float64 {
 }
 
 // Sound reports whether the pool offers backends in good faith: at least one is usable.
-// A pool of which every backend is down may still offer them all
-// (Options.PanicThreshold), but only after every other way has been tried.
-func (p *Pool) Sound() bool { return p.snapshot.Load().usable > 0 }
+func (p *Pool) Sound() bool { return p.offers() == sound }
