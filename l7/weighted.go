@@ -3,8 +3,6 @@ package l7
 import (
 	"math/rand/v2"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -15,7 +13,7 @@ type Child struct {
 }
 
 // id is what a session's cookie calls the child.
-func (c Child) id() uint64 { return xxhash.Sum64String(c.Service.name) }
+func (c Child) id() uint64 { return upstream.NameID(c.Service.name) }
 
 // Weighted gives each child requests in proportion to its weight, evenly spread on every loop. Children without a usable
 // backend lose their turns to the others.

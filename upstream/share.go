@@ -1,6 +1,10 @@
 package upstream
 
-import "math"
+import (
+	"math"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // What follows is for choosers above this package, which choose among services by the
 // same arithmetic as balancers choose among backends.
@@ -18,6 +22,10 @@ func Turns(weights []int) []int32 {
 	}
 	return sequence(capped)
 }
+
+// NameID is what Score and sessions know a service by: a hash of its name, equal on all
+// nodes.
+func NameID(service string) uint64 { return xxhash.Sum64String(service) }
 
 // Score is what a holder has for a key in rendezvous hashing: of several holders the one
 // with the least wins, each in proportion to its weight, and the winner's absence
