@@ -44,12 +44,15 @@ func (x *Exchange) Answer(status int, edit func(*head.Head), body string) {
 }
 
 // Reject is Answer with a reason for the log, and with the status in words for a body.
-func (x *Exchange) Reject(status int, reason accesslog.Reason) {
+func (x *Exchange) Reject(status int, reason accesslog.Reason) { x.RejectWith(status, reason, nil) }
+
+// RejectWith is Reject with an edit of the answer's head.
+func (x *Exchange) RejectWith(status int, reason accesslog.Reason, edit func(*head.Head)) {
 	if x.phase != routing {
 		return
 	}
 	x.by, x.reason = accesslog.Weir, reason
-	x.reply(status, nil)
+	x.reply(status, edit)
 }
 
 // reply says the status in words.

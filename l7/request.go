@@ -14,13 +14,15 @@ func (x *Exchange) send() {
 	x.conn.quiet = 0
 	x.link.served++
 	x.sentAt = time.Now()
-	if x.router.Service.rewritesHost(x) {
-		_ = x.req.SetHost(x.lb.host(x.backend)) // it cannot fail: it is an address
-	}
 	x.req.StripHop()
 	x.req.SetHop(hopOf(&x.req))
+	if x.copies != 0 && x.template == nil {
+		x.template = x.req.AppendRequest(nil)
+	}
+	x.rewriteHost()
+	x.rebase()
 	out := x.req.AppendRequest(x.worker.scratch())
-	out, err := x.firstOfBody(out)
+	out, err := x.firstOfBody(append(out, x.replay.sent...))
 	if err != nil {
 		x.refuse(err)
 		return
@@ -28,10 +30,40 @@ func (x *Exchange) send() {
 	_ = x.link.stream.Write(out) // an error stays with the stream, where upload and listen see it
 	x.worker.sent(out)
 	x.up.Open(x.conn.stream, &x.link.stream)
+	if x.copies != 0 && x.reqBody.Done() {
+		x.reflect()
+	}
 	x.upload()
 	if x.phase == waiting {
 		x.listen() // a server that answered while it was connected to is not reported again
 	}
+}
+
+// rewriteHost calls the server by its own name where the client's is not passed on.
+func (x *Exchange) rewriteHost() {
+	if !x.lb.RewriteHost {
+		return
+	}
+	if x.failovers.n > 0 && x.host == "" {
+		x.host = string(x.req.Host())
+	}
+	_ = x.req.SetHost(x.lb.host(x.backend)) // it cannot fail: it is an address
+}
+
+// rebase puts before the path what the server wants there, in place of what an earlier one wanted.
+func (x *Exchange) rebase() {
+	base := x.lb.BasePaths[x.backend.Addr()] // none for most
+	if base == "" && x.based == 0 {
+		return
+	}
+	target := x.req.Target()[x.based:]
+	if target[0] != '/' {
+		return // the asterisk of OPTIONS
+	}
+	out := append(append(x.worker.scratch(), base...), target...)
+	_ = x.req.SetTargetBytes(out) // all of it was good before
+	x.worker.sent(out)
+	x.based = len(base)
 }
 
 // hopOf is what a request says about its next connection: nothing, which keeps it, or that it asks to switch protocols.
@@ -50,6 +82,7 @@ func (x *Exchange) firstOfBody(out []byte) ([]byte, error) {
 	}
 	n, err := x.reqBody.Scan(b)
 	out = append(out, b[:n]...)
+	x.replay.keep(b[:n])
 	x.conn.stream.Consume(n)
 	x.bodyIn += int64(n)
 	if err == nil && x.tooLarge() {
@@ -76,7 +109,7 @@ func (x *Exchange) upload() {
 			dst.Again()
 			return
 		}
-		n, err := x.worker.move(&x.up, &x.reqBody, x.req.Framing().Kind, c.stream, dst)
+		n, err := x.uploadPiece()
 		if n > 0 {
 			budget -= n
 			x.bodyIn += int64(n)
@@ -96,5 +129,8 @@ func (x *Exchange) upload() {
 			x.refuse(errBodyTooLarge)
 			return
 		}
+	}
+	if x.copies != 0 {
+		x.reflect()
 	}
 }

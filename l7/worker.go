@@ -33,6 +33,8 @@ type worker struct {
 	exchanges []*Exchange
 	links     []*link
 	places    map[*upstream.Backend]*place
+	copies    []*mirrorCall // on their way
+	copied    int           // bytes of their bodies
 	sweeper   eventloop.Timer
 	flusher   eventloop.Timer
 }

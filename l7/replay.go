@@ -1,0 +1,73 @@
+package l7
+
+import "github.com/weirlb/weir/l7/head"
+
+// DefaultMaxReplay is how many bytes of a request's body are kept at most where nothing else is said.
+const DefaultMaxReplay = 1 << 20
+
+// replay is a bounded copy of a request's body, framing included, as far as it has been sent. It is kept for the services
+// that may need it; the bodies of all others pass without a look at them.
+type replay struct {
+	limit int64 // 0 = nothing is kept
+	sent  []byte
+}
+
+// begin keeps what will be sent of a body, up to limit bytes, unless it is known to be longer.
+func (r *replay) begin(f head.Framing, limit int64) {
+	if f.HasBody() && f.Length <= limit {
+		r.limit = limit
+	}
+}
+
+func (r *replay) on() bool { return r.limit > 0 }
+
+// keep adds what has been sent. A body that turns out to be too long is not kept at all.
+func (r *replay) keep(b []byte) {
+	switch {
+	case r.limit == 0:
+	case int64(len(r.sent)+len(b)) > r.limit:
+		*r = replay{}
+	default:
+		r.sent = append(r.sent, b...)
+	}
+}
+
+// prepare keeps the body for those who may need it: a failover, or a mirror.
+func (x *Exchange) prepare() {
+	limit := int64(0)
+	for _, f := range x.failovers.of[:x.failovers.n] {
+		limit = max(limit, f.Errors.maxBody())
+	}
+	if x.copies != 0 && x.mirror.Body {
+		limit = max(limit, x.mirror.maxBody())
+	}
+	if limit > 0 {
+		x.replay.begin(x.req.Framing(), limit)
+	}
+}
+
+// replayable reports whether the request can be sent again from its beginning, with no more than limit bytes of body sent
+// so far.
+func (x *Exchange) replayable(limit int64) bool {
+	if !x.req.Framing().HasBody() || x.bodyIn == 0 {
+		return true
+	}
+	return x.replay.on() && int64(len(x.replay.sent)) <= limit
+}
+
+// uploadPiece moves one piece of the request's body, and keeps it where it may be needed.
+func (x *Exchange) uploadPiece() (int, error) {
+	src, dst := x.conn.stream, &x.link.stream
+	if !x.replay.on() {
+		return x.worker.move(&x.up, &x.reqBody, x.req.Framing().Kind, src, dst)
+	}
+	b, err := src.Receive(bodyRead)
+	if len(b) == 0 {
+		return 0, ended(&x.reqBody, err)
+	}
+	n, bad := x.reqBody.Scan(b)
+	x.replay.keep(b[:n])
+	_ = dst.Write(b[:n])
+	src.Hold(b[n:])
+	return n, bad
+}
