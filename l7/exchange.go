@@ -166,7 +166,7 @@ func (x *Exchange) route() {
 	}
 	x.router = found.Value
 	x.routed = x.mark.Sub(x.began) // finding it takes no time worth a look at the clock
-	if c.security != nil && x.router.TLSOptions != c.security.Name {
+	if c.security != nil && !c.set.secures(x.req.Hostname(), c.security) {
 		x.fail(421, accesslog.Client, accesslog.Misdirected)
 		return
 	}

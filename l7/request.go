@@ -20,7 +20,7 @@ func (x *Exchange) send() {
 		x.template = x.req.AppendRequest(nil)
 	}
 	x.rewriteHost()
-	x.rebase()
+	x.based = x.worker.rebase(&x.req, x.based, x.lb.BasePaths[x.backend.Addr()])
 	out := x.req.AppendRequest(x.worker.scratch())
 	out, err := x.firstOfBody(append(out, x.replay.sent...))
 	if err != nil {
@@ -50,20 +50,17 @@ func (x *Exchange) rewriteHost() {
 	_ = x.req.SetHost(x.lb.host(x.backend)) // it cannot fail: it is an address
 }
 
-// rebase puts before the path what the server wants there, in place of what an earlier one wanted.
-func (x *Exchange) rebase() {
-	base := x.lb.BasePaths[x.backend.Addr()] // none for most
-	if base == "" && x.based == 0 {
-		return
+// rebase puts base before the path, in place of the first bytes of it that are another server's base; the asterisk of
+// OPTIONS is no path. It returns how much of the path is base now.
+func (w *worker) rebase(h *head.Head, before int, base string) int {
+	target := h.Target()[before:]
+	if base == "" && before == 0 || target[0] != '/' {
+		return before
 	}
-	target := x.req.Target()[x.based:]
-	if target[0] != '/' {
-		return // the asterisk of OPTIONS
-	}
-	out := append(append(x.worker.scratch(), base...), target...)
-	_ = x.req.SetTargetBytes(out) // all of it was good before
-	x.worker.sent(out)
-	x.based = len(base)
+	out := append(append(w.scratch(), base...), target...)
+	_ = h.SetTargetBytes(out) // all of it was good before
+	w.sent(out)
+	return len(base)
 }
 
 // hopOf is what a request says about its next connection: nothing, which keeps it, or that it asks to switch protocols.

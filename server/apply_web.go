@@ -79,7 +79,7 @@ func (a *applier) makeFront(name string, t *table) (http l4.Handler, https l4.Ho
 }
 
 func (a *applier) webRouter(at webRoutePlan, service string) *l7.Router {
-	r := &l7.Router{Name: at.router, Service: a.web.services[service], TLSOptions: at.config, Counters: a.web.routers[at.router]}
+	r := &l7.Router{Name: at.router, Service: a.web.services[service], Counters: a.web.routers[at.router]}
 	if r.Counters == nil {
 		r.Counters = a.web.server.NewCounters()
 		a.web.routers[at.router] = r.Counters
