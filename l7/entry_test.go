@@ -23,12 +23,19 @@ type entry struct {
 	TLSMode, SNI                              string
 }
 
+// with is the bed for a subtest.
+func (b *bed) with(t testing.TB) *bed {
+	c := *b
+	c.t = t
+	return &c
+}
+
 // entries waits for n lines of the access log and wants no more of them.
 func (b *bed) entries(n int) []entry {
 	b.t.Helper()
 	lines := b.records(n)
 	if len(lines) != n {
-		b.t.Fatalf("%d records, want %d:\n%s", len(lines), n, strings.Join(lines, "\n"))
+		b.t.Fatalf("%d records, want %d; the last is\n%s", len(lines), n, lines[len(lines)-1])
 	}
 	all := make([]entry, n)
 	for i, line := range lines {

@@ -118,6 +118,7 @@ func (x *Exchange) start(at time.Time) {
 	x.wantsMore = x.req.ExpectContinue
 	c.last = c.last || !x.req.KeepAlive || c.worker.server.draining.Load() || c.worn(at)
 	if err := x.normalize(); err != nil {
+		c.last = true // as after all that is refused for its form
 		x.detail = "bad-path"
 		x.fail(400, accesslog.Client, accesslog.BadRequest)
 		return

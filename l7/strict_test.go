@@ -21,6 +21,7 @@ func TestStrictHeads(t *testing.T) {
 	const next = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 	for i, tt := range refusedHeads() {
 		t.Run(tt.name, func(t *testing.T) {
+			b := b.with(t)
 			text := b.exchange(tt.in + next)
 			has(t, text, "Connection: close\r\n")
 			if n := strings.Count(text, "HTTP/1.1 "); n != 1 {
