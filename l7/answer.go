@@ -75,7 +75,12 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 	if edit != nil {
 		edit(h)
 	}
-	h.SetFraming(head.Framing{Kind: head.Length, Length: int64(len(body))})
+	if status == 204 || status == 304 {
+		body = "" // these have none, nor a length (RFC 9110 section 8.6)
+		h.SetFraming(head.Framing{})
+	} else {
+		h.SetFraming(head.Framing{Kind: head.Length, Length: int64(len(body))})
+	}
 	if !x.respond() {
 		return
 	}

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"net"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/weirlb/weir/internal/weirtest"
 )
@@ -132,3 +135,32 @@ func (b *bed) open() (n int) {
 	b.server.each(func(w *worker) { w.forEach(func(*conn) { n++ }) })
 	return n
 }
+
+// unsent is how many bytes for clients wait in the server.
+func (b *bed) unsent() (n int) {
+	b.server.each(func(w *worker) {
+		w.forEach(func(c *conn) {
+			if c.stream != nil {
+				n += c.stream.Buffered()
+			}
+		})
+	})
+	return n
+}
+
+// pending is how many bytes wait in the kernel to be read.
+func pending(t testing.TB, c net.Conn) (n int) {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// trusting is TLS to servers of an authority.
+func trusting(ca *weirtest.Authority) *tls.Config { return &tls.Config{RootCAs: ca.Pool()} }

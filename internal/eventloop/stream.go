@@ -311,8 +311,9 @@ func (s *Stream) again() error {
 	return ErrAgain
 }
 
-// mayRead reports whether a read has a chance to bring something.
-func (s *Stream) mayRead() bool {
+// MayRead reports whether a read has a chance to bring something, an end or an error included. False means that it would
+// say ErrAgain; true costs a read to be sure of.
+func (s *Stream) MayRead() bool {
 	if s.tls != nil {
 		return s.tls.more
 	}
