@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -164,3 +165,8 @@ func pending(t testing.TB, c net.Conn) (n int) {
 
 // trusting is TLS to servers of an authority.
 func trusting(ca *weirtest.Authority) *tls.Config { return &tls.Config{RootCAs: ca.Pool()} }
+
+// chunk is text as one chunk of a body.
+func chunk(text string) string {
+	return strconv.FormatInt(int64(len(text)), 16) + "\r\n" + text + "\r\n"
+}
