@@ -260,9 +260,12 @@ func (x *Exchange) complete() {
 		x.blame()
 		x.detail = "extra-bytes"
 	}
-	if x.res.KeepAlive && x.reqBody.Done() && !extra && !ended && l.reusable() {
+	switch {
+	case !x.reqBody.Done():
+		l.reset() // an end would wait behind what the server does not read
+	case x.res.KeepAlive && !extra && !ended && l.reusable():
 		x.worker.rest(l, x.firstAt)
-	} else {
+	default:
 		l.close()
 	}
 	x.release()
