@@ -272,17 +272,12 @@ func (x *Exchange) tick() {
 			x.fail(408, accesslog.Client, accesslog.RequestTimeout)
 		}
 		return
-	case x.phase == waiting && x.lb.Transport.ResponseTimeout > 0:
-		if c.overdue(x.lb.Transport.ResponseTimeout) {
-			x.blame()
-			x.miss(504, accesslog.Backend, accesslog.ResponseTimeout)
-		}
-		return
+	case x.timer.Armed():
+		return // that is the timeout which counts
 	}
 	if c.overdue(c.set.IdleTimeout) {
 		if x.phase == waiting {
-			x.blame()
-			x.miss(504, accesslog.Backend, accesslog.ResponseTimeout)
+			x.silent()
 			return
 		}
 		x.fail(504, accesslog.Backend, accesslog.IdleTimeout)
