@@ -36,23 +36,31 @@ func (r *replay) keep(b []byte) {
 func (x *Exchange) prepare() {
 	limit := int64(0)
 	for _, f := range x.failovers.of[:x.failovers.n] {
-		limit = max(limit, f.Errors.maxBody())
+		limit = max(limit, allowance(f.Errors.MaxBody))
 	}
 	if x.copies != 0 && x.mirror.Body {
-		limit = max(limit, x.mirror.maxBody())
+		limit = max(limit, allowance(x.mirror.MaxBody))
 	}
 	if limit > 0 {
 		x.replay.begin(x.req.Framing(), limit)
 	}
 }
 
-// replayable reports whether the request can be sent again from its beginning, with no more than limit bytes of body sent
-// so far.
-func (x *Exchange) replayable(limit int64) bool {
+// allowance is how much of a body an option allows to be kept.
+func allowance(maxBody int64) int64 {
+	if maxBody < 0 {
+		return DefaultMaxReplay
+	}
+	return maxBody
+}
+
+// replayable reports whether the request can be sent again from its beginning, with no more of its body sent so far than
+// an option allows to be kept.
+func (x *Exchange) replayable(maxBody int64) bool {
 	if !x.req.Framing().HasBody() || x.bodyIn == 0 {
 		return true
 	}
-	return x.replay.on() && int64(len(x.replay.sent)) <= limit
+	return x.replay.on() && int64(len(x.replay.sent)) <= allowance(maxBody)
 }
 
 // uploadPiece moves one piece of the request's body, and keeps it where it may be needed.

@@ -291,15 +291,17 @@ func TestFailoverByStatus(t *testing.T) {
 		status, wants int // of the answer; bytes of body that its server has seen
 		by            string
 	}{
-		{"good", 200, 10, false, 0, 200, 10, "main"},
-		{"not named", 403, 10, false, 0, 403, 10, "main"},
-		{"named, without body", 503, 0, false, 0, 200, 0, "fallback"},
-		{"named alone", 404, 0, false, 0, 200, 0, "fallback"},
-		{"with body", 500, 10, false, 0, 200, 10, "fallback"},
-		{"with large body", 500, 1 << 20, false, 0, 200, 1 << 20, "fallback"},
-		{"with too large a body", 500, 1<<20 + 1, false, 0, 500, 1<<20 + 1, "main"},
-		{"chunked", 500, 300_000, true, 0, 200, 300_000, "fallback"},
+		{"good", 200, 10, false, -1, 200, 10, "main"},
+		{"not named", 403, 10, false, -1, 403, 10, "main"},
+		{"named, without body", 503, 0, false, -1, 200, 0, "fallback"},
+		{"named alone", 404, 0, false, -1, 200, 0, "fallback"},
+		{"with body", 500, 10, false, -1, 200, 10, "fallback"},
+		{"with large body", 500, 1 << 20, false, -1, 200, 1 << 20, "fallback"},
+		{"with too large a body", 500, 1<<20 + 1, false, -1, 500, 1<<20 + 1, "main"},
+		{"chunked", 500, 300_000, true, -1, 200, 300_000, "fallback"},
 		{"chunked, too large", 500, 300_000, true, 200_000, 500, 300_000, "main"},
+		{"none kept", 500, 1, false, 0, 500, 1, "main"},
+		{"none kept, without body", 500, 0, false, 0, 200, 0, "fallback"},
 		{"largest that is kept", 500, 100, false, 100, 200, 100, "fallback"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -352,7 +354,7 @@ func TestFailoverWhileUploading(t *testing.T) {
 	})
 	gotHead := make(chan struct{})
 	b := newBed(t, setup{})
-	b.failover(0, early, backend(t, func(w http.ResponseWriter, r *http.Request) {
+	b.failover(-1, early, backend(t, func(w http.ResponseWriter, r *http.Request) {
 		close(gotHead)
 		echo(w, r)
 	}))
@@ -379,7 +381,7 @@ func TestFailoverWithoutResponse(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBed(t, setup{transport: Transport{ResponseTimeout: 100 * time.Millisecond}, front: FrontOptions{ReadTimeout: time.Second}})
-			b.failover(0, raw(t, tt.serve), named(t, "fallback", 200))
+			b.failover(-1, raw(t, tt.serve), named(t, "fallback", 200))
 			has(t, b.exchange("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"),
 				"HTTP/1.1 200 OK\r\n", "fallback POST a 5")
 		})
@@ -418,7 +420,7 @@ func rewriting(v *Service) *LoadBalancer {
 // TestFailoverRestoresHost: a service that calls servers by their own name does not spoil the name for the next one.
 func TestFailoverRestoresHost(t *testing.T) {
 	b := newBed(t, setup{})
-	main, _ := b.failover(0, named(t, "main", 500), named(t, "fallback", 200))
+	main, _ := b.failover(-1, named(t, "main", 500), named(t, "fallback", 200))
 	main.Set(rewriting(main))
 	has(t, b.exchange("GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n"), "fallback GET shop.test 0")
 }
@@ -428,7 +430,7 @@ func TestFailoverKeepsConnections(t *testing.T) {
 	var opened atomic.Int64
 	busy := answers("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
 	b := newBed(t, setup{})
-	b.failover(0, raw(t, func(c net.Conn) { opened.Add(1); busy(c) }), named(t, "fallback", 200))
+	b.failover(-1, raw(t, func(c net.Conn) { opened.Add(1); busy(c) }), named(t, "fallback", 200))
 	for range 3 {
 		if status, _ := b.get("/"); status != 200 {
 			t.Errorf("status %d", status)
@@ -470,12 +472,13 @@ func TestMirror(t *testing.T) {
 		withBody            bool
 		maxBody             int64
 	}{
-		{"no body", "GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n", `GET /a?b a expect="" te=[] 0 0`, true, 0},
-		{"body", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", `POST /a a expect="" te=[] 5 5`, true, 0},
-		{"chunked", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", `POST /a a expect="" te=[chunked] -1 5`, true, 0},
-		{"expect", "POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", `POST /a a expect="" te=[] 5 5`, true, 0},
+		{"no body", "GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n", `GET /a?b a expect="" te=[] 0 0`, true, -1},
+		{"body", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", `POST /a a expect="" te=[] 5 5`, true, -1},
+		{"chunked", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", `POST /a a expect="" te=[chunked] -1 5`, true, -1},
+		{"expect", "POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", `POST /a a expect="" te=[] 5 5`, true, -1},
 		{"without its body", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", `POST /a a expect="" te=[] 0 0`, false, 0},
 		{"body too long", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "", true, 4},
+		{"no body may be kept", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "", true, 0},
 		{"chunked body too long", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "", true, 6},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
