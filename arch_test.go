@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	".":                  {},
 	"cmd/weir":           {"config", "server", "admin"},
 	"config":             {"internal/rule"},
-	"server":             {"config", "l4", "l7", "discovery", "health", "cluster", "upstream", "sni", "admin", "internal/accesslog", "internal/eventloop", "internal/rule"},
+	"server":             {"config", "l4", "l4/peek", "l7", "l7/http1", "l7/route", "discovery", "health", "cluster", "upstream", "sni", "admin", "internal/accesslog", "internal/eventloop", "internal/rule"},
 	"l4":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/rule", "l4/peek", "upstream", "sni"},
 	"l4/peek":            {"sni"},
 	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/rule", "l7/head", "l7/http1", "l7/route", "upstream", "sni"},

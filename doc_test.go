@@ -241,6 +241,16 @@ var notServed = []string{
 	"entryPoints.NAME.udp",
 	"tcp.services.NAME.loadBalancer.discovery",
 	"tcp.services.NAME.loadBalancer.healthCheck.name",
+	"http.services.NAME.loadBalancer.discovery",
+}
+
+// misplaced are the keys of a type that stands in several places which have no meaning in one of them and are refused there.
+var misplaced = []string{
+	"tcp.services.NAME.loadBalancer.healthCheck.mode",
+	"tcp.services.NAME.loadBalancer.healthCheck.followRedirects",
+	"http.services.NAME.loadBalancer.healthCheck.database",
+	"http.services.NAME.loadBalancer.healthCheck.name",
+	"http.services.NAME.loadBalancer.healthCheck.user",
 }
 
 // TestConfigurationReference holds the manual's list of keys, defaults and meanings against the schema, which is made
@@ -296,7 +306,7 @@ func reference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	for _, section := range []string{"log", "accessLog", "admin", "engine", "entryPoints", "tcp", "tls"} {
+	for _, section := range []string{"log", "accessLog", "admin", "engine", "entryPoints", "tcp", "http", "tls"} {
 		s := root.Properties[section]
 		fmt.Fprintf(&out, "\n### `%s`\n\n%s\n\n| key | default | meaning |\n|---|---|---|\n", section, s.Description)
 		root.rows(&out, section, "", s)
@@ -310,7 +320,7 @@ func (root *schema) rows(out *strings.Builder, section, at string, s *schema) {
 	s = root.resolve(s)
 	for _, key := range slices.Sorted(maps.Keys(s.Properties)) {
 		property, here := s.Properties[key], strings.TrimPrefix(at+"."+key, ".")
-		if slices.Contains(notServed, section+"."+here) {
+		if where := section + "." + here; slices.Contains(notServed, where) || slices.Contains(misplaced, where) {
 			continue
 		}
 		usual := property.usual()
@@ -345,6 +355,9 @@ func (s *schema) usual() string {
 	isZero := func(s *schema) bool { return s.Type == "integer" && s.Minimum != nil && *s.Minimum == 0 }
 	switch {
 	case s.Default != nil:
+		if number, ok := s.Default.(float64); ok {
+			return "`" + strconv.FormatFloat(number, 'f', -1, 64) + "`"
+		}
 		return fmt.Sprintf("`%v`", s.Default)
 	case s.Type == "boolean":
 		return "`false`"

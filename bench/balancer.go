@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -29,7 +30,8 @@ type balancer struct {
 	args    []string // arguments that run it in the foreground; templates over a site
 	check   []string // arguments that check the configuration; templates over a site
 	configs map[shape]string
-	ready   string // template of a URL that answers 200; empty means that it accepts connections
+	extras  map[string]string // further files that configurations name, templates over a site
+	ready   string            // template of a URL that answers 200; empty means that it accepts connections
 }
 
 // site is what a template may fill in.
@@ -38,10 +40,27 @@ type site struct {
 	Admin   string    // an address for the balancer's own use
 	Origins [2]string // the backends; the shape tcp has the first only
 	Names   [2]string // host names of the backends in the shape sni
+	Hosts   []string  // host names of the HTTP shapes
+	Paths   []string  // prefixes of paths, for each host the same
 	Dir     string    // scratch directory, where relative paths start
 	Config  string    // path of the configuration file
 	MaxConn int       // connections that the descriptors allow
 	NoFile  int       // descriptors
+	certificate
+}
+
+// furnish adds to a site what HTTP and TLS need.
+func (at *site) furnish(sc scenario) error {
+	if !sc.exchange.HTTP {
+		return nil
+	}
+	at.Hosts, at.Paths = sc.targets.HostNames(), sc.targets.PathPrefixes()
+	if sc.shape != secure {
+		return nil
+	}
+	var err error
+	at.certificate, err = makeCertificate(at.Dir, at.Hosts[0])
+	return err
 }
 
 // errMissing is returned for a program that is not installed.
@@ -99,19 +118,26 @@ func versionIn(said string) string {
 	return versionNumber.FindString(said)
 }
 
-// write renders the configuration for a shape into the site's directory and
-// sets the site's Config.
+// write renders the configuration for a shape, and the files that it may
+// name, into the site's directory and sets the site's Config.
 func (b balancer) write(sh shape, at *site) error {
 	text, ok := b.configs[sh]
 	if !ok {
 		return fmt.Errorf("%s has no configuration for %s", b.name, sh)
 	}
 	at.Config = filepath.Join(at.Dir, b.file)
-	config, err := render(text, *at)
-	if err != nil {
-		return fmt.Errorf("configuration of %s: %w", b.name, err)
+	files := map[string]string{b.file: text}
+	maps.Copy(files, b.extras)
+	for name, text := range files {
+		config, err := render(text, *at)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(at.Dir, name), []byte(config), 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("configuration of %s: %w", b.name, err)
+		}
 	}
-	return os.WriteFile(at.Config, []byte(config), 0o644)
+	return nil
 }
 
 // render fills in a template over a site. Besides the site's fields it may

@@ -1,12 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,31 +21,51 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// example is a site in a scratch directory, on ports that are free.
-func example(t *testing.T) site {
+// shapes are those of all scenarios.
+func shapes() []shape {
+	var all []shape
+	for _, sc := range scenarios() {
+		if !slices.Contains(all, sc.shape) {
+			all = append(all, sc.shape)
+		}
+	}
+	return all
+}
+
+// example is a site for a shape in a scratch directory, on ports that are
+// free.
+func example(t *testing.T, sh shape) site {
 	t.Helper()
 	listen, err := freeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return site{
+	at := site{
 		Listen: listen, Admin: "127.0.0.1:20002", Names: sniNames,
 		Origins: [2]string{"127.0.0.1:20003", "127.0.0.1:20004"},
 		Dir:     t.TempDir(), MaxConn: maxConn(4000), NoFile: 4000,
 	}
+	for _, sc := range scenarios() {
+		if sc.shape == sh { // the last one has the most routers
+			if err := at.furnish(sc); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return at
 }
 
 // Each rival takes the configuration of every shape as it is, without so much
 // as a warning.
 func TestRivalsTakeTheirConfigurations(t *testing.T) {
 	for _, b := range rivalBalancers() {
-		for _, sh := range []shape{relay, bySNI} {
+		for _, sh := range shapes() {
 			t.Run(b.name+" "+string(sh), func(t *testing.T) {
 				path, err := b.find()
 				if err != nil {
 					t.Fatalf("%v; the tests need the Debian package", err)
 				}
-				at := example(t)
+				at := example(t, sh)
 				if err := b.write(sh, &at); err != nil {
 					t.Fatal(err)
 				}
@@ -92,51 +119,150 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// object is a mapping of YAML.
+type object = map[string]any
+
+// weirSays is the configuration of weir for a shape, read again.
+func weirSays(t *testing.T, sh shape, at site) object {
+	t.Helper()
+	text, err := render(weir("").configs[sh], at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got object
+	if err := yaml.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return got
+}
+
+// weirMust is what every configuration of weir says, and what it says besides.
+func weirMust(at site, besides object) object {
+	want := object{
+		"log":         object{"level": "warn"},
+		"admin":       object{"address": at.Admin},
+		"engine":      object{"loops": 1},
+		"entryPoints": object{"bench": object{"address": at.Listen}},
+	}
+	maps.Copy(want, besides)
+	return want
+}
+
 // The configuration of weir says what the scenario means, in the words of its
 // own language.
 func TestWeirConfiguration(t *testing.T) {
-	type object = map[string]any
-	for _, sh := range []shape{relay, bySNI} {
-		t.Run(string(sh), func(t *testing.T) {
-			at := example(t)
-			text, err := render(weir("").configs[sh], at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got object
-			if err := yaml.Unmarshal([]byte(text), &got); err != nil {
-				t.Fatalf("%v\n%s", err, text)
-			}
-			service := func(origin string) object {
-				return object{"loadBalancer": object{"servers": []any{object{"address": origin}}}}
-			}
-			tcp := object{
+	service := func(origin string) object {
+		return object{"loadBalancer": object{"servers": []any{object{"address": origin}}}}
+	}
+	router := func(name, service string) object {
+		return object{
+			"entryPoints": []any{"bench"}, "rule": "HostSNI(`" + name + "`)",
+			"tls": object{"passthrough": true}, "service": service,
+		}
+	}
+	for _, tt := range []struct {
+		shape shape
+		tcp   func(site) object
+	}{
+		{shape: relay, tcp: func(at site) object {
+			return object{
 				"routers":  object{"all": object{"entryPoints": []any{"bench"}, "rule": "HostSNI(`*`)", "service": "origin"}},
 				"services": object{"origin": service(at.Origins[0])},
 			}
-			if sh == bySNI {
-				router := func(name, service string) object {
-					return object{
-						"entryPoints": []any{"bench"}, "rule": "HostSNI(`" + name + "`)",
-						"tls": object{"passthrough": true}, "service": service,
-					}
-				}
-				tcp = object{
-					"routers":  object{"one": router(at.Names[0], "one"), "two": router(at.Names[1], "two")},
-					"services": object{"one": service(at.Origins[0]), "two": service(at.Origins[1])},
-				}
+		}},
+		{shape: bySNI, tcp: func(at site) object {
+			return object{
+				"routers":  object{"one": router(at.Names[0], "one"), "two": router(at.Names[1], "two")},
+				"services": object{"one": service(at.Origins[0]), "two": service(at.Origins[1])},
 			}
-			want := object{
-				"log":         object{"level": "warn"},
-				"admin":       object{"address": at.Admin},
-				"engine":      object{"loops": 1},
-				"entryPoints": object{"bench": object{"address": at.Listen}},
-				"tcp":         tcp,
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
+		}},
+	} {
+		t.Run(string(tt.shape), func(t *testing.T) {
+			at := example(t, tt.shape)
+			want := weirMust(at, object{"tcp": tt.tcp(at)})
+			if diff := cmp.Diff(want, weirSays(t, tt.shape, at)); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestWeirConfigurationOfHTTP(t *testing.T) {
+	for _, sh := range []shape{web, secure, routes} {
+		t.Run(string(sh), func(t *testing.T) {
+			at := example(t, sh)
+			all := object{"entryPoints": []any{"bench"}, "rule": "PathPrefix(`/`)", "service": "origin"}
+			routers := object{"all": all}
+			besides := object{}
+			switch sh {
+			case secure:
+				all["tls"] = object{}
+				besides["tls"] = object{"certificates": []any{object{"certFile": at.Cert, "keyFile": at.Key}}}
+			case routes:
+				routers = object{}
+				for h, host := range at.Hosts {
+					for p, path := range at.Paths {
+						routers[fmt.Sprintf("r%d-%d", h, p)] = object{
+							"entryPoints": []any{"bench"}, "service": "origin",
+							"rule": fmt.Sprintf("Host(`%s`) && PathPrefix(`%s`)", host, path),
+						}
+					}
+				}
+			}
+			besides["http"] = object{"routers": routers, "services": object{
+				"origin": object{"loadBalancer": object{"servers": []any{object{"url": "http://" + at.Origins[0]}}}},
+			}}
+			if diff := cmp.Diff(weirMust(at, besides), weirSays(t, sh, at)); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+// The rivals route by as many names and paths as weir does.
+func TestRivalsGetEveryRoute(t *testing.T) {
+	at := example(t, routes)
+	if len(at.Hosts)*len(at.Paths) != 10_000 {
+		t.Fatalf("%d hosts, %d paths", len(at.Hosts), len(at.Paths))
+	}
+	for _, b := range rivalBalancers() {
+		if err := b.write(routes, &at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file, counts := range map[string]map[string]int{
+		"nginx.conf": {"server_name site": len(at.Hosts), "location /part": len(at.Hosts) * len(at.Paths)},
+		"routes.map": {"/part": len(at.Hosts) * len(at.Paths), "site0999.bench.test/part09/ origin\n": 1},
+	} {
+		text, err := os.ReadFile(filepath.Join(at.Dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for part, want := range counts {
+			if got := strings.Count(string(text), part); got != want {
+				t.Errorf("%s has %q %d times, want %d", file, part, got, want)
+			}
+		}
+	}
+}
+
+func TestMakeCertificate(t *testing.T) {
+	c, err := makeCertificate(t.TempDir(), "www.bench.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, files := range [][2]string{{c.Cert, c.Key}, {c.Bundle, c.Bundle}} {
+		pair, err := tls.LoadX509KeyPair(files[0], files[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+		if !ok || key.Curve != elliptic.P256() || !bytes.Equal(pair.Leaf.Raw, c.der) {
+			t.Errorf("%v: another certificate than is told", files)
+		}
+		if err := pair.Leaf.VerifyHostname("www.bench.test"); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -170,7 +296,7 @@ func TestRenderRefusesWhatASiteLacks(t *testing.T) {
 // A program that fails says why in its log, and the error repeats it.
 func TestStartExplainsAFailure(t *testing.T) {
 	b := balancer{name: "broken", binary: "/bin/sh", args: []string{"-c", "echo unknown directive in line 7 >&2; exit 1"}}
-	_, err := b.start(t.Context(), b.binary, example(t), -1)
+	_, err := b.start(t.Context(), b.binary, example(t, relay), -1)
 	if err == nil || !strings.Contains(err.Error(), "unknown directive in line 7") {
 		t.Errorf("error %v", err)
 	}
@@ -180,7 +306,7 @@ func TestStartGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := balancer{name: "mute", binary: "/bin/sh", args: []string{"-c", "exec tail -f /dev/null"}}
-	if _, err := b.start(ctx, b.binary, example(t), -1); err == nil {
+	if _, err := b.start(ctx, b.binary, example(t, relay), -1); err == nil {
 		t.Error("no error")
 	}
 	onlySelfIsLeft(t)

@@ -32,7 +32,27 @@ backend one
 backend two
     server two {{index .Origins 1}}
 `,
+			web: haproxyHead + `
+frontend bench
+    bind {{.Listen}}
+    default_backend origin
+` + haproxyHTTP,
+			secure: haproxyHead + `
+frontend bench
+    bind {{.Listen}} ssl crt {{.Bundle}} alpn http/1.1
+    default_backend origin
+` + haproxyHTTP,
+			// The map is searched for the longest prefix. It tells capitals
+			// in host names from small letters, which spares HAProxy work
+			// that the others do.
+			routes: haproxyHead + `
+frontend bench
+    bind {{.Listen}}
+    use_backend %[base,map_beg({{.Dir}}/routes.map)]
+` + haproxyHTTP,
 		},
+		extras: map[string]string{"routes.map": `{{range $host := .Hosts}}{{range $.Paths}}{{$host}}{{.}} origin
+{{end}}{{end}}`},
 	}
 }
 
@@ -43,10 +63,20 @@ const haproxyHead = `# One thread, because it has one CPU. Nothing is logged, as
 global
     nbthread 1
     maxconn {{.MaxConn}}
+    ssl-default-bind-options prefer-client-ciphers
 
 defaults
-    mode tcp
+    mode {{if .Hosts}}http{{else}}tcp{{end}}
     timeout connect 3s
     timeout client 10m
     timeout server 10m
+`
+
+// haproxyHTTP ends the HTTP shapes. By default HAProxy sends the first request
+// of a client over a connection of its own; "always" makes it take an idle
+// one, as the others do.
+const haproxyHTTP = `
+backend origin
+    http-reuse always
+    server origin {{index .Origins 0}}
 `

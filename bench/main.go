@@ -65,7 +65,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) error {
 	}
 	if o.list {
 		for _, s := range o.scenarios {
-			fmt.Fprintf(out, "%-14s %s\n", s.name, s.title)
+			fmt.Fprintf(out, "%-18s %s\n", s.name, s.title)
 		}
 		return nil
 	}
@@ -82,7 +82,7 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	var names, rivals string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	flags.StringVar(&names, "scenario", "all", "scenarios to run, separated by commas; -list shows them")
+	flags.StringVar(&names, "scenario", "all", "scenarios or families (tcp, http, https) to run, separated by commas; -list shows them")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each scenario and balancer, 1 to 100")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "time measured in each round, 100ms to 10m")
 	flags.StringVar(&o.weir, "weir", "bin/weir", "the weir to measure; empty measures the rivals alone")
@@ -124,18 +124,18 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	return o, nil
 }
 
-// chooseScenarios picks from all by names separated by commas, in the order
-// of all. A name that fits none is returned.
+// chooseScenarios picks from all by names or families separated by commas, in
+// the order of all. A name that fits none is returned.
 func chooseScenarios(all []scenario, names string) (chosen []scenario, unknown string) {
 	wanted := split(names)
 	for _, name := range wanted {
-		known := func(s scenario) bool { return s.name == name }
+		known := func(s scenario) bool { return s.name == name || s.family() == name }
 		if name != "all" && !slices.ContainsFunc(all, known) {
 			return nil, name
 		}
 	}
 	for _, s := range all {
-		if slices.Contains(wanted, "all") || slices.Contains(wanted, s.name) {
+		if slices.Contains(wanted, "all") || slices.Contains(wanted, s.name) || slices.Contains(wanted, s.family()) {
 			chosen = append(chosen, s)
 		}
 	}

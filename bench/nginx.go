@@ -1,6 +1,6 @@
 package main
 
-// nginx is nginx with its stream module, as Debian ships them.
+// nginx is nginx, for TCP with its stream module, as Debian ships them.
 func nginx() balancer {
 	return balancer{
 		name:    "nginx",
@@ -35,6 +35,40 @@ stream {
     }
 }
 `,
+			web: nginxHead + nginxHTTP + `
+    server {
+        listen {{.Listen}} reuseport backlog=4096;
+        location / { proxy_pass http://origin; }
+    }
+}
+`,
+			secure: nginxHead + nginxHTTP + `
+    server {
+        listen {{.Listen}} ssl reuseport backlog=4096;
+        ssl_certificate {{.Cert}};
+        ssl_certificate_key {{.Key}};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        location / { proxy_pass http://origin; }
+    }
+}
+`,
+			routes: nginxHead + nginxHTTP + `
+    server_names_hash_max_size 65536;
+    server {
+        listen {{.Listen}} reuseport backlog=4096;
+        return 404;
+    }
+{{- range .Hosts}}
+    server {
+        listen {{$.Listen}};
+        server_name {{.}};
+{{- range $.Paths}}
+        location {{.}} { proxy_pass http://origin; }
+{{- end}}
+    }
+{{- end}}
+}
+`,
 		},
 	}
 }
@@ -55,4 +89,33 @@ error_log stderr warn;
 events {
     worker_connections {{.NoFile}};
 }
+`
+
+// nginxHTTP begins the HTTP shapes. Connections to the backend are kept only
+// when asked for. By default nginx closes every connection after a thousand
+// requests, forbids requests of more than 1 MB, takes them in whole before it
+// passes them on, and writes to disk what a client does not take fast enough;
+// the others do none of it.
+//
+// The directories are those of the round, so that it needs no rights to
+// Debian's.
+const nginxHTTP = `
+http {
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    access_log off;
+    keepalive_requests 1000000000;
+    client_max_body_size 0;
+    proxy_request_buffering off;
+    proxy_max_temp_file_size 0;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    upstream origin {
+        server {{index .Origins 0}};
+        keepalive 64;
+        keepalive_requests 1000000000;
+    }
 `

@@ -42,6 +42,7 @@ type outcome struct {
 	Title string `json:"title"`
 	Cost  string `json:"cost"` // unit of the cost; less is better
 	Rate  string `json:"rate"` // unit of the throughput
+	Goal  *goal  `json:"goal,omitempty"`
 	Rows  []*row `json:"rows"` // one for each entrant, in the same order
 }
 
@@ -115,6 +116,23 @@ func (o *outcome) conclude(own int) {
 			o.Rows[i].Ratio = &r
 		}
 	}
+}
+
+// reached returns the figure of weir that the goal is about, and whether it is
+// good enough; 0 where it was not measured.
+func (o *outcome) reached(own int) (figure float64, met bool) {
+	if o.Goal == nil || own < 0 {
+		return 0, false
+	}
+	if o.Goal.Of == "" {
+		figure = o.Rows[own].Cost
+	}
+	for _, r := range o.Rows {
+		if r.Ratio != nil && (o.Goal.Of == r.Balancer || o.Goal.Of == anyRival && r.Best) {
+			figure = r.Ratio.Median
+		}
+	}
+	return figure, figure > 0 && figure <= o.Goal.Most
 }
 
 // save writes the results to a file, whole or not at all.

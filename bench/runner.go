@@ -141,7 +141,7 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 		sc.connections = min(sc.connections, maxConn(r.machine.NoFile))
 		sc.title = fmt.Sprintf("%d x %s", sc.connections, sc.title)
 	}
-	got := &outcome{Name: sc.name, Title: sc.title, Cost: sc.unit.cost, Rate: sc.unit.rate}
+	got := &outcome{Name: sc.name, Title: sc.title, Cost: sc.unit.cost, Rate: sc.unit.rate, Goal: sc.goal}
 	own := -1
 	for i, e := range r.entrants {
 		if e.Own {
@@ -188,7 +188,7 @@ func order(n, round int) []int {
 
 // announce runs one round and prints how it went.
 func (r *runner) announce(ctx context.Context, sc scenario, round int, e *entrant) (sample, error) {
-	fmt.Fprintf(r.progress, "[%*d/%d] %-14s round %d  %-14s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
+	fmt.Fprintf(r.progress, "[%*d/%d] %-18s round %d  %-14s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
 	s, err := r.round(ctx, sc, e)
 	if ctx.Err() != nil {
 		fmt.Fprintln(r.progress, "interrupted")
@@ -223,7 +223,7 @@ func (r *runner) round(ctx context.Context, sc scenario, e *entrant) (sample, er
 	if err != nil {
 		return sample{}, err
 	}
-	at, err := r.site(dir, up.Addrs)
+	at, err := r.site(dir, up.Addrs, sc)
 	if err != nil {
 		return sample{}, err
 	}
@@ -236,8 +236,11 @@ func (r *runner) round(ctx context.Context, sc scenario, e *entrant) (sample, er
 	}
 	defer p.Stop(stopGrace)
 	spec := load.ClientSpec{
-		Addr: at.Listen, Connections: sc.connections, Exchange: kind, Payload: hello,
+		Addr: at.Listen, Connections: sc.connections, Exchange: kind, Payload: hello, Targets: sc.targets,
 		Warm: r.warm, Duration: r.duration, Hold: sc.idle,
+	}
+	if sc.shape == secure {
+		spec.TLS = &load.TLS{Name: at.Hosts[0], Certificate: at.der, Resume: sc.resume}
 	}
 	var s sample
 	if sc.idle {
@@ -263,8 +266,8 @@ func withHello(sc scenario) (load.Exchange, []byte, error) {
 	return kind, hello, err
 }
 
-// site gives a balancer its place.
-func (r *runner) site(dir string, origins []string) (site, error) {
+// site gives a balancer its place, with what the scenario's shape needs.
+func (r *runner) site(dir string, origins []string, sc scenario) (site, error) {
 	listen, err := freeAddr()
 	if err != nil {
 		return site{}, err
@@ -276,10 +279,11 @@ func (r *runner) site(dir string, origins []string) (site, error) {
 	if admin == listen {
 		return site{}, fmt.Errorf("one port for two: %s", admin)
 	}
-	return site{
+	at := site{
 		Listen: listen, Admin: admin, Origins: [2]string(origins), Names: sniNames,
 		Dir: dir, NoFile: r.machine.NoFile, MaxConn: maxConn(r.machine.NoFile),
-	}, nil
+	}
+	return at, at.furnish(sc)
 }
 
 // drive measures the CPU time of a balancer under load.
@@ -306,6 +310,9 @@ func (r *runner) drive(ctx context.Context, sc scenario, spec load.ClientSpec, p
 	}
 	if done.Result.Exchanges == 0 {
 		return sample{}, alive(p, fmt.Errorf("not one exchange; %d errors, the last: %q", done.Result.Errors, done.Result.LastError))
+	}
+	if done.Result.Wrong > 0 {
+		return sample{}, alive(p, fmt.Errorf("%d wrong answers, the last: %s", done.Result.Wrong, done.Result.LastError))
 	}
 	s := sampleOf(sc.unit, before, after, *done.Result)
 	if s.CPU < r.leastCPU {

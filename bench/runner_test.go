@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -19,10 +21,12 @@ import (
 )
 
 // The test binary is the load tools, as the bench is, and a balancer: one
-// that relays, or one that falls over when it has work.
+// that relays, and takes TLS off where it is given a certificate, one that
+// falls over when it has work, or one that has no backend to send it to.
 const (
 	playRelay = "play-relay"
 	playFall  = "play-fall"
+	playBusy  = "play-busy"
 )
 
 func TestMain(m *testing.M) {
@@ -35,20 +39,33 @@ func TestMain(m *testing.M) {
 			}
 			return
 		case playRelay:
-			relayAll(os.Args[2], os.Args[3])
+			relayAll(os.Args[2], os.Args[3], os.Args[4:])
 			return
 		case playFall:
 			fallOver(os.Args[2])
+			return
+		case playBusy:
+			refuseAll(os.Args[2])
 			return
 		}
 	}
 	os.Exit(m.Run())
 }
 
-func relayAll(listen, origin string) {
+// relayAll passes on what comes; pair names a certificate and its
+// key, or is two empty strings.
+func relayAll(listen, origin string, pair []string) {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		panic(err)
+	}
+	secured := pair[0] != ""
+	if secured {
+		c, err := tls.LoadX509KeyPair(pair[0], pair[1])
+		if err != nil {
+			panic(err)
+		}
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{c}})
 	}
 	for {
 		client, err := l.Accept()
@@ -61,11 +78,27 @@ func relayAll(listen, origin string) {
 		}
 		pass := func(to, from net.Conn) {
 			io.Copy(to, from)
-			to.(*net.TCPConn).CloseWrite()
+			to.(interface{ CloseWrite() error }).CloseWrite()
 		}
 		go pass(server, client)
-		go pass(client, server)
+		go func() {
+			pass(client, server)
+			if secured {
+				client.Close() // CloseWrite of TLS is no more than an alert
+			}
+		}()
 	}
+}
+
+// refuseAll answers every request with 503.
+func refuseAll(listen string) {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		panic(err)
+	}
+	panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})))
 }
 
 // fallOver ends at the first byte from a client.
@@ -93,9 +126,13 @@ func played(t *testing.T, name, role string) *entrant {
 	if err != nil {
 		t.Fatal(err)
 	}
+	configs := make(map[shape]string)
+	for _, sh := range shapes() {
+		configs[sh] = "# nothing to say\n"
+	}
 	return &entrant{Name: name, Path: self, balancer: balancer{
-		name: name, file: "empty.conf", configs: map[shape]string{relay: "# nothing to say\n", bySNI: "#\n"},
-		args: []string{role, "{{.Listen}}", "{{index .Origins 0}}"},
+		name: name, file: "empty.conf", configs: configs,
+		args: []string{role, "{{.Listen}}", "{{index .Origins 0}}", "{{.Cert}}", "{{.Key}}"},
 	}}
 }
 
@@ -104,7 +141,7 @@ func shortRunner(t *testing.T, progress io.Writer, entrants ...*entrant) *runner
 	t.Helper()
 	return &runner{
 		machine:  machine{BalancerCPU: proc.Anywhere, LoadCPU: proc.Anywhere, NoFile: 600},
-		entrants: entrants, rounds: 2, duration: 100 * time.Millisecond, warm: 10 * time.Millisecond,
+		entrants: entrants, rounds: 2, duration: 200 * time.Millisecond, warm: 10 * time.Millisecond,
 		settle: time.Millisecond, progress: progress, scratch: t.TempDir(), steps: 2 * len(entrants),
 	}
 }
@@ -129,6 +166,9 @@ func scenarioNamed(t *testing.T, name string) scenario {
 	}
 	sc := scenarios()[i]
 	sc.connections = min(sc.connections, 4)
+	sc.targets.Hosts = min(sc.targets.Hosts, 3)
+	// Bulk is cut to what a busy machine moves in the time of a round, so that some of it is finished then.
+	sc.exchange.Request, sc.exchange.Answer = min(sc.exchange.Request, 1<<20), min(sc.exchange.Answer, 1<<20)
 	return sc
 }
 
@@ -220,6 +260,22 @@ func TestInterrupt(t *testing.T) {
 	onlySelfIsLeft(t)
 }
 
+// A balancer that answers, but not with what the backend says, has no figure.
+func TestWrongAnswersFailTheRound(t *testing.T) {
+	r := shortRunner(t, io.Discard, played(t, "busy", playBusy), played(t, "sound", playRelay))
+	got, err := r.scenario(t.Context(), scenarioNamed(t, "http-connect"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy, sound := got.Rows[0], got.Rows[1]
+	if len(busy.Samples) != 0 || !strings.Contains(busy.Failed, "503") {
+		t.Errorf("%d samples, failed %q", len(busy.Samples), busy.Failed)
+	}
+	if len(sound.Samples) != 2 || !sound.Best {
+		t.Errorf("the sound one: %d samples, %s", len(sound.Samples), sound.Failed)
+	}
+}
+
 func TestTooLittleCPUIsNoSample(t *testing.T) {
 	r := shortRunner(t, io.Discard, played(t, "weir", playRelay))
 	r.leastCPU = time.Hour
@@ -254,6 +310,9 @@ func TestSampleOf(t *testing.T) {
 		{name: "tcp-keepalive", cost: 10, rate: 50_000}, // 1 s of CPU for 100,000
 		{name: "tcp-connect", cost: 10, rate: 50_000},
 		{name: "tcp-download", cost: 250, rate: 2}, // 1 s of CPU for 4 GB
+		{name: "http-keepalive", cost: 10, rate: 50_000},
+		{name: "http-upload", cost: 250, rate: 2},
+		{name: "https-handshake", cost: 10, rate: 50_000},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -322,8 +381,13 @@ func TestChooseScenariosKeepsTheOrder(t *testing.T) {
 	if len(chosen) != 2 || chosen[0].name != "tcp-connect" || chosen[1].name != "tcp-idle" {
 		t.Errorf("chosen %d, first %s", len(chosen), chosen[0].name)
 	}
-	if all, _ := chooseScenarios(scenarios(), "all"); len(all) != len(scenarios()) {
-		t.Errorf("all are %d of %d", len(all), len(scenarios()))
+	for names, want := range map[string]int{"all": len(scenarios()), "tcp,http,https": len(scenarios()), "https": 3, "https,https-resume": 3} {
+		if got, unknown := chooseScenarios(scenarios(), names); len(got) != want || unknown != "" {
+			t.Errorf("%s: %d of %d, want %d; unknown %q", names, len(got), len(scenarios()), want, unknown)
+		}
+	}
+	if _, unknown := chooseScenarios(scenarios(), "tcp,smtp"); unknown != "smtp" {
+		t.Errorf("unknown %q, want smtp", unknown)
 	}
 }
 

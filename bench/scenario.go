@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirlb/weir/bench/load"
@@ -11,8 +13,11 @@ import (
 type shape string
 
 const (
-	relay shape = "tcp" // one address in, one backend behind it
-	bySNI shape = "sni" // TLS passed through to one of two backends, by name
+	relay  shape = "tcp"   // one address in, one backend behind it
+	bySNI  shape = "sni"   // TLS passed through to one of two backends, by name
+	web    shape = "http"  // HTTP with one router and one backend
+	secure shape = "https" // the same behind TLS
+	routes shape = "route" // HTTP with a router for each path of each host, and one backend
 )
 
 // scenario is one kind of work to measure. It is plain data: what is done is
@@ -23,9 +28,29 @@ type scenario struct {
 	exchange    load.Exchange
 	connections int
 	sni         string // name the client asks for; empty means no TLS
-	idle        bool   // the connections are held and memory is measured
+	targets     load.Targets
+	resume      bool // of the shape https: connections resume a session
+	idle        bool // the connections are held and memory is measured
 	unit        unit
+	goal        *goal // nil is none
 }
+
+// family is the first word of the name: tcp, http or https.
+func (s scenario) family() string {
+	family, _, _ := strings.Cut(s.name, "-")
+	return family
+}
+
+// goal is what weir's cost must not exceed.
+type goal struct {
+	Most float64 `json:"most"`
+	// Of is the rival to whose cost it is a ratio, anyRival for the cheapest;
+	// empty means that it is the cost itself.
+	Of string `json:"of,omitempty"`
+}
+
+// anyRival stands for the rival that is cheapest in the scenario.
+const anyRival = "best"
 
 // unit says how the cost of a sample is counted.
 type unit struct {
@@ -61,48 +86,120 @@ const idleConnections = 8000
 // each backend.
 var sniNames = [2]string{"one.bench.test", "two.bench.test"}
 
-func scenarios() []scenario {
-	perRoundTrip := perExchange("round trip")
-	perConnection := perExchange("connection")
-	perGigabyte := unit{
-		cost:   "ms/GB",
-		rate:   "GB/s",
-		costOf: func(m measured) float64 { return over(float64(m.cpu.Milliseconds()), float64(m.bytes)/gigabyte) },
-		rateOf: func(m measured) float64 { return over(float64(m.bytes)/gigabyte, m.elapsed.Seconds()) },
-	}
-	memory := unit{
-		cost:   "KiB/connection",
-		rate:   "connections",
-		costOf: func(m measured) float64 { return over(float64(m.rss)/1024, float64(m.held)) },
-		rateOf: func(m measured) float64 { return float64(m.held) },
-	}
+func scenarios() []scenario { return slices.Concat(tcpScenarios(), httpScenarios(), httpsScenarios()) }
+
+func tcpScenarios() []scenario {
 	ping := load.Exchange{Request: askSize, Answer: answerSize}
 	once := load.Exchange{Request: askSize, Answer: answerSize, Close: true}
 	return []scenario{
 		{
 			name: "tcp-keepalive", title: fmt.Sprintf("TCP relay, 64 lasting connections, %d bytes asked, %d answered", askSize, answerSize),
-			shape: relay, exchange: ping, connections: 64, unit: perRoundTrip,
+			shape: relay, exchange: ping, connections: 64, unit: perExchange("round trip"), goal: &goal{1.00, anyRival},
 		},
 		{
 			name: "tcp-connect", title: "TCP relay, one connection per request, 64 at a time, the backend closes",
-			shape: relay, exchange: once, connections: 64, unit: perConnection,
+			shape: relay, exchange: once, connections: 64, unit: perExchange("connection"), goal: &goal{1.10, anyRival},
 		},
 		{
 			name: "tcp-download", title: "TCP relay, answers of 10 MB on 8 lasting connections",
-			shape: relay, exchange: load.Exchange{Request: askSize, Answer: bulkSize}, connections: 8, unit: perGigabyte,
+			shape: relay, exchange: load.Exchange{Request: askSize, Answer: bulkSize}, connections: 8,
+			unit: perGigabyte(), goal: &goal{1.00, anyRival},
 		},
 		{
 			name: "tcp-upload", title: "TCP relay, requests of 10 MB on 8 lasting connections",
-			shape: relay, exchange: load.Exchange{Request: bulkSize, Answer: answerSize}, connections: 8, unit: perGigabyte,
+			shape: relay, exchange: load.Exchange{Request: bulkSize, Answer: answerSize}, connections: 8,
+			unit: perGigabyte(), goal: &goal{1.00, anyRival},
 		},
 		{
 			name: "tcp-sni", title: "TLS passthrough by SNI, one connection per ClientHello, 64 at a time",
-			shape: bySNI, exchange: once, connections: 64, sni: sniNames[1], unit: perConnection,
+			shape: bySNI, exchange: once, connections: 64, sni: sniNames[1], unit: perExchange("connection"),
 		},
 		{
 			name: "tcp-idle", title: "memory of relayed TCP connections that are silent after one round trip",
-			shape: relay, exchange: ping, connections: idleConnections, idle: true, unit: memory,
+			shape: relay, exchange: ping, connections: idleConnections, idle: true, unit: memory(), goal: &goal{Most: 2},
 		},
+	}
+}
+
+func httpScenarios() []scenario {
+	get := load.Exchange{Answer: answerSize, HTTP: true}
+	all := []scenario{
+		{
+			name: "http-keepalive", title: fmt.Sprintf("HTTP, 64 lasting connections, %d bytes answered", answerSize),
+			shape: web, exchange: get, connections: 64, unit: perExchange("request"), goal: &goal{0.90, anyRival},
+		},
+		{
+			name: "http-connect", title: "HTTP, one connection per request, 64 at a time, the balancer closes",
+			shape: web, exchange: closing(get), connections: 64, unit: perExchange("request"), goal: &goal{1.00, anyRival},
+		},
+		{
+			name: "http-download", title: "HTTP, answers of 10 MB on 8 lasting connections",
+			shape: web, exchange: load.Exchange{Answer: bulkSize, HTTP: true}, connections: 8,
+			unit: perGigabyte(), goal: &goal{0.60, anyRival},
+		},
+		{
+			name: "http-upload", title: "HTTP, requests of 10 MB on 8 lasting connections",
+			shape: web, exchange: load.Exchange{Request: bulkSize, Answer: answerSize, HTTP: true}, connections: 8,
+			unit: perGigabyte(), goal: &goal{0.60, anyRival},
+		},
+		{
+			name: "http-idle", title: "memory of HTTP client connections that are silent after one request",
+			shape: web, exchange: get, connections: idleConnections, idle: true, unit: memory(),
+		},
+	}
+	for _, hosts := range []int{100, 1000} {
+		const paths = 10
+		all = append(all, scenario{
+			name:  fmt.Sprintf("http-%d-routers", hosts*paths),
+			title: fmt.Sprintf("HTTP, 64 lasting connections, %d hosts with %d paths each, all asked for in turn", hosts, paths),
+			shape: routes, exchange: get, targets: load.Targets{Hosts: hosts, Paths: paths}, connections: 64,
+			unit: perExchange("request"),
+		})
+	}
+	return all
+}
+
+func httpsScenarios() []scenario {
+	get := load.Exchange{Answer: answerSize, HTTP: true}
+	return []scenario{
+		{
+			name: "https-keepalive", title: "HTTPS (TLS 1.3, P-256), 64 lasting connections, small answers",
+			shape: secure, exchange: get, connections: 64, unit: perExchange("request"), goal: &goal{0.80, "nginx"},
+		},
+		{
+			name: "https-handshake", title: "HTTPS (TLS 1.3, P-256), a full handshake per request, 64 at a time",
+			shape: secure, exchange: closing(get), connections: 64, unit: perExchange("request"), goal: &goal{0.95, "nginx"},
+		},
+		{
+			name: "https-resume", title: "HTTPS (TLS 1.3), a resumed session per request, 64 at a time",
+			shape: secure, exchange: closing(get), resume: true, connections: 64, unit: perExchange("request"),
+		},
+	}
+}
+
+// closing is the exchange with a connection of its own.
+func closing(e load.Exchange) load.Exchange {
+	e.Close = true
+	return e
+}
+
+// perGigabyte counts milliseconds of CPU for 10^9 bytes.
+func perGigabyte() unit {
+	return unit{
+		cost:   "ms/GB",
+		rate:   "GB/s",
+		costOf: func(m measured) float64 { return over(float64(m.cpu.Milliseconds()), float64(m.bytes)/gigabyte) },
+		rateOf: func(m measured) float64 { return over(float64(m.bytes)/gigabyte, m.elapsed.Seconds()) },
+	}
+}
+
+// memory counts by how much a connection makes the balancer grow.
+func memory() unit {
+	return unit{
+		cost:   "KiB/connection",
+		rate:   "connections",
+		costOf: func(m measured) float64 { return over(float64(m.rss)/1024, float64(m.held)) },
+		rateOf: func(m measured) float64 { return float64(m.held) },
 	}
 }
 

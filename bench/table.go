@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,18 +63,17 @@ func disturbance(o *outcome) float64 {
 // summaryTable shows all scenarios, a line for each.
 func summaryTable(r *results) string {
 	header := []string{"", "unit"}
-	own := false
+	own := slices.IndexFunc(r.Entrants, func(e *entrant) bool { return e.Own })
 	for _, e := range r.Entrants {
 		header = append(header, e.label())
-		own = own || e.Own
 	}
-	if own {
+	if own >= 0 {
 		for _, e := range r.Entrants {
 			if !e.Own {
 				header = append(header, "weir/"+e.Name)
 			}
 		}
-		header = append(header, "weir/best")
+		header = append(header, "weir/best", "weir must")
 	}
 	table := [][]string{header}
 	for _, o := range r.Scenarios {
@@ -82,7 +82,7 @@ func summaryTable(r *results) string {
 	return "\nMedians of " + strconv.Itoa(r.Rounds) + " rounds; less is better, and a ratio below 1 is weir's win\n" + columns(table)
 }
 
-func summaryLine(o *outcome, entrants []*entrant, own bool) []string {
+func summaryLine(o *outcome, entrants []*entrant, own int) []string {
 	line := []string{o.Name, o.Cost}
 	var ratios []string
 	toBest := "-"
@@ -107,10 +107,30 @@ func summaryLine(o *outcome, entrants []*entrant, own bool) []string {
 		}
 		ratios = append(ratios, text)
 	}
-	if !own {
+	if own < 0 {
 		return line
 	}
-	return append(append(line, ratios...), toBest)
+	return append(append(line, ratios...), toBest, duty(o, own))
+}
+
+// duty says what weir must reach and whether it does; nothing where there is
+// no goal.
+func duty(o *outcome, own int) string {
+	if o.Goal == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%.2f", o.Goal.Most)
+	if o.Goal.Of != "" {
+		text += " of " + o.Goal.Of
+	}
+	switch reached, met := o.reached(own); {
+	case reached == 0:
+		return text
+	case met:
+		return text + ": met"
+	default:
+		return text + ": missed"
+	}
 }
 
 // verdict says how weir compares with the rival of a row.

@@ -55,19 +55,19 @@ func exampleResults() *results {
 			{Name: "caddy", Missing: "caddy: not installed"},
 		},
 		Scenarios: []*outcome{
-			{Name: "tcp-keepalive", Title: "round trips", Cost: "us/round trip", Rate: "round trips/s", Rows: []*row{
+			{Name: "tcp-keepalive", Title: "round trips", Cost: "us/round trip", Rate: "round trips/s", Goal: &goal{1, anyRival}, Rows: []*row{
 				{Balancer: "weir", Samples: samples(8.5, 8.7, 9.1)},
 				{Balancer: "haproxy", Samples: samples(9.4, 9.5, 9.4)},
 				{Balancer: "nginx", Samples: samples(8.7, 8.6, 9.9)},
 				{Balancer: "caddy", Failed: "caddy: not installed"},
 			}},
-			{Name: "tcp-download", Title: "downloads", Cost: "ms/GB", Rate: "GB/s", Rows: []*row{
+			{Name: "tcp-download", Title: "downloads", Cost: "ms/GB", Rate: "GB/s", Goal: &goal{0.4, "nginx"}, Rows: []*row{
 				{Balancer: "weir", Samples: samples(467, 460, 470)},
 				{Balancer: "haproxy", Failed: "ended during the measurement (exit status 1)"},
 				{Balancer: "nginx", Samples: samples(1052, 1000, 1100)},
 				{Balancer: "caddy", Failed: "caddy: not installed"},
 			}},
-			{Name: "tcp-idle", Title: "memory", Cost: "KiB/connection", Rate: "connections", Rows: []*row{
+			{Name: "tcp-idle", Title: "memory", Cost: "KiB/connection", Rate: "connections", Goal: &goal{Most: 2}, Rows: []*row{
 				{Balancer: "weir", Samples: []sample{{Cost: 0.5, Rate: 8000}}},
 				{Balancer: "haproxy", Samples: []sample{{Cost: 3.7, Rate: 8000}}},
 				{Balancer: "nginx", Samples: []sample{{Cost: 9.8, Rate: 8000}}},
@@ -111,6 +111,39 @@ func TestTablesOfRivalsAlone(t *testing.T) {
 		text += scenarioTable(o, r.Entrants)
 	}
 	golden(t, "rivals.txt", text+summaryTable(r))
+}
+
+// A goal is a ratio to one rival, to the cheapest, or a cost; it is not met by
+// what was not measured.
+func TestReached(t *testing.T) {
+	tests := []struct {
+		name     string
+		scenario int
+		goal     *goal
+		own      int
+		figure   float64
+		met      bool
+	}{
+		{name: "none"},
+		{name: "best", goal: &goal{1.00, anyRival}, figure: 1.00, met: true},
+		{name: "best, missed", goal: &goal{0.99, anyRival}, figure: 1.00},
+		{name: "named", goal: &goal{0.95, "haproxy"}, figure: 8.7 / 9.4, met: true},
+		{name: "named, failed", scenario: 1, goal: &goal{0.95, "haproxy"}},
+		{name: "named, missing", goal: &goal{0.95, "caddy"}},
+		{name: "cost", scenario: 2, goal: &goal{Most: 2}, figure: 0.5, met: true},
+		{name: "cost, missed", goal: &goal{Most: 2}, figure: 8.7},
+		{name: "rivals alone", goal: &goal{1.00, anyRival}, own: -1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := exampleResults().Scenarios[tt.scenario]
+			o.Goal = tt.goal
+			figure, met := o.reached(tt.own)
+			if !near(figure, tt.figure) || met != tt.met {
+				t.Errorf("%v, met: %v; want %v, %v", figure, met, tt.figure, tt.met)
+			}
+		})
+	}
 }
 
 func TestFailedSeesFailuresNotAbsence(t *testing.T) {

@@ -27,6 +27,25 @@ tcp:
     one: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ] } }
     two: { loadBalancer: { servers: [ { address: "{{index .Origins 1}}" } ] } }
 `,
+			web: weirHead + `
+http:
+  routers:
+    all: { entryPoints: [bench], rule: "PathPrefix(` + "`/`" + `)", service: origin }
+` + weirHTTP,
+			secure: weirHead + `
+tls:
+  certificates: [ { certFile: "{{.Cert}}", keyFile: "{{.Key}}" } ]
+http:
+  routers:
+    all: { entryPoints: [bench], rule: "PathPrefix(` + "`/`" + `)", tls: {}, service: origin }
+` + weirHTTP,
+			routes: weirHead + `
+http:
+  routers:
+{{- range $h, $host := .Hosts}}{{range $p, $path := $.Paths}}
+    r{{$h}}-{{$p}}: { entryPoints: [bench], rule: "Host(` + "`{{$host}}`" + `) && PathPrefix(` + "`{{$path}}`" + `)", service: origin }
+{{- end}}{{end}}
+` + weirHTTP,
 		},
 	}
 }
@@ -39,4 +58,9 @@ admin: { address: "{{.Admin}}" }
 engine: { loops: 1 }
 entryPoints:
   bench: { address: "{{.Listen}}" }
+`
+
+// weirHTTP ends the HTTP shapes.
+const weirHTTP = `  services:
+    origin: { loadBalancer: { servers: [ { url: "http://{{index .Origins 0}}" } ] } }
 `

@@ -141,24 +141,49 @@ func (c *checker) circles(names []string, next func(string) []reference) {
 // reference is one service named by another.
 type reference struct{ at, name string }
 
-// references collects the services that a weighted or failover service names,
-// and checks that they exist.
-func references[V any](c *checker, at, section string, known map[string]V, w *Weighted, f *Failover) []reference {
-	var out []reference
-	add := func(at string, name *string) {
-		refer(c, at, name, section, known)
-		if _, ok := known[*name]; ok {
-			out = append(out, reference{at, *name})
-		}
-	}
+// mention is a service named by another: where, and the name as it is written.
+type mention struct {
+	at   string
+	name *string
+}
+
+// mentions returns the services that a weighted and a failover service name,
+// either of which may be nil.
+func mentions(at string, w *Weighted, f *Failover) []mention {
+	var out []mention
 	if w != nil {
-		for i := range w.Services {
-			add(fmt.Sprintf("%s.weighted.services[%d].name", at, i), &w.Services[i].Name)
-		}
+		out = append(out, weightedMentions(at+".weighted", w.Services)...)
 	}
 	if f != nil {
-		add(at+".failover.service", &f.Service)
-		add(at+".failover.fallback", &f.Fallback)
+		out = append(out, mention{at + ".failover.service", &f.Service}, mention{at + ".failover.fallback", &f.Fallback})
 	}
 	return out
+}
+
+func weightedMentions(at string, services []WeightedService) []mention {
+	var out []mention
+	for i := range services {
+		out = append(out, mention{fmt.Sprintf("%s.services[%d].name", at, i), &services[i].Name})
+	}
+	return out
+}
+
+// references checks that the services named by another exist, and returns
+// those that do.
+func references[V any](c *checker, section string, known map[string]V, named []mention) []reference {
+	var out []reference
+	for _, m := range named {
+		refer(c, m.at, m.name, section, known)
+		if _, ok := known[*m.name]; ok {
+			out = append(out, reference{m.at, *m.name})
+		}
+	}
+	return out
+}
+
+// written reports whether the value at the path stands in a file, rather than
+// being a default.
+func (c *checker) written(at string) bool {
+	_, ok := c.cfg.origin.at[at]
+	return ok
 }

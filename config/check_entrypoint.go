@@ -11,6 +11,7 @@ func (c *checker) entryPoints() {
 		if e.ProxyProtocol != nil {
 			c.proxyProtocol(at+".proxyProtocol", e.ProxyProtocol)
 		}
+		c.entryPointHTTP(at+".http", &e.HTTP)
 		if e.Address == "" {
 			continue
 		}
@@ -23,6 +24,7 @@ func (c *checker) entryPoints() {
 		c.networkKeys(at, e, l)
 	}
 	c.clashes(names, listens)
+	c.redirections(names)
 }
 
 // networkKeys holds an entrypoint against what its network can do.

@@ -16,20 +16,22 @@ var healthTypes = map[string][]string{
 
 // healthKeys lists the keys that only some probes know, with those probes.
 var healthKeys = map[string][]string{
-	"send":     {"tcp", "tls", "udp"},
-	"expect":   {"tcp", "tls", "udp"},
-	"scheme":   {"http"},
-	"path":     {"http"},
-	"method":   {"http"},
-	"status":   {"http"},
-	"headers":  {"http"},
-	"hostname": {"http", "tls", "grpc"},
-	"user":     {"postgres", "mysql"},
-	"database": {"postgres"},
-	"name":     {"dns"},
+	"send":            {"tcp", "tls", "udp"},
+	"expect":          {"tcp", "tls", "udp"},
+	"scheme":          {"http", "grpc"},
+	"path":            {"http"},
+	"method":          {"http"},
+	"status":          {"http"},
+	"headers":         {"http"},
+	"followRedirects": {"http"},
+	"hostname":        {"http", "tls", "grpc"},
+	"user":            {"postgres", "mysql"},
+	"database":        {"postgres"},
+	"name":            {"dns"},
 }
 
 func (c *checker) healthCheck(at string, h *HealthCheck, family string) {
+	c.healthMode(at, h, family)
 	if h.Type == "" {
 		h.Type = healthTypes[family][0]
 	}
@@ -38,13 +40,14 @@ func (c *checker) healthCheck(at string, h *HealthCheck, family string) {
 			"one of "+strings.Join(healthTypes[family], ", "))
 		return
 	}
-	if c.brokenAt(at + ".type") {
+	if c.brokenAt(at+".type") || family == "HTTP" && c.brokenAt(at+".mode") {
 		return // which keys fit is not known
 	}
 	given := map[string]bool{
 		"send": h.Send != "", "expect": h.Expect != "", "scheme": h.Scheme != "", "path": h.Path != "",
 		"method": h.Method != "", "status": h.Status != 0, "headers": h.Headers != nil,
-		"hostname": h.Hostname != "", "user": h.User != "", "database": h.Database != "", "name": h.Name != "",
+		"followRedirects": h.FollowRedirects != nil,
+		"hostname":        h.Hostname != "", "user": h.User != "", "database": h.Database != "", "name": h.Name != "",
 	}
 	for _, key := range sortedKeys(healthKeys) {
 		if fits := healthKeys[key]; given[key] && !slices.Contains(fits, h.Type) {
@@ -52,7 +55,26 @@ func (c *checker) healthCheck(at string, h *HealthCheck, family string) {
 		}
 	}
 	c.healthValues(at, h)
-	h.settle()
+	h.settle(family)
+}
+
+// healthMode puts Traefik's mode in the place of type. Services that are not
+// HTTP do not know it, nor the other key that is Traefik's alone.
+func (c *checker) healthMode(at string, h *HealthCheck, family string) {
+	switch {
+	case family != "HTTP":
+		if h.Mode != "" {
+			c.fail(at+".mode", unsupportedMessage, "write type")
+		}
+		if h.FollowRedirects != nil {
+			c.fail(at+".followRedirects", unsupportedMessage, "a redirect counts as healthy where status is not given")
+			h.FollowRedirects = nil
+		}
+	case h.Mode != "" && h.Type != "":
+		c.fail(at+".mode", "stands beside type and means the same", "keep one of them")
+	case h.Mode != "":
+		h.Type, h.Mode = h.Mode, ""
+	}
 }
 
 // healthValues checks the values of the keys of single probes.

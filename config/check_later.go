@@ -3,10 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"net/url"
 	"strings"
-
-	"github.com/weirlb/weir/internal/rule"
 )
 
 func (c *checker) udp() {
@@ -29,53 +26,9 @@ func (c *checker) udp() {
 				c.healthCheck(at+".loadBalancer.healthCheck", l.HealthCheck, "UDP")
 			}
 		}
-		next[name] = references(c, at, "udp.services", u.Services, s.Weighted, s.Failover)
+		next[name] = references(c, "udp.services", u.Services, mentions(at, s.Weighted, s.Failover))
 	}
 	c.circles(sortedKeys(u.Services), func(name string) []reference { return next[name] })
-}
-
-func (c *checker) http() {
-	h := c.cfg.HTTP
-	if h == nil {
-		return
-	}
-	for _, name := range sortedKeys(h.Routers) {
-		r, at := h.Routers[name], "http.routers."+name
-		c.routerEntryPoints(at, &r.EntryPoints, "tcp")
-		c.rule(at+".rule", r.Rule, rule.HTTP, r.TLS != nil)
-		refer(c, at+".service", &r.Service, "http.services", h.Services)
-		for i := range r.Middlewares {
-			refer(c, fmt.Sprintf("%s.middlewares[%d]", at, i), &r.Middlewares[i], "http.middlewares", h.Middlewares)
-		}
-		c.routerTLS(at, r.TLS)
-	}
-	for _, name := range sortedKeys(h.Middlewares) {
-		c.one("http.middlewares."+name, h.Middlewares[name])
-	}
-	next := make(map[string][]reference, len(h.Services))
-	for _, name := range sortedKeys(h.Services) {
-		s, at := h.Services[name], "http.services."+name
-		c.one(at, s)
-		if s.LoadBalancer != nil {
-			c.httpLoadBalancer(at+".loadBalancer", s.LoadBalancer)
-		}
-		next[name] = references(c, at, "http.services", h.Services, s.Weighted, s.Failover)
-	}
-	c.circles(sortedKeys(h.Services), func(name string) []reference { return next[name] })
-}
-
-func (c *checker) httpLoadBalancer(at string, l *HTTPLoadBalancer) {
-	c.discovery(at+".discovery", l.Discovery)
-	if l.HealthCheck != nil {
-		c.healthCheck(at+".healthCheck", l.HealthCheck, "HTTP")
-	}
-	for i, s := range l.Servers {
-		u, err := url.Parse(s.URL)
-		if s.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), fmt.Sprintf("%q is not the URL of a server", abbreviated(s.URL)),
-				`write it like "http://10.0.0.9:8080"`)
-		}
-	}
 }
 
 func (c *checker) resolvers() {

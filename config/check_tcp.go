@@ -18,7 +18,9 @@ func (c *checker) tcp() {
 		for i := range r.Middlewares {
 			refer(c, fmt.Sprintf("%s.middlewares[%d]", at, i), &r.Middlewares[i], "tcp.middlewares", t.Middlewares)
 		}
-		c.routerTLS(at, r.TLS)
+		if r.TLS != nil {
+			c.tlsOptionsName(at+".tls.options", &r.TLS.Options)
+		}
 	}
 	for _, name := range sortedKeys(t.Middlewares) {
 		c.one("tcp.middlewares."+name, t.Middlewares[name])
@@ -30,16 +32,18 @@ func (c *checker) tcp() {
 		if s.LoadBalancer != nil {
 			c.loadBalancer(at+".loadBalancer", s.LoadBalancer)
 		}
-		next[name] = references(c, at, "tcp.services", t.Services, s.Weighted, s.Failover)
+		next[name] = references(c, "tcp.services", t.Services, mentions(at, s.Weighted, s.Failover))
 	}
 	c.circles(sortedKeys(t.Services), func(name string) []reference { return next[name] })
 }
 
-func (c *checker) routerTLS(at string, t *RouterTLS) {
-	if t == nil || t.Options == "" || t.Options == "default" {
+// tlsOptionsName checks a reference to TLS settings. The default ones are
+// there without being written.
+func (c *checker) tlsOptionsName(at string, name *string) {
+	if *name == "" || *name == "default" {
 		return
 	}
-	refer(c, at+".tls.options", &t.Options, "tls.options", c.cfg.TLS.Options)
+	refer(c, at, name, "tls.options", c.cfg.TLS.Options)
 }
 
 func (c *checker) loadBalancer(at string, l *LoadBalancer) {
@@ -86,8 +90,8 @@ func (c *checker) serverAddress(at, written string) (netip.AddrPort, bool) {
 	case err == nil:
 		c.fail(at, fmt.Sprintf("%s has port 0, to which nobody can connect", written), form)
 	case splitErr == nil && host != "" && ipErr != nil:
-		c.fail(at, fmt.Sprintf("%q is a host name, and weir does not look those up here", abbreviated(host)),
-			"write the address itself: getent ahosts "+abbreviated(host)+" shows it")
+		wrong := hostNameFault(host)
+		c.fail(at, wrong.message, wrong.hint)
 	default:
 		c.fail(at, fmt.Sprintf("%q is not ip:port", abbreviated(written)), form)
 	}

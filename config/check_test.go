@@ -183,7 +183,7 @@ tcp:
     a: {loadBalancer: &l {servers: [{address: "10.0.0.1:1"}], healthCheck: {type: dns, name: a}}}
     b: {loadBalancer: {<<: *l, healthCheck: {type: redis, path: /x, send: PING}}}
     c: {loadBalancer: {<<: *l, healthCheck: {type: http, path: x, method: "G T", hostname: "a b", headers: {"a b": c, d: "e\nf"}, status: 99}}}
-    d: {loadBalancer: {<<: *l, healthCheck: {user: weir, jitter: 101, fall: 0, mode: http}}}
+    d: {loadBalancer: {<<: *l, healthCheck: {user: weir, jitter: 101, fall: 0, mode: http, followRedirects: true}}}
     e: {loadBalancer: {<<: *l, healthCheck: {type: grpc}}}
 `, []string{
 			`4:83: tcp.services.a.loadBalancer.healthCheck.type: dns does not fit a TCP service (one of tcp, tls, http, postgres, mysql, redis, grpc)`,
@@ -198,7 +198,8 @@ tcp:
 			`7:52: tcp.services.d.loadBalancer.healthCheck.user: has no meaning for type tcp (only for type postgres, mysql)`,
 			`7:66: tcp.services.d.loadBalancer.healthCheck.jitter: 101 is more than 100, the most there may be`,
 			`7:77: tcp.services.d.loadBalancer.healthCheck.fall: 0 is less than 1, the least there may be`,
-			`7:80: tcp.services.d.loadBalancer.healthCheck.mode: not supported by weir (write type)`,
+			`7:86: tcp.services.d.loadBalancer.healthCheck.mode: not supported by weir (write type)`,
+			`7:109: tcp.services.d.loadBalancer.healthCheck.followRedirects: not supported by weir (a redirect counts as healthy where status is not given)`,
 			`8:52: tcp.services.e.loadBalancer.healthCheck.type: grpc is not served by this version of weir`,
 		}},
 		{"Traefik's keys", sound + `
@@ -211,7 +212,6 @@ providers: {docker: {}}
 			`8:49: tcp.routers.x.tls.certResolver: not supported by weir (list certificates in tls.certificates)`,
 			`8:67: tcp.routers.x.tls.domains: not supported by weir (list certificates in tls.certificates; the rule says which names are routed)`,
 			`9:21: tcp.middlewares.m.plugin: not supported by weir`,
-			`10:1: http: not served by this version of weir`,
 			`10:26: http.middlewares.x.plugin: not supported by weir`,
 			`11:1: providers: not supported by weir (routing stands in the same file, or name a directory of files)`,
 		}},
@@ -232,24 +232,27 @@ tcp:
 		{"TLS", `
 tls:
   certificates: [{certFile: "-----BEGIN CERTIFICATE-----", keyFile: k, stores: [other]}, {}]
-  stores: {}
+  stores: {other: {}, default: {defaultCertificate: {certFile: "-----BEGIN CERTIFICATE-----"}, defaultGeneratedCert: {}}}
   options:
     a: {minVersion: VersionTLS13, maxVersion: VersionTLS12, cipherSuites: [TLS_RSA_WITH_AES_128_CBC_SHAA], curvePreferences: [P256], alpnProtocols: [""]}
     b: {clientAuth: {clientAuthType: RequireAndVerifyClientCert}}
-    c: {minVersion: TLS12, disableSessionTickets: true}
+    c: {minVersion: TLS12, disableSessionTickets: 1}
 `, []string{
 			`3:29: tls.certificates[0].certFile: PEM text in place of a file: not supported by weir (write it to a file and name that)`,
 			`3:81: tls.certificates[0].stores[0]: no store "other" (only default exists)`,
 			`3:90: tls.certificates[1].certFile: missing (PEM file with the certificate and its chain.)`,
 			`3:90: tls.certificates[1].keyFile: missing (PEM file with the private key.)`,
-			`4:3: tls.stores: not supported by weir (the first certificate of tls.certificates serves clients that name none)`,
+			`4:12: tls.stores.other: no store "other" (only default exists)`,
+			`4:33: tls.stores.default.defaultCertificate.keyFile: missing (PEM file with the private key.)`,
+			`4:64: tls.stores.default.defaultCertificate.certFile: PEM text in place of a file: not supported by weir (write it to a file and name that)`,
+			`4:96: tls.stores.default.defaultGeneratedCert: not supported by weir (write defaultCertificate)`,
 			`6:47: tls.options.a.maxVersion: VersionTLS12 is lower than minVersion VersionTLS13`,
 			`6:76: tls.options.a.cipherSuites[0]: unknown cipher suite "TLS_RSA_WITH_AES_128_CBC_SHAA" (did you mean "TLS_RSA_WITH_AES_128_CBC_SHA"?)`,
 			`6:127: tls.options.a.curvePreferences[0]: unknown curve "P256" (did you mean "CurveP256"?)`,
 			`6:150: tls.options.a.alpnProtocols[0]: must not be empty`,
 			`7:9: tls.options.b.clientAuth.caFiles: missing (RequireAndVerifyClientCert needs to know whose certificates to believe)`,
 			`8:21: tls.options.c.minVersion: unknown value "TLS12" (did you mean "VersionTLS12"?)`,
-			`8:28: tls.options.c.disableSessionTickets: not supported by weir`,
+			`8:51: tls.options.c.disableSessionTickets: expected true or false, found the number 1`,
 		}},
 		{"names", `
 entryPoints: {"": {address: ":1"}, "a\nb": {address: ":2"}, ` + strings.Repeat("n", 256) + `: {address: ":3"}}
@@ -280,7 +283,6 @@ cluster: {name: a, bind: "10.0.0.1:7946", join: [peer]}
 			`5:42: udp.services.s.loadBalancer.hashKey: unknown value "sni" (one of sourceIP, sourceIPPort)`,
 			`5:67: udp.services.s.loadBalancer.servers[0].address: "x" is not ip:port (write ip:port, such as "10.0.0.1:5432" or "[2001:db8::1]:5432")`,
 			`5:72: udp.services.s.loadBalancer.healthCheck.name: missing (the name to ask for)`,
-			`6:1: http: not served by this version of weir`,
 			`7:23: http.routers.r.rule: RULE`,
 			`7:45: http.routers.r.service: no "nope" in http.services (there are s)`,
 			`8:49: http.services.s.loadBalancer.servers[0].url: "ftp://a" is not the URL of a server (write it like "http://10.0.0.9:8080")`,

@@ -11,19 +11,43 @@ import (
 var curves = []string{"X25519MLKEM768", "X25519", "CurveP256", "CurveP384", "CurveP521"}
 
 func (c *checker) tls() {
-	for i := range c.cfg.TLS.Certificates {
-		cert, at := &c.cfg.TLS.Certificates[i], fmt.Sprintf("tls.certificates[%d]", i)
-		c.notContent(at+".certFile", cert.CertFile)
-		c.notContent(at+".keyFile", cert.KeyFile)
+	for i, cert := range c.cfg.TLS.Certificates {
 		for j, store := range cert.Stores {
-			if store != "default" {
-				c.fail(fmt.Sprintf("%s.stores[%d]", at, j), fmt.Sprintf("no store %q", abbreviated(store)), "only default exists")
-			}
+			c.onlyStore(fmt.Sprintf("tls.certificates[%d].stores[%d]", i, j), store)
 		}
+	}
+	for _, name := range sortedKeys(c.cfg.TLS.Stores) {
+		c.onlyStore("tls.stores."+name, name)
+	}
+	for _, pair := range c.cfg.keyPairs() {
+		c.notContent(pair.at+".certFile", pair.cert)
+		c.notContent(pair.at+".keyFile", pair.key)
+	}
+	for _, ca := range c.cfg.authorities() {
+		c.notContent(ca.at, ca.file)
 	}
 	suites := cipherSuites()
 	for _, name := range sortedKeys(c.cfg.TLS.Options) {
 		c.tlsOptions("tls.options."+name, c.cfg.TLS.Options[name], suites)
+	}
+	for _, t := range c.cfg.httpTransports() {
+		c.tlsVersions(t.at, t.MinVersion, t.MaxVersion)
+		c.listed(t.at+".cipherSuites", t.CipherSuites, suites, "cipher suite")
+	}
+}
+
+// onlyStore refuses stores of certificates but the one there is.
+func (c *checker) onlyStore(at, name string) {
+	if name != "default" {
+		c.fail(at, fmt.Sprintf("no store %q", abbreviated(name)), "only default exists")
+	}
+}
+
+// tlsVersions checks that there is a version between two.
+func (c *checker) tlsVersions(at, least, most string) {
+	// The names of the versions sort as the versions do.
+	if most != "" && most < least {
+		c.failf(at+".maxVersion", "%s is lower than minVersion %s", most, least)
 	}
 }
 
@@ -47,10 +71,7 @@ func cipherSuites() []string {
 }
 
 func (c *checker) tlsOptions(at string, o *TLSOptions, suites []string) {
-	// The names of the versions sort as the versions do.
-	if o.MaxVersion != "" && o.MaxVersion < o.MinVersion {
-		c.failf(at+".maxVersion", "%s is lower than minVersion %s", o.MaxVersion, o.MinVersion)
-	}
+	c.tlsVersions(at, o.MinVersion, o.MaxVersion)
 	c.listed(at+".cipherSuites", o.CipherSuites, suites, "cipher suite")
 	c.listed(at+".curvePreferences", o.CurvePreferences, curves, "curve")
 	for i, protocol := range o.ALPNProtocols {
@@ -73,9 +94,6 @@ func (c *checker) listed(at string, written, known []string, noun string) {
 }
 
 func (c *checker) clientAuth(at string, a *ClientAuth) {
-	for i, file := range a.CAFiles {
-		c.notContent(fmt.Sprintf("%s.caFiles[%d]", at, i), file)
-	}
 	a.settle()
 	verifies := a.ClientAuthType == "VerifyClientCertIfGiven" || a.ClientAuthType == "RequireAndVerifyClientCert"
 	if verifies && len(a.CAFiles) == 0 && !c.brokenWithin(at) {

@@ -84,6 +84,8 @@ func (d *decoder) value(p path, f field, n *node, v reflect.Value) {
 		d.duration(p, f, n, v)
 	case v.Type() == prefixType:
 		d.prefix(p, n, v)
+	case v.Type() == statusType:
+		d.status(p, n, v)
 	case v.Kind() == reflect.Pointer:
 		fresh := reflect.New(v.Type().Elem())
 		d.lang.setDefaults(fresh.Elem())
@@ -167,7 +169,7 @@ func (d *decoder) unknown(p path, e *entry, fields []field) {
 		return
 	}
 	if what, ok := foreign[here.shape]; ok {
-		d.report(here, e.pos, "not supported by weir", what)
+		d.report(here, e.pos, unsupportedMessage, what)
 		return
 	}
 	keys := make([]string, len(fields))
@@ -258,9 +260,17 @@ func (d *decoder) word(p path, f field, n *node, v reflect.Value) {
 		d.report(p, n.pos, fmt.Sprintf("unknown value %q", abbreviated(n.value)), hint)
 	default:
 		v.SetString(n.value)
-		if what, ok := notServed[p.shape+"="+n.value]; ok {
-			d.later(p, n.pos, fmt.Sprintf("%s is %s", n.value, notServedMessage), what)
-		}
+		d.single(p, n, n.value)
+	}
+}
+
+// single reports one value, of a key that is served, that is not.
+func (d *decoder) single(p path, n *node, value string) {
+	if what, ok := notServed[p.shape+"="+value]; ok {
+		d.later(p, n.pos, fmt.Sprintf("%s is %s", value, notServedMessage), what)
+	}
+	if what, ok := foreign[p.shape+"="+value]; ok {
+		d.later(p, n.pos, fmt.Sprintf("%s is %s", value, unsupportedMessage), what)
 	}
 }
 
@@ -272,11 +282,13 @@ func (d *decoder) boolean(p path, n *node, v reflect.Value) {
 		v.SetBool(false)
 	default:
 		d.wrongType(p, n, "true or false")
+		return
 	}
+	d.single(p, n, strings.ToLower(n.value))
 }
 
 func (d *decoder) number(p path, f field, n *node, v reflect.Value) {
-	if n.kind != integer {
+	if n.kind != integer && (!f.quoted || n.kind != text || !looksLike("a whole number", n.value)) {
 		d.wrongType(p, n, "a whole number")
 		return
 	}
@@ -331,7 +343,7 @@ func (d *decoder) duration(p path, f field, n *node, v reflect.Value) {
 		return
 	}
 	switch {
-	case length < 0:
+	case length < 0 && (f.min == nil || *f.min >= 0):
 		d.report(p, n.pos, fmt.Sprintf("the duration %s is negative", length), "")
 	case length > maxDuration:
 		d.report(p, n.pos, fmt.Sprintf("the duration %s is longer than a year", length), "")
@@ -355,6 +367,19 @@ func (d *decoder) prefix(p path, n *node, v reflect.Value) {
 		return
 	}
 	v.Set(reflect.ValueOf(prefix))
+}
+
+func (d *decoder) status(p path, n *node, v reflect.Value) {
+	if n.kind != text && n.kind != integer {
+		d.wrongType(p, n, "a status or a range of them")
+		return
+	}
+	status, err := ParseStatusRange(n.value)
+	if err != nil {
+		d.report(p, n.pos, err.Error(), `write it like "404" or "500-504"`)
+		return
+	}
+	v.Set(reflect.ValueOf(status))
 }
 
 // brokenAt reports whether the value at the path, or one around it, could not

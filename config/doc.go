@@ -14,6 +14,8 @@
 //	enum:"a|b"     the allowed words
 //	min, max       inclusive bounds of numbers and durations
 //	need:"true"    the key must be present and not empty
+//	usual:"json"   the default, for the schema, of a value that depends on other keys
+//	quoted:"true"  a number that may stand in quotes, as Traefik's manual has it
 //
 // viper decides only where a process setting (log, accessLog, admin, engine)
 // comes from: flag, WEIR_* environment, file or default. The routing part

@@ -34,6 +34,8 @@ func (l language) yamlOf(v reflect.Value) *yaml.Node {
 		return yamlText(v.Interface().(Duration).String())
 	case v.Type() == prefixType:
 		return yamlText(v.Interface().(netip.Prefix).String())
+	case v.Type() == statusType:
+		return yamlText(v.Interface().(StatusRange).String())
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -7,12 +7,14 @@ import (
 
 // EntryPoint is one place where weir listens.
 type EntryPoint struct {
-	Address        string         `yaml:"address" need:"true" doc:"[ip]:port or [ip]:first-last, then nothing, /tcp or /udp. Without an ip: all IPv4 and IPv6 addresses."`
-	AsDefault      bool           `yaml:"asDefault" doc:"Routers that name no entrypoint use the marked ones; where none is marked, all TCP entrypoints."`
-	ProxyProtocol  *ProxyProtocol `yaml:"proxyProtocol" doc:"PROXY protocol v1 and v2 from trusted peers."`
-	Transport      Transport      `yaml:"transport" doc:"Deadlines of connections, and what happens at a stop."`
-	MaxConnections int            `yaml:"maxConnections" min:"0" doc:"Open client connections of this entrypoint; 0 means no limit of its own."`
-	UDP            *UDPSessions   `yaml:"udp" doc:"Limits of UDP flows; only for a /udp address."`
+	Address          string           `yaml:"address" need:"true" doc:"[ip]:port or [ip]:first-last, then nothing, /tcp or /udp. Without an ip: all IPv4 and IPv6 addresses."`
+	AsDefault        bool             `yaml:"asDefault" doc:"Routers that name no entrypoint use the marked ones; where none is marked, all TCP entrypoints."`
+	ProxyProtocol    *ProxyProtocol   `yaml:"proxyProtocol" doc:"PROXY protocol v1 and v2 from trusted peers."`
+	Transport        Transport        `yaml:"transport" doc:"Deadlines of connections, and what happens at a stop."`
+	ForwardedHeaders ForwardedHeaders `yaml:"forwardedHeaders" doc:"Whose X-Forwarded-* headers are believed; those of anyone else are removed."`
+	HTTP             EntryPointHTTP   `yaml:"http" doc:"What holds for all HTTP requests of this entrypoint."`
+	MaxConnections   int              `yaml:"maxConnections" min:"0" doc:"Open client connections of this entrypoint; 0 means no limit of its own."`
+	UDP              *UDPSessions     `yaml:"udp" doc:"Limits of UDP flows; only for a /udp address."`
 }
 
 // ProxyProtocol says from whom a PROXY protocol header is believed. Headers
@@ -23,16 +25,37 @@ type ProxyProtocol struct {
 	Require    bool           `yaml:"require" doc:"Refuse a trusted peer's connection that starts without a header, and every untrusted peer."`
 }
 
+// ForwardedHeaders says from whom X-Forwarded-* headers are believed. From
+// anyone else they are the client's claims about itself and are removed.
+type ForwardedHeaders struct {
+	TrustedIPs []netip.Prefix `yaml:"trustedIPs" doc:"Peers whose X-Forwarded-* headers are kept and added to, as addresses or networks."`
+	Insecure   bool           `yaml:"insecure" doc:"Believe everyone. For tests only."`
+}
+
 // Transport holds the deadlines of an entrypoint's connections.
 type Transport struct {
-	SniffTimeout Duration  `yaml:"sniffTimeout" min:"1ms" doc:"From accept to the routing decision, absolute."`
-	IdleTimeout  Duration  `yaml:"idleTimeout" min:"0s" doc:"A relayed connection without a byte either way is closed after this time; 0 means never."`
-	LifeCycle    LifeCycle `yaml:"lifeCycle" doc:"What happens at a graceful stop."`
+	SniffTimeout         Duration           `yaml:"sniffTimeout" min:"1ms" doc:"From accept to the routing decision, absolute."`
+	IdleTimeout          Duration           `yaml:"idleTimeout" min:"0s" doc:"A relayed connection without a byte either way is closed after this time; 0 means never."`
+	RespondingTimeouts   RespondingTimeouts `yaml:"respondingTimeouts" doc:"Deadlines of HTTP requests."`
+	KeepAliveMaxRequests int                `yaml:"keepAliveMaxRequests" min:"0" doc:"HTTP requests after which a client's connection is closed; 0 means never."`
+	KeepAliveMaxTime     Duration           `yaml:"keepAliveMaxTime" min:"0s" doc:"Age at which a client's HTTP connection is closed after the request in progress; 0 means never."`
+	LifeCycle            LifeCycle          `yaml:"lifeCycle" doc:"What happens at a graceful stop."`
 }
 
 func (t *Transport) setDefaults() {
 	t.SniffTimeout = Duration(10 * time.Second)
 	t.IdleTimeout = Duration(10 * time.Minute)
+}
+
+// RespondingTimeouts are the deadlines of HTTP requests, towards the client.
+type RespondingTimeouts struct {
+	ReadTimeout  Duration `yaml:"readTimeout" min:"0s" doc:"A request's head must be complete this long after its first byte, and its body must not pause for longer; 0 means never."`
+	WriteTimeout Duration `yaml:"writeTimeout" min:"0s" doc:"A response must be delivered this long after its request's head was read; 0 means never."`
+	IdleTimeout  Duration `yaml:"idleTimeout" min:"0s" doc:"A client's HTTP connection without a request is closed after this time; 0 means never."`
+}
+
+func (r *RespondingTimeouts) setDefaults() {
+	*r = RespondingTimeouts{ReadTimeout: Duration(60 * time.Second), IdleTimeout: Duration(180 * time.Second)}
 }
 
 // LifeCycle times the two phases of a graceful stop.

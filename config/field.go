@@ -16,6 +16,8 @@ type field struct {
 	enum     []string
 	min, max *int64 // of numbers; of durations in nanoseconds
 	need     bool
+	usual    string // default of a value that is settled later than it is decoded, as JSON
+	quoted   bool   // a number that may be written as text
 	index    int
 	typ      reflect.Type
 }
@@ -37,7 +39,9 @@ func keysOf(t reflect.Type) []field {
 func fieldOf(f reflect.StructField, key string, index int) field {
 	out := field{
 		key: key, doc: f.Tag.Get("doc"), need: f.Tag.Get("need") == "true",
-		index: index, typ: f.Type,
+		usual:  f.Tag.Get("usual"),
+		quoted: f.Tag.Get("quoted") == "true",
+		index:  index, typ: f.Type,
 	}
 	if words := f.Tag.Get("enum"); words != "" {
 		out.enum = strings.Split(words, "|")
@@ -81,6 +85,7 @@ func arms(t reflect.Type) (scalar, object field, ok bool) {
 var (
 	durationType = reflect.TypeFor[Duration]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
+	statusType   = reflect.TypeFor[StatusRange]()
 )
 
 // language remembers the keys of the types it has met: reading struct tags
@@ -105,7 +110,7 @@ func (l language) defaulted(t reflect.Type) reflect.Value {
 }
 
 func (l language) setDefaults(v reflect.Value) {
-	if v.Kind() != reflect.Struct || v.Type() == prefixType {
+	if v.Kind() != reflect.Struct || v.Type() == prefixType || v.Type() == statusType {
 		return
 	}
 	if d, ok := v.Addr().Interface().(interface{ setDefaults() }); ok {

@@ -24,15 +24,56 @@ func (c *Config) Files() []string {
 // secrets returns the certificate, key and authority files.
 func (c *Config) secrets() []string {
 	var files []string
-	for _, cert := range c.TLS.Certificates {
-		files = append(files, cert.CertFile, cert.KeyFile)
+	for _, pair := range c.keyPairs() {
+		files = append(files, pair.cert, pair.key)
 	}
-	for _, name := range sortedKeys(c.TLS.Options) {
-		if auth := c.TLS.Options[name].ClientAuth; auth != nil {
-			files = append(files, auth.CAFiles...)
-		}
+	for _, ca := range c.authorities() {
+		files = append(files, ca.file)
 	}
 	return slices.Compact(files)
+}
+
+// keyPair is a certificate and its key that the configuration names, and where.
+type keyPair struct{ at, cert, key string }
+
+// keyPairs returns those shown to clients, then those shown to servers.
+func (c *Config) keyPairs() []keyPair {
+	var pairs []keyPair
+	for i, cert := range c.TLS.Certificates {
+		pairs = append(pairs, keyPair{fmt.Sprintf("tls.certificates[%d]", i), cert.CertFile, cert.KeyFile})
+	}
+	for _, name := range sortedKeys(c.TLS.Stores) {
+		if d := c.TLS.Stores[name].DefaultCertificate; d != nil {
+			pairs = append(pairs, keyPair{"tls.stores." + name + ".defaultCertificate", d.CertFile, d.KeyFile})
+		}
+	}
+	for _, t := range c.httpTransports() {
+		for i, cert := range t.Certificates {
+			pairs = append(pairs, keyPair{fmt.Sprintf("%s.certificates[%d]", t.at, i), cert.CertFile, cert.KeyFile})
+		}
+	}
+	return pairs
+}
+
+// authority is a file with authorities that the configuration names, and where.
+type authority struct{ at, file string }
+
+// authorities returns those of clients' certificates, then those of servers'.
+func (c *Config) authorities() []authority {
+	var all []authority
+	for _, name := range sortedKeys(c.TLS.Options) {
+		if auth := c.TLS.Options[name].ClientAuth; auth != nil {
+			for i, file := range auth.CAFiles {
+				all = append(all, authority{fmt.Sprintf("tls.options.%s.clientAuth.caFiles[%d]", name, i), file})
+			}
+		}
+	}
+	for _, t := range c.httpTransports() {
+		for i, file := range t.RootCAs {
+			all = append(all, authority{fmt.Sprintf("%s.rootCAs[%d]", t.at, i), file})
+		}
+	}
+	return all
 }
 
 // remember notes where a loaded configuration comes from.
@@ -87,26 +128,18 @@ func (c *Config) CheckFiles() error {
 		}
 		return data
 	}
-	for i, cert := range c.TLS.Certificates {
-		at := fmt.Sprintf("tls.certificates[%d]", i)
-		chain, key := read(at+".certFile", cert.CertFile), read(at+".keyFile", cert.KeyFile)
+	for _, pair := range c.keyPairs() {
+		chain, key := read(pair.at+".certFile", pair.cert), read(pair.at+".keyFile", pair.key)
 		if chain == nil || key == nil {
 			continue
 		}
 		if _, err := tls.X509KeyPair(chain, key); err != nil {
-			fail(at, "not a certificate and its key: "+strings.TrimPrefix(err.Error(), "tls: "), "")
+			fail(pair.at, "not a certificate and its key: "+strings.TrimPrefix(err.Error(), "tls: "), "")
 		}
 	}
-	for _, name := range sortedKeys(c.TLS.Options) {
-		auth := c.TLS.Options[name].ClientAuth
-		if auth == nil {
-			continue
-		}
-		for i, file := range auth.CAFiles {
-			at := fmt.Sprintf("tls.options.%s.clientAuth.caFiles[%d]", name, i)
-			if data := read(at, file); data != nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
-				fail(at, file+" holds no certificate", "it must be PEM")
-			}
+	for _, ca := range c.authorities() {
+		if data := read(ca.at, ca.file); data != nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
+			fail(ca.at, ca.file+" holds no certificate", "it must be PEM")
 		}
 	}
 	return problems.orNil()

@@ -21,7 +21,7 @@ func places() []place {
 	var walk func(shape string, t reflect.Type)
 	walk = func(shape string, t reflect.Type) {
 		switch {
-		case t == prefixType:
+		case t == prefixType || t == statusType:
 		case t.Kind() == reflect.Pointer:
 			walk(shape, t.Elem())
 		case t.Kind() == reflect.Map:
@@ -84,7 +84,7 @@ func TestEveryKeyRefusesWrongTypes(t *testing.T) {
 	for _, p := range places() {
 		for _, f := range keysOf(p.typ) {
 			t.Run(joined(p.shape, f.key), func(t *testing.T) {
-				for _, wrong := range wrongFor(f.typ) {
+				for _, wrong := range wrongFor(f) {
 					document, at := documentWith(t, joined(p.shape, f.key), wrong)
 					_, err := Parse("x.json", document)
 					want := at + ": expected "
@@ -97,8 +97,9 @@ func TestEveryKeyRefusesWrongTypes(t *testing.T) {
 	}
 }
 
-// wrongFor returns values that no key of the type takes.
-func wrongFor(t reflect.Type) []any {
+// wrongFor returns values that the key does not take.
+func wrongFor(f field) []any {
+	t := f.typ
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -109,6 +110,8 @@ func wrongFor(t reflect.Type) []any {
 		return []any{5, true, []any{}, map[string]any{}, nil}
 	case t.Kind() == reflect.Bool:
 		return []any{5, "true", []any{}, map[string]any{}, nil}
+	case f.quoted:
+		return []any{"x", "", "1.5", true, 1.5, []any{}, map[string]any{}, nil}
 	case t.Kind() == reflect.Int:
 		return []any{"5", true, 1.5, []any{}, map[string]any{}, nil}
 	case t.Kind() == reflect.Slice:
@@ -170,9 +173,10 @@ func TestTablesNameRealPlaces(t *testing.T) {
 		return shape[:max(i, 0)], shape[i+1:]
 	}
 	for shape := range foreign {
-		object, key := parent(shape)
-		if keys, ok := objects[object]; !ok || slices.Contains(keys, key) {
-			t.Errorf("foreign[%q]: no object at %q, or the key is known after all", shape, object)
+		bare, _, valued := strings.Cut(shape, "=")
+		object, key := parent(bare)
+		if keys, ok := objects[object]; !ok || slices.Contains(keys, key) != valued {
+			t.Errorf("foreign[%q]: no object at %q, or the key is known after all, or its value is refused and it is not", shape, object)
 		}
 	}
 	for shape := range notServed {
@@ -188,9 +192,15 @@ func TestTablesNameRealPlaces(t *testing.T) {
 func TestUnsupportedKeysAreNamed(t *testing.T) {
 	for shape := range foreign {
 		t.Run(shape, func(t *testing.T) {
-			document, at := documentWith(t, shape, map[string]any{})
+			bare, value, valued := strings.Cut(shape, "=")
+			var written any = map[string]any{}
+			said := unsupportedMessage
+			if valued {
+				written, said = value == "true", value+" is "+unsupportedMessage
+			}
+			document, at := documentWith(t, bare, written)
 			_, err := Parse("x.json", document)
-			if want := at + ": not supported by weir"; err == nil || !strings.Contains(err.Error(), want) {
+			if want := at + ": " + said; err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s\ngives\n%v\nwant a line with %q", document, err, want)
 			}
 		})

@@ -231,6 +231,51 @@ func TestCheckFiles(t *testing.T) {
 	}
 }
 
+func TestEveryNamedFileIsFollowedAndChecked(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, "weir.yaml", `
+http:
+  serversTransports: {named: {rootCAs: [ca.pem], certificates: [{certFile: n.crt, keyFile: n.key}]}}
+  services: {s: {loadBalancer: {servers: [{url: "http://10.0.0.1"}], serversTransport: {rootCAs: [ca.pem, in.pem], certificates: [{certFile: i.crt, keyFile: i.key}]}}}}
+tls:
+  certificates: [{certFile: a.crt, keyFile: a.key}]
+  stores: {default: {defaultCertificate: {certFile: d.crt, keyFile: d.key}}}
+  options: {o: {clientAuth: {caFiles: [clients.pem]}}}
+`)
+	cfg, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		file, "a.crt", "a.key", "d.crt", "d.key", "n.crt", "n.key", "i.crt", "i.key", "clients.pem", "ca.pem", "in.pem",
+	}
+	if diff := cmp.Diff(want, cfg.Files()); diff != "" {
+		t.Errorf("Files (-want +got):\n%s", diff)
+	}
+	var got []string
+	for _, p := range problemsOf(t, cfg.CheckFiles()) {
+		got = append(got, p.Path)
+	}
+	const inline = "http.services.s.loadBalancer.serversTransport"
+	want = []string{
+		"http.serversTransports.named.rootCAs[0]",
+		"http.serversTransports.named.certificates[0].certFile", "http.serversTransports.named.certificates[0].keyFile",
+		inline + ".rootCAs[0]", inline + ".rootCAs[1]", inline + ".certificates[0].certFile", inline + ".certificates[0].keyFile",
+		"tls.certificates[0].certFile", "tls.certificates[0].keyFile",
+		"tls.stores.default.defaultCertificate.certFile", "tls.stores.default.defaultCertificate.keyFile",
+		"tls.options.o.clientAuth.caFiles[0]",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("files that cannot be read (-want +got):\n%s", diff)
+	}
+	if d := cfg.TLS.DefaultCertificate(); d == nil || d.CertFile != "d.crt" {
+		t.Errorf("default certificate %+v", d)
+	}
+	if d := new(TLS).DefaultCertificate(); d != nil {
+		t.Errorf("a default certificate from nowhere: %+v", d)
+	}
+}
+
 func TestProblemsAreErrors(t *testing.T) {
 	_, err := Parse("x.yaml", []byte("a: 1\n"))
 	var problems Problems

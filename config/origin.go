@@ -27,3 +27,10 @@ func (c *Config) Position(path string) (file string, line, col int) {
 	p := c.origin.at[""]
 	return p.file, p.line, p.col
 }
+
+// Written reports whether the value at path, or something in it, stands in a
+// file rather than coming from a default.
+func (c *Config) Written(path string) bool {
+	_, ok := c.origin.at[path]
+	return ok
+}

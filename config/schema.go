@@ -40,6 +40,11 @@ func (s *schemas) of(t reflect.Type, f field) map[string]any {
 		return durationSchema(f)
 	case t == prefixType:
 		return map[string]any{"type": "string", "minLength": 1}
+	case t == statusType:
+		return map[string]any{"anyOf": []any{
+			map[string]any{"type": "string", "pattern": `^[1-5][0-9]{2}(-[1-5][0-9]{2})?$`},
+			map[string]any{"type": "integer", "minimum": 100, "maximum": 599},
+		}}
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -84,17 +89,25 @@ func intSchema(f field) map[string]any {
 	if f.max != nil {
 		out["maximum"] = *f.max
 	}
+	if f.quoted {
+		return map[string]any{"anyOf": []any{out, map[string]any{"type": "string", "pattern": `^[-+]?[0-9]+$`}}}
+	}
 	return out
 }
 
 // durationSchema cannot hold the text against the bound; it can hold seconds.
 func durationSchema(f field) map[string]any {
 	seconds := map[string]any{"type": "integer", "minimum": 0}
-	if f.min != nil && *f.min > 0 {
+	sign := "+"
+	switch {
+	case f.min != nil && *f.min > 0:
 		seconds["minimum"] = 1
+	case f.min != nil && *f.min < 0:
+		delete(seconds, "minimum")
+		sign = "+-"
 	}
 	return map[string]any{"anyOf": []any{
-		map[string]any{"type": "string", "pattern": `^\+?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`},
+		map[string]any{"type": "string", "pattern": `^[` + sign + `]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`},
 		seconds,
 	}}
 }
@@ -126,6 +139,8 @@ func (s *schemas) object(t reflect.Type) map[string]any {
 		property := described(s.of(f.typ, f), f.doc)
 		if value := usual.Field(f.index); !value.IsZero() && isScalar(f.typ) {
 			property["default"] = shown(value)
+		} else if f.usual != "" {
+			property["default"] = json.RawMessage(f.usual)
 		} else if f.need {
 			required = append(required, f.key)
 		}

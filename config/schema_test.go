@@ -169,6 +169,12 @@ func TestSchemaRefuses(t *testing.T) {
 			[]string{"tcp.services.a.weighted.services: minItems"}},
 		{"neither name nor object", `{"tcp": {"services": {"a": {"loadBalancer": {"serversTransport": 5}}}}}`,
 			[]string{"tcp.services.a.loadBalancer.serversTransport: anyOf"}},
+		{"a status out of bounds", `{"http": {"services": {"a": {"failover": {"service": "b", "fallback": "c", "errors": {"status": ["500-600", 99, 404, "429"]}}}}}}`,
+			[]string{"http.services.a.failover.errors.status[0]: anyOf", "http.services.a.failover.errors.status[1]: anyOf"}},
+		{"a quoted word for a port", `{"http": {"middlewares": {"a": {"redirectScheme": {"scheme": "http", "port": "x"}}}}}`,
+			[]string{"http.middlewares.a.redirectScheme.port: anyOf"}},
+		{"a negative duration", `{"entryPoints": {"a": {"address": ":1", "transport": {"idleTimeout": "-1s"}}}}`,
+			[]string{"entryPoints.a.transport.idleTimeout: anyOf"}},
 		{"an empty name", `{"entryPoints": {"": {"address": ":1"}}}`, []string{"entryPoints: minLength"}},
 	}
 	for _, tt := range tests {

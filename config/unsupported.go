@@ -1,6 +1,9 @@
 package config
 
-const notServedMessage = "not served by this version of weir"
+const (
+	notServedMessage   = "not served by this version of weir"
+	unsupportedMessage = "not supported by weir"
+)
 
 // notServed lists what the language knows and this version of weir does not do
 // yet, by shape of path; a "=value" at the end means one value of a key. The
@@ -8,12 +11,13 @@ const notServedMessage = "not served by this version of weir"
 // line.
 var notServed = map[string]string{
 	"udp":       "",
-	"http":      "",
 	"resolvers": "",
 	"cluster":   "",
 
 	"entryPoints.*.address=udp": "",
 	"entryPoints.*.udp":         "",
+
+	"http.services.*.loadBalancer.discovery": "",
 
 	"tcp.services.*.loadBalancer.discovery":             "",
 	"tcp.services.*.loadBalancer.healthCheck.type=grpc": "",
@@ -23,7 +27,8 @@ var notServed = map[string]string{
 }
 
 // foreign lists the keys of Traefik v3 that weir does not take, by shape of
-// path, each with a hint on what to do instead, which may be empty.
+// path, each with a hint on what to do instead, which may be empty. A "=value"
+// at the end means one value of a key that weir does take.
 var foreign = map[string]string{
 	// Traefik's install configuration.
 	"api":                     "the admin endpoint is always there, see admin",
@@ -52,16 +57,19 @@ var foreign = map[string]string{
 	"accessLog.fields":        "",
 	"accessLog.addInternals":  "",
 
-	"entryPoints.*.allowACMEByPass":                "",
-	"entryPoints.*.forwardedHeaders":               "",
-	"entryPoints.*.http":                           "",
-	"entryPoints.*.http2":                          "",
-	"entryPoints.*.http3":                          "",
-	"entryPoints.*.observability":                  "",
-	"entryPoints.*.reusePort":                      "weir listens once for each loop anyway",
-	"entryPoints.*.transport.keepAliveMaxRequests": "",
-	"entryPoints.*.transport.keepAliveMaxTime":     "",
-	"entryPoints.*.transport.respondingTimeouts":   "see transport.sniffTimeout and transport.idleTimeout",
+	"entryPoints.*.allowACMEByPass":                                       "",
+	"entryPoints.*.forwardedHeaders.addXForwardedSchemeHeaders":           "",
+	"entryPoints.*.forwardedHeaders.connection":                           "a header that Connection names goes no further than weir",
+	"entryPoints.*.forwardedHeaders.notAppendXForwardedFor":               "",
+	"entryPoints.*.http.encodeQuerySemicolons":                            "a query is passed on as it is",
+	"entryPoints.*.http.sanitizePath=false":                               "routers and servers must see one path, or a rule could be walked around",
+	"entryPoints.*.http.encodedCharacters.allowEncodedNullCharacter=true": "no path has one that means well",
+	"entryPoints.*.http.tls.certResolver":                                 "list certificates in tls.certificates",
+	"entryPoints.*.http.tls.domains":                                      "list certificates in tls.certificates; the rule says which names are routed",
+	"entryPoints.*.http2":                                                 "",
+	"entryPoints.*.http3":                                                 "",
+	"entryPoints.*.observability":                                         "",
+	"entryPoints.*.reusePort":                                             "weir listens once for each loop anyway",
 
 	"tcp.models":                                   "",
 	"tcp.routers.*.observability":                  "",
@@ -76,9 +84,6 @@ var foreign = map[string]string{
 	"tcp.services.*.loadBalancer.terminationDelay": "each direction of a connection ends on its own, no delay is needed",
 	"tcp.services.*.failover.errors":               "",
 
-	"tcp.services.*.loadBalancer.healthCheck.mode":            "write type",
-	"tcp.services.*.loadBalancer.healthCheck.followRedirects": "a redirect counts as healthy where status is not given",
-
 	"tcp.services.*.loadBalancer.serversTransport.dialTimeout":      "write loadBalancer.connect.timeout",
 	"tcp.services.*.loadBalancer.serversTransport.dialKeepAlive":    "",
 	"tcp.services.*.loadBalancer.serversTransport.terminationDelay": "each direction of a connection ends on its own, no delay is needed",
@@ -88,59 +93,50 @@ var foreign = map[string]string{
 
 	"udp.models": "",
 
-	"http.models":                                              "",
-	"http.serversTransports":                                   "",
-	"http.routers.*.observability":                             "",
-	"http.routers.*.parentRefs":                                "",
-	"http.routers.*.tls.certResolver":                          "list certificates in tls.certificates",
-	"http.routers.*.tls.domains":                               "list certificates in tls.certificates; the rule says which names are routed",
-	"http.middlewares.*.addPrefix":                             "",
-	"http.middlewares.*.basicAuth":                             "",
-	"http.middlewares.*.buffering":                             "",
-	"http.middlewares.*.chain":                                 "",
-	"http.middlewares.*.circuitBreaker":                        "",
-	"http.middlewares.*.compress":                              "",
-	"http.middlewares.*.contentType":                           "",
-	"http.middlewares.*.digestAuth":                            "",
-	"http.middlewares.*.encodedCharacters":                     "",
-	"http.middlewares.*.errors":                                "",
-	"http.middlewares.*.forwardAuth":                           "",
-	"http.middlewares.*.grpcWeb":                               "",
-	"http.middlewares.*.headers":                               "",
-	"http.middlewares.*.inFlightReq":                           "",
-	"http.middlewares.*.ipAllowList":                           "",
-	"http.middlewares.*.ipWhiteList":                           "",
-	"http.middlewares.*.passTLSClientCert":                     "",
-	"http.middlewares.*.plugin":                                "",
-	"http.middlewares.*.redirectRegex":                         "",
-	"http.middlewares.*.redirectScheme":                        "",
-	"http.middlewares.*.replacePath":                           "",
-	"http.middlewares.*.replacePathRegex":                      "",
-	"http.middlewares.*.retry":                                 "",
-	"http.middlewares.*.stripPrefixRegex":                      "",
-	"http.middlewares.*.stripPrefix.forceSlash":                "",
-	"http.middlewares.*.rateLimit.redis":                       "",
-	"http.middlewares.*.rateLimit.sourceCriterion":             "",
-	"http.services.*.middlewares":                              "",
-	"http.services.*.highestRandomWeight":                      "",
-	"http.services.*.mirroring":                                "",
-	"http.services.*.failover.errors":                          "",
-	"http.services.*.weighted.sticky":                          "",
-	"http.services.*.loadBalancer.passHostHeader":              "",
-	"http.services.*.loadBalancer.passiveHealthCheck":          "",
-	"http.services.*.loadBalancer.responseForwarding":          "",
-	"http.services.*.loadBalancer.serversTransport":            "",
-	"http.services.*.loadBalancer.servers[].preservePath":      "",
-	"http.services.*.loadBalancer.healthCheck.mode":            "write type",
-	"http.services.*.loadBalancer.healthCheck.followRedirects": "",
-	"http.services.*.loadBalancer.sticky.cookie.domain":        "",
-	"http.services.*.loadBalancer.sticky.cookie.httpOnly":      "",
-	"http.services.*.loadBalancer.sticky.cookie.maxAge":        "",
-	"http.services.*.loadBalancer.sticky.cookie.path":          "",
-	"http.services.*.loadBalancer.sticky.cookie.sameSite":      "",
-	"http.services.*.loadBalancer.sticky.cookie.secure":        "",
+	"http.models":                                     "",
+	"http.routers.*.tls.passthrough":                  "passthrough belongs to a router in tcp.routers",
+	"http.routers.*.observability":                    "",
+	"http.routers.*.parentRefs":                       "",
+	"http.routers.*.tls.certResolver":                 "list certificates in tls.certificates",
+	"http.routers.*.tls.domains":                      "list certificates in tls.certificates; the rule says which names are routed",
+	"http.middlewares.*.basicAuth":                    "",
+	"http.middlewares.*.buffering":                    "",
+	"http.middlewares.*.chain":                        "",
+	"http.middlewares.*.circuitBreaker":               "",
+	"http.middlewares.*.compress":                     "",
+	"http.middlewares.*.contentType":                  "",
+	"http.middlewares.*.digestAuth":                   "",
+	"http.middlewares.*.encodedCharacters":            "",
+	"http.middlewares.*.errors":                       "",
+	"http.middlewares.*.forwardAuth":                  "",
+	"http.middlewares.*.grpcWeb":                      "",
+	"http.middlewares.*.headers":                      "",
+	"http.middlewares.*.inFlightReq":                  "",
+	"http.middlewares.*.ipWhiteList":                  "",
+	"http.middlewares.*.passTLSClientCert":            "",
+	"http.middlewares.*.plugin":                       "",
+	"http.middlewares.*.redirectRegex":                "",
+	"http.middlewares.*.replacePath":                  "",
+	"http.middlewares.*.replacePathRegex":             "",
+	"http.middlewares.*.retry":                        "",
+	"http.middlewares.*.stripPrefixRegex":             "",
+	"http.middlewares.*.ipAllowList.ipStrategy":       "the address is that of the peer, or of its PROXY header",
+	"http.middlewares.*.stripPrefix.forceSlash=false": "a path is never empty",
+	"http.middlewares.*.rateLimit.redis":              "",
+	"http.middlewares.*.rateLimit.sourceCriterion":    "",
+	"http.services.*.middlewares":                     "",
 
-	"tls.stores":                             "the first certificate of tls.certificates serves clients that name none",
-	"tls.options.*.disableSessionTickets":    "",
-	"tls.options.*.preferServerCipherSuites": "",
+	"http.serversTransports.*.peerCertSANs":                       "write serverName",
+	"http.serversTransports.*.peerCertURI":                        "write serverName",
+	"http.serversTransports.*.spiffe":                             "",
+	"http.serversTransports.*.forwardingTimeouts.pingTimeout":     "weir speaks HTTP/1.1 to servers",
+	"http.serversTransports.*.forwardingTimeouts.readIdleTimeout": "weir speaks HTTP/1.1 to servers",
+
+	"http.services.*.loadBalancer.serversTransport.peerCertSANs":                       "write serverName",
+	"http.services.*.loadBalancer.serversTransport.peerCertURI":                        "write serverName",
+	"http.services.*.loadBalancer.serversTransport.spiffe":                             "",
+	"http.services.*.loadBalancer.serversTransport.forwardingTimeouts.pingTimeout":     "weir speaks HTTP/1.1 to servers",
+	"http.services.*.loadBalancer.serversTransport.forwardingTimeouts.readIdleTimeout": "weir speaks HTTP/1.1 to servers",
+
+	"tls.stores.*.defaultGeneratedCert": "write defaultCertificate",
 }

@@ -111,6 +111,9 @@ func TestPostgresServer(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := weirtest.Postgres(t, tt.o)
+			weirtest.Eventually(t, 5*time.Second, func() bool {
+				return strings.Contains(server.Log(), "ready to accept connections") // said before the server answers, and read here a moment after
+			}, "the server's start is in its log")
 			before := server.Log()
 			p := newProber(t, "postgres", Params{Login: tt.login})
 			for range 20 {

@@ -109,7 +109,7 @@ func TestOpenThatFailsLeavesNothing(t *testing.T) {
 
 // TestTimersOfARecord: connecting counts all tries, waiting all waits, and a phase that was not reached has none.
 func TestTimersOfARecord(t *testing.T) {
-	const timeout = 100 * time.Millisecond
+	const timeout = unhurried
 	b := newBench(t, 0)
 	o := upstream.Options{
 		Strategy: upstream.LeastConn,

@@ -149,10 +149,14 @@ func TestDescriptorsExhausted(t *testing.T) {
 		weirtest.Reset(conn)
 	}
 	weirtest.Eventually(t, patience, func() bool { // one may still be given up for want of a second descriptor
-		conn := dial(t, c.addr)
+		conn, err := net.DialTimeout("tcp", c.addr, patience)
+		if err != nil {
+			return false
+		}
 		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		_, _ = io.WriteString(conn, "late")
-		_, err := io.ReadFull(conn, make([]byte, 4))
+		_, err = io.ReadFull(conn, make([]byte, 4))
 		return err == nil
 	}, "no new connection is served after descriptors came free")
 	check(standing)

@@ -22,7 +22,7 @@ import (
 // TestSlowDrip: a client that sends a byte at a time is cut off by the absolute deadline, however lively it looks.
 func TestSlowDrip(t *testing.T) {
 	t.Parallel()
-	const deadline = 250 * time.Millisecond
+	const deadline = unhurried
 	ca := weirtest.CA(t)
 	for _, tt := range []struct {
 		name    string
@@ -52,7 +52,7 @@ func TestSlowDrip(t *testing.T) {
 				defer close(ended)
 				_, _ = io.Copy(io.Discard, conn)
 			}()
-			pace := time.NewTicker(5 * time.Millisecond)
+			pace := time.NewTicker(20 * time.Millisecond)
 			defer pace.Stop()
 			drip := []byte(tt.bytes[tt.atOnce:])
 			for open := true; open && len(drip) > 0; {
@@ -102,7 +102,7 @@ func TestBackendFaults(t *testing.T) {
 			backend := weirtest.Serve(t, tt.behave)
 			other := weirtest.Serve(t, tt.behave)
 			v, _ := b.pool(upstream.Options{Connect: upstream.ConnectOptions{Retries: 2}}, backend.Addr, other.Addr)
-			_, addr := b.open(EntrypointOptions{IdleTimeout: 100 * time.Millisecond}, mustTable(t, b.catchAll(v)))
+			_, addr := b.open(EntrypointOptions{IdleTimeout: unhurried}, mustTable(t, b.catchAll(v)))
 			conn, err := net.DialTimeout("tcp", addr, patience)
 			if err != nil && !errors.Is(err, syscall.ECONNRESET) {
 				t.Fatal(err)
@@ -309,7 +309,11 @@ func TestServerFirstOnAMixedTable(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, 0)
 			v, _ := b.pool(upstream.Options{}, weirtest.Serve(t, weirtest.Greet("hello\n")).Addr)
-			_, addr := b.open(EntrypointOptions{SniffTimeout: 50 * time.Millisecond, Proxy: ProxyOptions{Trusted: loopbackTrusted.Trusted, Require: tt.require}},
+			timeout := 50 * time.Millisecond
+			if tt.sends != "" {
+				timeout = unhurried
+			}
+			_, addr := b.open(EntrypointOptions{SniffTimeout: timeout, Proxy: ProxyOptions{Trusted: loopbackTrusted.Trusted, Require: tt.require}},
 				mustTable(t, b.passthrough("one.test", v), b.catchAll(v)))
 			conn := dial(t, addr)
 			send(t, conn, tt.sends)
@@ -503,7 +507,11 @@ func TestPanicsCostOneConnection(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, addr := b.open(EntrypointOptions{SniffTimeout: 50 * time.Millisecond}, table)
+			o := EntrypointOptions{}
+			if tt.sends == "" {
+				o.SniffTimeout = 50 * time.Millisecond
+			}
+			e, addr := b.open(o, table)
 			conn := dial(t, addr)
 			_, _ = io.WriteString(conn, tt.sends)
 			if tt.want == accesslog.Done {

@@ -149,13 +149,34 @@ func timeout(err error) error {
 	return nil
 }
 
-// shouter serves HTTP connections in capitals.
+// shouter serves HTTP connections in capitals, for a while: deadlines are the handler's own once it has the connection.
 type shouter struct{}
 
 func (shouter) Serve(s *eventloop.Stream) {
-	u := &upper{peeked: make(chan string, 1), remote: make(chan netip.AddrPort, 1)}
-	u.Serve(s)
+	u := &mortal{upper: upper{peeked: make(chan string, 1), remote: make(chan netip.AddrPort, 1)}, stream: s, loop: s.Loop()}
+	u.loop.Arm(&u.deadline, 20*time.Millisecond, u)
+	u.peeked <- string(s.Peeked())
+	u.remote <- s.Remote()
+	s.SetHandler(u)
+	u.Ready(s)
 }
+
+// mortal is upper with a deadline.
+type mortal struct {
+	upper
+	loop     *eventloop.Loop
+	stream   *eventloop.Stream
+	deadline eventloop.Timer
+}
+
+func (m *mortal) Ready(s *eventloop.Stream) {
+	m.upper.Ready(s)
+	if !s.IsOpen() {
+		m.loop.Disarm(&m.deadline) // the stream may be another connection's by then
+	}
+}
+
+func (m *mortal) Expired(*eventloop.Timer) { m.stream.Close() }
 
 func drawBehaviour(t *rapid.T) weirtest.Behaviour {
 	heard := make(chan []byte, 100)

@@ -172,7 +172,7 @@ func TestPostgresRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			timeout := patience
 			if tt.want == accesslog.SniffTimeout {
-				timeout = 100 * time.Millisecond
+				timeout = unhurried
 			}
 			b := newPGBench(t, timeout)
 			conn := dial(t, b.addr)
@@ -219,7 +219,11 @@ func TestPostgresBackendThatDeclines(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, 0)
 			bad := weirtest.Serve(t, tt.behave)
-			o := upstream.Options{Connect: upstream.ConnectOptions{Timeout: 200 * time.Millisecond, Retries: 1}, Passive: upstream.PassiveOptions{MaxFailedAttempts: 100}}
+			timeout := patience
+			if tt.want == accesslog.ConnectTimeout {
+				timeout = unhurried
+			}
+			o := upstream.Options{Connect: upstream.ConnectOptions{Timeout: timeout, Retries: 1}, Passive: upstream.PassiveOptions{MaxFailedAttempts: 100}}
 			alone, pool := b.pool(o, bad.Addr)
 			both, _ := b.pool(o, bad.Addr, weirtest.Serve(t, postgres("good", ca.Server("both.test"), "S")).Addr)
 			_, addr := b.open(EntrypointOptions{}, mustTable(t, b.passthrough("alone.test", alone), b.passthrough("both.test", both)))

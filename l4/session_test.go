@@ -30,6 +30,9 @@ import (
 
 const patience = 10 * time.Second
 
+// unhurried is a timeout that must run out in a test which has something to do before: no machine is so busy that it takes longer.
+const unhurried = time.Second
+
 // bench is a running server with an access log, and what tests ask of it.
 type bench struct {
 	*Server
@@ -321,8 +324,8 @@ func TestRoutesTLSByName(t *testing.T) {
 	one, _ := b.pool(upstream.Options{}, weirtest.ServeTLS(t, ca.Server("one.test"), weirtest.Who("one")).Addr)
 	two, _ := b.pool(upstream.Options{}, weirtest.ServeTLS(t, ca.Server("two.test"), weirtest.Who("two")).Addr)
 	rest, _ := b.pool(upstream.Options{}, weirtest.Serve(t, weirtest.Who("rest")).Addr)
-	_, addr := b.open(EntrypointOptions{SniffTimeout: 200 * time.Millisecond}, mustTable(t,
-		b.passthrough("one.test", one), b.passthrough("two.test", two), b.catchAll(rest)))
+	table := mustTable(t, b.passthrough("one.test", one), b.passthrough("two.test", two), b.catchAll(rest))
+	_, addr := b.open(EntrypointOptions{}, table)
 
 	for _, name := range []string{"one", "two"} {
 		conn := tls.Client(dial(t, addr), &tls.Config{ServerName: name + ".test", RootCAs: ca.Pool()})
@@ -352,7 +355,8 @@ func TestRoutesTLSByName(t *testing.T) {
 	b.wantReason(accesslog.Refused)
 
 	// A client that says nothing falls to the plain catch-all when the time for looking is over.
-	line, err := bufio.NewReader(dial(t, addr)).ReadString('\n')
+	_, hasty := b.open(EntrypointOptions{SniffTimeout: 50 * time.Millisecond}, table)
+	line, err := bufio.NewReader(dial(t, hasty)).ReadString('\n')
 	if err != nil || !strings.Contains(line, "rest") {
 		t.Errorf("a silent client got %q, %v", line, err)
 	}
@@ -574,7 +578,7 @@ func TestAbortsArePassedOn(t *testing.T) {
 func TestIdleTimeout(t *testing.T) {
 	b := newBench(t, 0)
 	v, _ := b.pool(upstream.Options{}, weirtest.Serve(t, weirtest.Echo).Addr)
-	_, addr := b.open(EntrypointOptions{IdleTimeout: 100 * time.Millisecond}, mustTable(t, b.catchAll(v)))
+	_, addr := b.open(EntrypointOptions{IdleTimeout: unhurried}, mustTable(t, b.catchAll(v)))
 	conn := dial(t, addr)
 	send(t, conn, "ping")
 	expect(t, conn, "ping")
@@ -816,7 +820,7 @@ func TestSilentCrowd(t *testing.T) {
 	b := newBench(t, 0)
 	ca := weirtest.CA(t)
 	v, _ := b.pool(upstream.Options{}, weirtest.ServeTLS(t, ca.Server("one.test"), weirtest.Echo).Addr)
-	e, addr := b.open(EntrypointOptions{SniffTimeout: 500 * time.Millisecond}, mustTable(t, b.passthrough("one.test", v)))
+	e, addr := b.open(EntrypointOptions{SniffTimeout: 2 * time.Second}, mustTable(t, b.passthrough("one.test", v)))
 	const crowd = 1000
 	for range crowd {
 		dial(t, addr)

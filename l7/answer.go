@@ -81,7 +81,7 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 	}
 	x.status = h.Status()
 	c := x.conn
-	c.last = c.last || !x.reqBody.Done()
+	c.last = c.last || !x.reqBody.Done() // said to the client, which finish could not
 	h.SetHop(c.persist(false, &x.req))
 	out := h.AppendResponse(x.worker.scratch())
 	if string(x.req.Method()) != "HEAD" {

@@ -262,6 +262,9 @@ func (x *Exchange) tick() {
 	c := x.conn
 	blocked := !c.stream.HasRoom() // by the client
 	switch {
+	case c.set.WriteTimeout > 0 && time.Since(x.began) > c.set.WriteTimeout:
+		x.fail(504, accesslog.Weir, accesslog.ResponseTimeout)
+		return
 	case blocked, !x.reqBody.Done() && (x.link == nil || x.link.stream.HasRoom()) && x.phase >= waiting:
 		// The client has to take or to send something. What it has to send may be waiting for the backend's leave,
 		// though: then the backend's timeout is the one that counts.
@@ -349,8 +352,9 @@ func (x *Exchange) cut(by accesslog.Side, reason accesslog.Reason) {
 	c.close()
 }
 
-// finish ends an exchange whose response is complete.
+// finish ends an exchange whose response is complete. Where the request is not, nobody knows where the next one begins.
 func (x *Exchange) finish() {
+	x.conn.last = x.conn.last || !x.reqBody.Done()
 	x.close()
 	x.conn.done()
 }

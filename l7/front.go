@@ -23,6 +23,7 @@ type FrontOptions struct {
 
 	HandshakeTimeout  time.Duration // for TLS, absolute
 	ReadTimeout       time.Duration // for a request head, absolute; and without a byte of a body that a client sends or does not take
+	WriteTimeout      time.Duration // from a request's head to the end of its response, absolute; 0 = no limit
 	KeepAliveTimeout  time.Duration // between requests
 	IdleTimeout       time.Duration // without a byte either way where the backend is waited for; 0 = never
 	KeepAliveRequests int           // on one connection; 0 = no limit
@@ -78,6 +79,9 @@ func (f *Front) Set(set FrontSettings) {
 	f.settings.Store(v)
 }
 
+// Settings are what requests are decided with now. Safe from any goroutine.
+func (f *Front) Settings() FrontSettings { return f.settings.Load().FrontSettings }
+
 const (
 	minTick = 20 * time.Millisecond
 	maxTick = 15 * time.Second
@@ -88,7 +92,7 @@ const (
 // timeout is overrun by more than a quarter.
 func tickOf(o FrontOptions) time.Duration {
 	tick := maxTick
-	for _, d := range [...]time.Duration{o.ReadTimeout, o.KeepAliveTimeout, o.IdleTimeout} {
+	for _, d := range [...]time.Duration{o.ReadTimeout, o.WriteTimeout, o.KeepAliveTimeout, o.IdleTimeout} {
 		if d > 0 {
 			tick = min(tick, d/ticks)
 		}

@@ -177,7 +177,7 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 	if n := b.server.Panics(); n != 0 {
 		b.t.Errorf("%d panics", n)
 	}
-	b.server.Flush()
+	b.server.Flush(patience)
 	for _, loop := range loops {
 		_ = loop.Close()
 		<-loop.Done()
@@ -310,7 +310,7 @@ func (b *bed) records(n int) []string {
 	b.t.Helper()
 	var lines []string
 	weirtest.Eventually(b.t, patience, func() bool {
-		b.server.Flush()
+		b.server.Flush(patience)
 		text, _ := os.ReadFile(b.logged)
 		lines = strings.Split(strings.TrimSpace(string(text)), "\n")
 		return len(text) > 0 && len(lines) >= n

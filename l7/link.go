@@ -14,7 +14,7 @@ import (
 // Transport is how the servers of a load balancer are spoken to. It never changes; connections of another Transport are
 // not used again.
 type Transport struct {
-	TLS             *tls.Config   // nil = plain
+	TLS             *tls.Config   // nil = plain; without a ServerName the server's address stands for it
 	MaxIdle         int           // idle connections to each server, on each loop
 	IdleTimeout     time.Duration // for which one may rest; 0 = for ever
 	MaxRequests     int           // on one connection; 0 = no limit
@@ -32,6 +32,16 @@ func (t *Transport) scheme() string {
 		return "https"
 	}
 	return "http"
+}
+
+// tlsTo is the TLS to one server. An address is looked for in the certificate and never sent (RFC 6066 section 3).
+func (t *Transport) tlsTo(b *upstream.Backend) *tls.Config {
+	if t.TLS.ServerName != "" {
+		return t.TLS
+	}
+	c := t.TLS.Clone()
+	c.ServerName = b.Addr().Addr().WithZone("").String()
+	return c
 }
 
 // link is a connection to a backend. It is either an exchange's or rests in its place's list of idle ones.
@@ -83,7 +93,8 @@ func (l *link) Connected(_ *eventloop.Stream, err error) {
 		err = l.stream.Write(l.transport.Greeting(l.worker.scratch(), client, local))
 	}
 	if err == nil && l.transport.TLS != nil {
-		err = l.stream.StartTLS(func(c net.Conn) *tls.Conn { return tls.Client(c, l.transport.TLS) }, l)
+		config := l.transport.tlsTo(l.place.backend)
+		err = l.stream.StartTLS(func(c net.Conn) *tls.Conn { return tls.Client(c, config) }, l)
 		if err == nil {
 			l.stream.SetHandler(l)
 			return

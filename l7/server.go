@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
@@ -104,9 +105,13 @@ func (s *Server) each(do func(*worker)) {
 	}
 }
 
-// Flush hands what is left of the access log to its writer. It reports whether all was taken.
-func (s *Server) Flush() (done bool) {
-	done = true
-	s.each(func(w *worker) { done = w.log.Flush() && done })
-	return done
+// Flush hands what is left of the access log to its writer, which is given some time to take it.
+func (s *Server) Flush(patience time.Duration) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(logFlush / 10) {
+		left := false
+		s.each(func(w *worker) { left = !w.log.Flush() || left })
+		if !left || time.Now().After(deadline) {
+			return
+		}
+	}
 }

@@ -198,6 +198,19 @@ func TestFailoverChoice(t *testing.T) {
 	}
 }
 
+// TestServiceWithoutTarget: one that is still to be filled offers nothing.
+func TestServiceWithoutTarget(t *testing.T) {
+	s := mock(t, 1)
+	v := s.NewService("new", nil)
+	if c := client(s, netip.IPv4Unspecified()).ask(v); c.offer != nothing || c.service != v {
+		t.Errorf("%+v", c)
+	}
+	v.Set(&leaf{offer: sound})
+	if c := client(s, netip.IPv4Unspecified()).ask(v); c.offer != sound {
+		t.Errorf("%+v", c)
+	}
+}
+
 // TestTangledServices: services above themselves, as a reload may make them for a moment, end in no offer, and soon.
 func TestTangledServices(t *testing.T) {
 	s := mock(t, 1)
@@ -273,9 +286,7 @@ func TestWeightedEndToEnd(t *testing.T) {
 // failover makes the bed's service fail over from one backend to another when it is answered with 500 to 599 or 404.
 func (b *bed) failover(maxBody int64, main, fallback netip.AddrPort) (*Service, *Service) {
 	b.t.Helper()
-	e := &Errors{MaxBody: maxBody}
-	e.Statuses.Add(500, 599)
-	e.Statuses.Add(404, 404)
+	e := &Errors{Statuses: NewStatuses(StatusRange{500, 599}, StatusRange{404, 404}), MaxBody: maxBody}
 	m, f := b.service("main", main), b.service("fallback", fallback)
 	b.svc.Set(&Failover{Main: m, Fallback: f, Errors: e})
 	return m, f
@@ -392,8 +403,7 @@ func TestFailoverWithoutResponse(t *testing.T) {
 func TestFailoversNest(t *testing.T) {
 	b := newBed(t, setup{})
 	first, second, third := b.service("first", named(t, "first", 500)), b.service("second", named(t, "second", 502)), b.service("third", named(t, "third", 503))
-	all := &Errors{}
-	all.Statuses.Add(0, 1000)
+	all := &Errors{Statuses: NewStatuses(StatusRange{0, 1000})}
 	inner := b.server.NewService("inner", &Failover{Main: first, Fallback: second, Errors: all})
 	b.svc.Set(&Failover{Main: inner, Fallback: third, Errors: all})
 	if status, body := b.get("/"); status != 503 || !strings.HasPrefix(body, "third ") {
@@ -442,11 +452,7 @@ func TestFailoverKeepsConnections(t *testing.T) {
 }
 
 func TestStatuses(t *testing.T) {
-	var s Statuses
-	s.Add(500, 502)
-	s.Add(404, 404)
-	s.Add(-5, 99)
-	s.Add(999, 2000)
+	s := NewStatuses(StatusRange{500, 502}, StatusRange{404, 404}, StatusRange{-5, 99}, StatusRange{999, 2000}, StatusRange{7, 3})
 	for code := -10; code < 1100; code++ {
 		want := code >= 500 && code <= 502 || code == 404 || code == 999
 		if s.Has(code) != want {

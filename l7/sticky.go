@@ -40,6 +40,13 @@ type signer struct {
 	_   [64]byte // no two loops write to one cache line
 }
 
+// StickyName is the name of a service's cookie where none is given: a short hash, which does not tell what the service is
+// called.
+func StickyName(service string) string {
+	sum := sha256.Sum256([]byte(service))
+	return "_" + hex.EncodeToString(sum[:4])
+}
+
 // NewSticky returns the cookie of a service for the server's loops. key, at least 16 bytes, must be the same on all nodes
 // that serve the same clients, and after a restart; it is not kept. The errors are ErrStickyKey and ErrCookie.
 func (s *Server) NewSticky(service string, key []byte, c Cookie) (*Sticky, error) {
@@ -47,8 +54,7 @@ func (s *Server) NewSticky(service string, key []byte, c Cookie) (*Sticky, error
 		return nil, ErrStickyKey
 	}
 	if c.Name == "" {
-		sum := sha256.Sum256([]byte(service))
-		c.Name = "_" + hex.EncodeToString(sum[:4])
+		c.Name = StickyName(service)
 	}
 	if !head.IsToken(c.Name) {
 		return nil, fmt.Errorf("%w: name %q", ErrCookie, c.Name)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
+	"github.com/weirlb/weir/l7"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -29,6 +30,8 @@ type applier struct {
 type table struct {
 	live   *l4.Table
 	routes []*l4.Route
+	front  *l7.Front // nil = no HTTP
+	web    l7.FrontSettings
 }
 
 func newApplier(t *topology, to *plan, steps []step, now time.Time) *applier {
@@ -78,6 +81,12 @@ func (a *applier) step(s step) (undo func(), err error) {
 		return a.makePool(s.name), nil
 	case makeService:
 		return a.makeService(s.name), nil
+	case makeWebMiddleware:
+		return replace(a.web.middlewares, s.name, newWebMiddleware(s.name, a.to.web.middlewares[s.name], a.now)), nil
+	case makeWebService:
+		return replace(a.web.services, s.name, a.web.server.NewService(s.name, nil)), nil
+	case fillWebService:
+		return a.fillWebService(s.name)
 	case makeTable:
 		return nil, a.makeTable(s.name)
 	case storeCertificate:
@@ -101,8 +110,11 @@ func (a *applier) commit(s step) {
 	case chooseService:
 		a.choosers[s.name] = a.chooser(s.name)
 		a.services[s.name].SetChooser(a.choosers[s.name])
+	case setWebService:
+		a.setWebService(s.name)
 	case setEntrypoint:
 		e, t := a.entrypoints[s.name], a.tables[s.name]
+		a.setFront(s.name, t)
 		e.live.Set(a.to.entrypoints[s.name].options, t.live)
 		e.routes = t.routes
 	case watchPool:
@@ -118,6 +130,13 @@ func (a *applier) commit(s step) {
 		delete(a.choosers, s.name)
 	case dropMiddleware:
 		delete(a.middlewares, s.name)
+	case dropWebService:
+		delete(a.web.services, s.name)
+		delete(a.web.transports, s.name)
+	case dropWebRouter:
+		delete(a.web.routers, s.name)
+	case dropWebMiddleware:
+		delete(a.web.middlewares, s.name)
 	case dropTLS:
 		delete(a.configs, s.name)
 	case setLog:
@@ -196,7 +215,7 @@ func endpointsOf(members []*member) []upstream.Endpoint {
 // fill gives a pool the options and backends that the plan names. Backends that are there already stay, those that were
 // leaving come back and are returned, and those that are not named any more are noted as removed.
 func (a *applier) fill(p *pool, name string) (reclaimed []*leaving) {
-	want := a.to.services[name].pool
+	want := a.to.pool(name)
 	var members []*member
 	for _, e := range want.endpoints {
 		m := p.find(e.Addr)
@@ -227,7 +246,7 @@ func (a *applier) updatePool(name string) { a.fill(a.pools[name], name) }
 
 // watchPool has the pool's backends probed as the plan says.
 func (a *applier) watchPool(name string) {
-	if err := a.pools[name].watch(a.to.services[name].pool.check, a.emit, a.now); err != nil {
+	if err := a.pools[name].watch(a.to.pool(name).check, a.emit, a.now); err != nil {
 		// compile has made a prober from the same values.
 		a.log.Error("health check does not start", "service", name, "error", err)
 	}
@@ -279,8 +298,11 @@ func (a *applier) makeTable(name string) error {
 		}
 		t.routes = append(t.routes, r)
 	}
-	var err error
-	t.live, err = l4.NewTable(t.routes, nil, nil)
+	http, https, err := a.makeFront(name, t)
+	if err != nil {
+		return err
+	}
+	t.live, err = l4.NewTable(t.routes, http, https)
 	a.tables[name] = t
 	return err
 }
@@ -337,8 +359,10 @@ func (a *applier) open(name string) (undo func(), err error) {
 	sockets, t := a.sockets[name], a.tables[name]
 	delete(a.sockets, name) // the entrypoint's now, whether it opens or not
 	bound := slices.Clone(sockets.Addrs())
+	undoFront := a.setFront(name, t)
 	live, err := a.engine.Open(name, sockets, a.to.entrypoints[name].options, t.live)
 	if err != nil {
+		undoFront()
 		return nil, err
 	}
 	if old := a.entrypoints[name]; old != nil {
@@ -348,6 +372,7 @@ func (a *applier) open(name string) (undo func(), err error) {
 	return func() {
 		undoOpen()
 		live.Close()
+		undoFront()
 		a.engine.CloseEntrypoint(live, accesslog.Drain)
 	}, nil
 }
@@ -359,6 +384,12 @@ func (a *applier) closeEntrypoint(name string) {
 		delete(a.entrypoints, name)
 	}
 	e.live.Close()
+	if f := a.web.fronts[name]; f != nil {
+		f.Retire()
+	}
+	if a.entrypoints[name] == nil {
+		delete(a.web.fronts, name)
+	}
 	a.leaving = append(a.leaving, &leaving{until: a.now.Add(a.plan.entrypoints[name].grace), entrypoint: e})
 }
 

@@ -25,6 +25,14 @@ type certificatePlan struct {
 
 // certificates plans the certificates of the configuration, and finds those that cannot be used.
 func (c *compiler) certificates() {
+	if d := c.cfg.TLS.DefaultCertificate(); d != nil {
+		p := certificatePlan{d.CertFile, d.KeyFile, c.files[d.CertFile], c.files[d.KeyFile]}
+		if _, err := p.load(); err != nil {
+			c.fail("tls.stores.default.defaultCertificate", err.Error(), "")
+		} else {
+			c.plan.certificates = append(c.plan.certificates, p)
+		}
+	}
 	for i, cert := range c.cfg.TLS.Certificates {
 		p := certificatePlan{cert.CertFile, cert.KeyFile, c.files[cert.CertFile], c.files[cert.KeyFile]}
 		if _, err := p.load(); err != nil {
@@ -184,17 +192,8 @@ func readFiles(cfg *config.Config) (files, error) {
 		}
 		contents[file] = b
 	}
-	for i, cert := range cfg.TLS.Certificates {
-		at := fmt.Sprintf("tls.certificates[%d]", i)
-		read(at+".certFile", cert.CertFile)
-		read(at+".keyFile", cert.KeyFile)
-	}
-	for _, name := range sorted(cfg.TLS.Options) {
-		if auth := cfg.TLS.Options[name].ClientAuth; auth != nil {
-			for i, file := range auth.CAFiles {
-				read(fmt.Sprintf("tls.options.%s.clientAuth.caFiles[%d]", name, i), file)
-			}
-		}
+	for _, f := range cfg.NamedFiles() {
+		read(f.At, f.File)
 	}
 	if len(problems) > 0 {
 		return nil, problems

@@ -13,7 +13,13 @@ func changesOf(from, to *plan) changes {
 	compare(&c, "middleware", from.middlewares, to.middlewares)
 	compare(&c, "service", from.services, to.services)
 	for _, name := range union(from.services, to.services) {
-		compare(&c, "backend", backendsOf(name, from), backendsOf(name, to))
+		compare(&c, "backend", backendsOf(name, from.services[name].pool), backendsOf(name, to.services[name].pool))
+	}
+	compare(&c, "http router", from.web.routers, to.web.routers)
+	compare(&c, "http middleware", from.web.middlewares, to.web.middlewares)
+	compare(&c, "http service", from.web.services, to.web.services)
+	for _, name := range union(from.web.services, to.web.services) {
+		compare(&c, "backend", backendsOf(name, from.web.services[name].pool), backendsOf(name, to.web.services[name].pool))
 	}
 	if !same(from.certificates, to.certificates) {
 		c.changed = append(c.changed, "certificates")
@@ -45,10 +51,10 @@ func compare[V any](c *changes, noun string, from, to map[string]V) {
 	}
 }
 
-// backendsOf returns the backends of a service that stands in the plan, by what the log calls them.
-func backendsOf(service string, p *plan) map[string]int {
+// backendsOf returns the backends of a service's pool, which may be nil, by what the log calls them.
+func backendsOf(service string, pool *poolPlan) map[string]int {
 	out := make(map[string]int)
-	if pool := p.services[service].pool; pool != nil {
+	if pool != nil {
 		for _, e := range pool.endpoints {
 			out[strings.Join([]string{service, e.Addr.String()}, "@")] = e.Weight
 		}

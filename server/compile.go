@@ -51,6 +51,7 @@ func compile(cfg *config.Config, contents files) (*plan, error) {
 	for _, name := range sorted(cfg.EntryPoints) {
 		c.plan.entrypoints[name] = c.entrypoint(name)
 	}
+	c.compileWeb()
 	c.certificates()
 	if len(c.problems) > 0 {
 		return nil, c.problems
@@ -118,8 +119,7 @@ func proxyOf(p *config.ProxyProtocol) l4.ProxyOptions {
 	case p == nil:
 		return l4.ProxyOptions{}
 	case p.Insecure:
-		everyone := []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
-		return l4.ProxyOptions{Trusted: everyone, Require: p.Require}
+		return l4.ProxyOptions{Trusted: everyone(), Require: p.Require}
 	}
 	return l4.ProxyOptions{Trusted: slices.Clone(p.TrustedIPs), Require: p.Require}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"time"
@@ -31,28 +32,12 @@ func (c *compiler) pool(at string, l *config.LoadBalancer) *poolPlan {
 	if send := c.cfg.TCP.Transport(l).ProxyProtocol; send != nil {
 		version = send.Version
 	}
-	p := &poolPlan{options: upstream.Options{
-		Strategy: upstream.Strategy(l.Strategy),
-		HashKey:  upstream.HashKey(l.HashKey),
-		Passive: upstream.PassiveOptions{
-			MaxFailedAttempts:  l.PassiveHealthCheck.MaxFailedAttempts,
-			FailureWindow:      time.Duration(l.PassiveHealthCheck.FailureWindow),
-			EjectionTime:       time.Duration(l.PassiveHealthCheck.EjectionTime),
-			MaxEjectionPercent: l.PassiveHealthCheck.MaxEjectionPercent,
-		},
-		SlowStart:      time.Duration(l.SlowStart),
-		PanicThreshold: l.PanicThreshold,
-		Connect:        upstream.ConnectOptions{Timeout: time.Duration(l.Connect.Timeout), Retries: l.Connect.Retries},
-		Queue:          upstream.QueueOptions{Limit: l.Queue.Limit, Timeout: time.Duration(l.Queue.Timeout)},
-		ProxyProtocol:  version,
-		CloseOnDown:    l.OnUnhealthy == "close",
-	}}
+	p := &poolPlan{options: poolOptions(l.Strategy, l.HashKey, l.PassiveHealthCheck, l.SlowStart, l.PanicThreshold, l.Connect, l.Queue)}
+	p.options.ProxyProtocol = version
+	p.options.CloseOnDown = l.OnUnhealthy == "close"
 	for i := range l.Servers {
 		s := &l.Servers[i]
-		addr := s.AddrPort()
-		p.endpoints = append(p.endpoints, upstream.Endpoint{
-			Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), Weight: s.Weight, Priority: s.Priority, MaxConnections: s.MaxConnections,
-		})
+		p.endpoints = append(p.endpoints, endpointOf(s.AddrPort(), s.Weight, s.Priority, s.MaxConnections))
 	}
 	if l.HealthCheck != nil {
 		p.check = c.check(at+".healthCheck", l.HealthCheck, version)
@@ -60,28 +45,36 @@ func (c *compiler) pool(at string, l *config.LoadBalancer) *poolPlan {
 	return p
 }
 
+// poolOptions is what load balancers of TCP and HTTP have in common.
+func poolOptions(strategy, hashKey string, passive config.PassiveHealthCheck, slowStart config.Duration, panicThreshold int,
+	connect config.Connect, queue config.Queue) upstream.Options {
+	return upstream.Options{
+		Strategy: upstream.Strategy(strategy),
+		HashKey:  upstream.HashKey(hashKey),
+		Passive: upstream.PassiveOptions{
+			MaxFailedAttempts:  passive.MaxFailedAttempts,
+			FailureWindow:      time.Duration(passive.FailureWindow),
+			EjectionTime:       time.Duration(passive.EjectionTime),
+			MaxEjectionPercent: passive.MaxEjectionPercent,
+		},
+		SlowStart:      time.Duration(slowStart),
+		PanicThreshold: panicThreshold,
+		Connect:        upstream.ConnectOptions{Timeout: time.Duration(connect.Timeout), Retries: connect.Retries},
+		Queue:          upstream.QueueOptions{Limit: queue.Limit, Timeout: time.Duration(queue.Timeout)},
+	}
+}
+
+func endpointOf(addr netip.AddrPort, weight, priority, maxConnections int) upstream.Endpoint {
+	return upstream.Endpoint{
+		Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), Weight: weight, Priority: priority, MaxConnections: maxConnections,
+	}
+}
+
 // check compiles a health check. version is that of the PROXY header the service sends: a probe of the same port must
 // send one too, or the server would refuse it. Another port belongs to something else that expects none.
 func (c *compiler) check(at string, h *config.HealthCheck, version int) *checkPlan {
-	p := &checkPlan{
-		kind: h.Type,
-		params: health.Params{
-			Port:  uint16(h.Port),
-			Login: health.Login{User: h.User, Database: h.Database},
-		},
-		options: health.Options{
-			Interval:          time.Duration(h.Interval),
-			FastInterval:      time.Duration(h.FastInterval),
-			UnhealthyInterval: time.Duration(h.Unhealthy),
-			Timeout:           time.Duration(h.Timeout),
-			Rise:              h.Rise,
-			Fall:              h.Fall,
-			Jitter:            h.Jitter,
-		},
-	}
-	if h.Jitter == 0 {
-		p.options.Jitter = -1 // the checker's zero is its default
-	}
+	p := checkOf(h)
+	p.params.Login = health.Login{User: h.User, Database: h.Database}
 	if h.Port == 0 {
 		p.params.ProxyProtocol = version
 	}
@@ -98,6 +91,49 @@ func (c *compiler) check(at string, h *config.HealthCheck, version int) *checkPl
 		p.params.TLS = &health.TLS{ServerName: h.Hostname}
 	case h.Type == "http" && h.Scheme == "https":
 		p.params.TLS = &health.TLS{} // the prober takes the name from Host
+	}
+	if _, err := health.New(p.kind, p.params); err != nil {
+		c.fail(at, err.Error(), "")
+	}
+	return p
+}
+
+// checkOf is what all health checks have in common.
+func checkOf(h *config.HealthCheck) *checkPlan {
+	p := &checkPlan{
+		kind:   h.Type,
+		params: health.Params{Port: uint16(h.Port)},
+		options: health.Options{
+			Interval:          time.Duration(h.Interval),
+			FastInterval:      time.Duration(h.FastInterval),
+			UnhealthyInterval: time.Duration(h.Unhealthy),
+			Timeout:           time.Duration(h.Timeout),
+			Rise:              h.Rise,
+			Fall:              h.Fall,
+			Jitter:            h.Jitter,
+		},
+	}
+	if h.Jitter == 0 {
+		p.options.Jitter = -1 // the checker's zero is its default
+	}
+	return p
+}
+
+// webCheck compiles a health check of HTTP servers, which are asked as requests reach them unless the check says otherwise.
+func (c *compiler) webCheck(at string, h *config.HealthCheck, t transportPlan) *checkPlan {
+	p := checkOf(h)
+	if h.Port == 0 {
+		p.params.ProxyProtocol = t.proxyProtocol
+	}
+	if h.Type == "http" {
+		p.params.HTTP = health.HTTP{
+			Method: h.Method, Path: h.Path, Host: h.Hostname, Headers: headersOf(h.Headers), Status: h.Status,
+			FollowRedirects: h.FollowRedirects == nil || *h.FollowRedirects,
+		}
+	}
+	if h.Scheme == "https" || h.Scheme == "" && t.secure != nil {
+		p.secure = cmp.Or(t.secure, &clientTLSPlan{insecure: true})
+		p.params.TLS = &health.TLS{}
 	}
 	if _, err := health.New(p.kind, p.params); err != nil {
 		c.fail(at, err.Error(), "")

@@ -20,12 +20,15 @@ type verb int
 
 const (
 	// Make: nothing that serves is touched, and each of these is undone when a later one fails.
-	makeTLS          verb = iota // settings of terminated connections
-	makeMiddleware               // new, or in place of one with other options
-	makePool                     // with its backends
-	makeService                  // a name that routes lead to
-	makeTable                    // routing table of an entrypoint
-	storeCertificate             // all certificates, in place of those before
+	makeTLS        verb = iota // settings of terminated connections
+	makeMiddleware             // new, or in place of one with other options
+	makePool                   // with its backends
+	makeService                // a name that routes lead to
+	makeWebMiddleware
+	makeWebService   // without what it leads to: services lead to each other
+	fillWebService   // with that, for new ones
+	makeTable        // routing table of an entrypoint
+	storeCertificate // all certificates, in place of those before
 	switchAccessLog
 	bindEntrypoint // everything that may be taken by somebody else
 	openEntrypoint // starts to accept
@@ -33,6 +36,7 @@ const (
 	// Swap: from here on nothing can fail.
 	updatePool    // options, or the set of backends
 	chooseService // what a service leads to
+	setWebService
 	setEntrypoint // options, or routing table
 	watchPool     // checkers: start, replace, stop
 
@@ -41,16 +45,28 @@ const (
 	drainBackend
 	retirePool
 	dropService
+	dropWebService
+	dropWebRouter // its counters
 	dropMiddleware
+	dropWebMiddleware
 	dropTLS
 	setLog
 )
 
 var verbs = map[verb]string{
-	makeTLS:          "make tls",
-	makeMiddleware:   "make middleware",
-	makePool:         "make pool",
-	makeService:      "make service",
+	makeTLS:        "make tls",
+	makeMiddleware: "make middleware",
+	makePool:       "make pool",
+	makeService:    "make service",
+
+	makeWebMiddleware: "make http middleware",
+	makeWebService:    "make http service",
+	fillWebService:    "fill http service",
+	setWebService:     "set http service",
+	dropWebService:    "drop http service",
+	dropWebRouter:     "drop http router",
+	dropWebMiddleware: "drop http middleware",
+
 	makeTable:        "make table of entrypoint",
 	storeCertificate: "store certificates",
 	switchAccessLog:  "switch access log",
@@ -86,6 +102,7 @@ func diff(from, to *plan) []step {
 	d.tls()
 	d.middlewares()
 	d.services()
+	d.web()
 	if !same(from.certificates, to.certificates) || from.terminates() != to.terminates() {
 		d.add(storeCertificate, "")
 	}
@@ -206,7 +223,7 @@ func (d *differ) entrypoints() {
 		if was && (!is || moved) {
 			d.add(closeEntrypoint, name)
 		}
-		if was && is && !moved && (!same(old.options, now.options) || d.routesDiffer(old.routers, now.routers)) {
+		if was && is && !moved && (!same(old.options, now.options) || d.routesDiffer(old.routers, now.routers) || d.frontsDiffer(old.front, now.front)) {
 			d.add(makeTable, name)
 			d.add(setEntrypoint, name)
 		}

@@ -43,10 +43,10 @@ func (t *topology) cut(l *leaving) {
 	case l.entrypoint != nil:
 		t.engine.CloseEntrypoint(l.entrypoint.live, accesslog.Drain)
 	case l.member != nil:
-		t.engine.CloseBackend(l.member.backend, accesslog.Drain)
+		t.closeBackend(l.member.backend, accesslog.Drain)
 	case l.pool != nil:
 		for _, m := range l.pool.members {
-			t.engine.CloseBackend(m.backend, accesslog.Drain)
+			t.closeBackend(m.backend, accesslog.Drain)
 		}
 	}
 }

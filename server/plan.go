@@ -23,6 +23,7 @@ type plan struct {
 	routers      map[string]routerPlan
 	middlewares  map[string]middlewarePlan
 	services     map[string]servicePlan
+	web          webPlan
 	tls          map[string]tlsPlan // by routerPlan.config
 	certificates []certificatePlan  // the first is the default
 }
@@ -46,7 +47,8 @@ type entrypointPlan struct {
 	options     l4.EntrypointOptions
 	acceptGrace time.Duration // at a stop: how long connections are still accepted
 	grace       time.Duration // how long open connections may go on after that
-	routers     []string      // by name
+	routers     []string      // of TCP, by name
+	front       *frontPlan    // nil = no HTTP
 }
 
 // routerPlan leads connections to a service.
@@ -98,6 +100,7 @@ type checkPlan struct {
 	kind    string
 	params  health.Params
 	options health.Options // without the prober
+	secure  *clientTLSPlan // how TLS is spoken where params.TLS leaves it open; nil = as params say
 }
 
 // same reports whether two parts of plans ask for the same.

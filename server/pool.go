@@ -78,7 +78,7 @@ func (p *pool) watch(c *checkPlan, emit func(context.Context, health.Transition)
 		p.update(now)
 		return nil
 	}
-	prober, err := health.New(c.kind, c.params)
+	prober, err := c.prober()
 	if err != nil {
 		return err
 	}
@@ -91,6 +91,18 @@ func (p *pool) watch(c *checkPlan, emit func(context.Context, health.Transition)
 		}
 	}
 	return nil
+}
+
+// prober makes the prober of a check.
+func (c *checkPlan) prober() (health.Prober, error) {
+	params := c.params
+	if c.secure != nil {
+		t := newClientTLS(c.secure)
+		params.TLS = &health.TLS{
+			ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify, RootCAs: t.RootCAs, Certificates: t.Certificates, Verify: true,
+		}
+	}
+	return health.New(c.kind, params)
 }
 
 // watch starts a checker that knows what the last one knew.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
+	"github.com/weirlb/weir/l7"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -153,10 +154,11 @@ func TestApplyOfDiffIsLikeStarting(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer engine.Close()
+	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), AccessLog: accessLog, Log: log})
 	rapid.Check(t, func(rt *rapid.T) {
 		now := time.Now()
 		first, second := drawConfig(rt, "first"), drawConfig(rt, "second")
-		old, fresh := newTopology(engine, accessLog, log), newTopology(engine, accessLog, log)
+		old, fresh := newTopology(engine, newWeb(requests), accessLog, log), newTopology(engine, newWeb(requests), accessLog, log)
 		defer old.close()
 		defer fresh.close()
 		mustApply(rt, old, mustCompile(t, first), now)

@@ -250,6 +250,7 @@ func TestRestartKeysAreNamedAndTheRestApplies(t *testing.T) {
 	}
 	r.loads <- loaded{number: r.loadings.Add(1), origin: "test", watched: true, cfg: cfg, plan: plan, hash: strings.Repeat("0", 64)}
 	r.eventually(func() bool { return r.State().Generation == 2 }, "the configuration is in force")
+	r.caughtUp()
 	if got := dial(t, r.addr("web")).say("x"); got != "b" {
 		t.Errorf("answer %q", got)
 	}

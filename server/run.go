@@ -17,6 +17,7 @@ import (
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
+	"github.com/weirlb/weir/l7"
 )
 
 // Options say what a Server is made from.
@@ -28,6 +29,9 @@ type Options struct {
 	Log     *Log
 	Build   Build
 }
+
+// lastRecords is how long, at the end, the access log is given to take the last records.
+const lastRecords = time.Second
 
 // Build says what runs.
 type Build struct{ Version, Commit string }
@@ -149,7 +153,7 @@ func (s *Server) begin(aside context.Context) error {
 	s.publish()
 	close(s.ready)
 	s.notifyReady()
-	s.log.Info("serving", "version", s.o.Build.Version, "entrypoints", len(s.entrypoints), "services", len(s.services),
+	s.log.Info("serving", "version", s.o.Build.Version, "entrypoints", len(s.entrypoints), "services", len(s.services)+len(s.web.services),
 		"loops", loops, "max_connections", s.maxOpen, "admin", ln.Addr().String(), "config", hash[:12], "generation", 1)
 	s.watch(aside)
 	return nil
@@ -187,7 +191,12 @@ func (s *Server) open(first *plan, loops int) error {
 	if err != nil {
 		return errors.Join(err, accessLog.Close(context.Background()))
 	}
-	s.topology = newTopology(engine, accessLog, s.log)
+	hostname, err := os.Hostname()
+	if err != nil {
+		s.log.Warn("the host does not tell its name: X-Forwarded-Server is left out", "error", err)
+	}
+	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Log: s.log})
+	s.topology = newTopology(engine, newWeb(requests), accessLog, s.log)
 	s.emit, s.wake, s.setLog = s.tell, s.trip, s.o.Log.set
 	if _, err := s.apply(first, time.Now()); err != nil {
 		engine.Close()
@@ -218,16 +227,16 @@ func (s *Server) transition(t health.Transition) {
 	}
 	k := t.Backend.Key()
 	if t.Up {
-		s.log.Info("backend is up", "service", k.Service, "backend", k.Addr)
+		s.log.Info("backend is up", "service", serviceName(k), "backend", k.Addr)
 		return
 	}
-	s.log.Warn("backend is down", "service", k.Service, "backend", k.Addr, "cause", t.Cause)
+	s.log.Warn("backend is down", "service", serviceName(k), "backend", k.Addr, "cause", t.Cause)
 }
 
 func (s *Server) passive() {
 	for _, b := range s.tripped(time.Now()) {
 		k, status := b.Key(), b.Status()
-		s.log.Warn("backend is ejected after failed connections", "service", k.Service, "backend", k.Addr, "until", status.EjectedUntil)
+		s.log.Warn("backend is ejected after failed connections", "service", serviceName(k), "backend", k.Addr, "until", status.EjectedUntil)
 	}
 }
 
@@ -270,6 +279,8 @@ func (s *Server) do(ctx context.Context, f func()) bool {
 // finish closes everything that is left.
 func (s *Server) finish() {
 	s.topology.close()
+	s.engine.CloseAll(accesslog.Shutdown)
+	s.web.server.Flush(lastRecords)
 	s.engine.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

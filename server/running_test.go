@@ -148,6 +148,15 @@ func (r *running) lookup(addr string) (admin.Backend, bool) {
 	return admin.Backend{}, false
 }
 
+// caughtUp returns when Run has done with what it was at, its log lines included: what State shows of a change may be seen
+// before the rest of the change is done.
+func (r *running) caughtUp() {
+	r.t.Helper()
+	if !r.do(r.t.Context(), func() {}) {
+		r.t.Fatal("Run has returned")
+	}
+}
+
 func (r *running) eventually(cond func() bool, msg string) {
 	r.t.Helper()
 	weirtest.Eventually(r.t, 10*time.Second, cond, msg)
@@ -214,12 +223,16 @@ tcp:
 `
 }
 
+// write puts text in a file's place in one step: whoever watches the file must not see half of it.
 func write(t *testing.T, file, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(file+".next", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".next", file); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -75,6 +75,9 @@ func (s *Server) goOnStopping(now time.Time) {
 		if !g.closed && !now.Before(g.closes) {
 			g.closed = true
 			g.entrypoint.live.Close()
+			if f := s.web.fronts[g.entrypoint.live.Name()]; f != nil {
+				f.Retire()
+			}
 		}
 		if !g.cut && !now.Before(g.cuts) {
 			g.cut = true

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/internal/rule"
 )
 
@@ -21,6 +20,7 @@ type tlsPlan struct {
 	auth      tls.ClientAuthType
 	cas       []byte // PEM
 	strict    bool   // refuse clients whose name no certificate serves
+	noTickets bool   // do not let clients resume sessions
 	protocols []string
 }
 
@@ -64,14 +64,14 @@ func (c *compiler) tlsOptions(name string) tlsPlan {
 	}
 	p := tlsPlan{
 		min: tlsVersions[o.MinVersion], max: tlsVersions[o.MaxVersion],
-		suites: suitesOf(o.CipherSuites), strict: o.SniStrict, protocols: slices.Clone(o.ALPNProtocols),
+		suites: suitesOf(o.CipherSuites), strict: o.SniStrict, noTickets: o.DisableSessionTickets, protocols: slices.Clone(o.ALPNProtocols),
 	}
 	for _, curve := range o.CurvePreferences {
 		p.curves = append(p.curves, tlsCurves[curve])
 	}
 	if o.ClientAuth != nil {
 		p.auth = clientAuths[o.ClientAuth.ClientAuthType]
-		p.cas = c.authorities("tls.options."+name+".clientAuth.caFiles", o.ClientAuth)
+		p.cas = c.authorities("tls.options."+name+".clientAuth.caFiles", o.ClientAuth.CAFiles)
 	}
 	return p
 }
@@ -86,10 +86,10 @@ func suitesOf(names []string) []uint16 {
 	return suites
 }
 
-// authorities joins the PEM files of those whose client certificates are believed.
-func (c *compiler) authorities(at string, a *config.ClientAuth) []byte {
+// authorities joins the PEM files of those whose certificates are believed.
+func (c *compiler) authorities(at string, files []string) []byte {
 	var all []byte
-	for i, file := range a.CAFiles {
+	for i, file := range files {
 		pem := c.files[file]
 		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
 			c.fail(fmt.Sprintf("%s[%d]", at, i), file+" holds no certificate", "it must be PEM")
@@ -140,6 +140,8 @@ func newTLSConfig(p tlsPlan, store *atomic.Pointer[certificates]) *tls.Config {
 		CurvePreferences: p.curves,
 		ClientAuth:       p.auth,
 		NextProtos:       p.protocols,
+
+		SessionTicketsDisabled: p.noTickets,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			// Without one, and with none in Config.Certificates, crypto/tls answers unrecognized_name (RFC 6066, section 3).
 			return store.Load().find(hello, p.strict), nil

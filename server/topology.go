@@ -31,6 +31,7 @@ type topology struct {
 	pools       map[string]*pool
 	services    map[string]*l4.Service
 	choosers    map[string]upstream.Chooser // what each service leads to
+	web         web
 	entrypoints map[string]*entrypoint
 	leaving     []*leaving
 }
@@ -42,9 +43,9 @@ type entrypoint struct {
 	routes []*l4.Route      // of the table in force
 }
 
-func newTopology(engine *l4.Server, accessLog *accesslog.Writer, log *slog.Logger) *topology {
+func newTopology(engine *l4.Server, web web, accessLog *accesslog.Writer, log *slog.Logger) *topology {
 	t := &topology{
-		engine: engine, accessLog: accessLog, log: log,
+		engine: engine, web: web, accessLog: accessLog, log: log,
 		emit:        func(context.Context, health.Transition) {},
 		wake:        func() {},
 		setLog:      func(logPlan) {},
@@ -95,9 +96,18 @@ func (t *topology) healthChanged(change health.Transition, now time.Time) bool {
 	m.backend.SetHealth(verdict, now)
 	p.update(now)
 	if verdict == upstream.Down && p.options.CloseOnDown {
-		t.engine.CloseBackend(m.backend, accesslog.BackendDown)
+		t.closeBackend(m.backend, accesslog.BackendDown)
 	}
 	return true
+}
+
+// closeBackend ends what a backend still has open.
+func (t *topology) closeBackend(b *upstream.Backend, reason accesslog.Reason) {
+	if _, protocol := cutKey(b.Key().Service); protocol == "http" {
+		t.web.server.CloseBackend(b, reason)
+		return
+	}
+	t.engine.CloseBackend(b, reason)
 }
 
 // tripped updates the pools whose backends failed too often and returns the backends that were ejected.

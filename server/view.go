@@ -35,6 +35,7 @@ type view struct {
 	services    map[string]*l4.Service
 	pools       map[string]*upstream.Pool
 	backends    []seen
+	web         webView
 	config      func() ([]byte, error)
 }
 
@@ -58,6 +59,7 @@ func (s *Server) publish() {
 		entrypoints: make(map[string]entrypoint),
 		services:    make(map[string]*l4.Service),
 		pools:       make(map[string]*upstream.Pool),
+		web:         s.web.view(),
 		config:      r.current.Dump,
 	}
 	if s.stop.begun {
@@ -111,8 +113,14 @@ func (s *Server) State() *admin.State {
 	for _, name := range sorted(v.plan.routers) {
 		out.Routers = append(out.Routers, v.router(name))
 	}
+	for _, name := range sorted(v.plan.web.routers) {
+		out.Routers = append(out.Routers, v.webRouter(name))
+	}
 	for _, name := range sorted(v.services) {
 		out.Services = append(out.Services, v.service(name))
+	}
+	for _, name := range sorted(v.web.services) {
+		out.Services = append(out.Services, v.webService(name))
 	}
 	for _, b := range v.backends {
 		out.Backends = append(out.Backends, b.state(v, now))
@@ -128,6 +136,12 @@ func (v *view) entrypoint(name string, ended map[string]uint64) admin.Entrypoint
 		Connections: uint64(stats.Opened), Active: stats.Active, Max: int64(p.options.MaxConnections),
 		BytesIn: uint64(stats.BytesIn), BytesOut: uint64(stats.BytesOut),
 		AcceptErrors: uint64(e.live.Pauses()), Rejected: map[string]uint64{},
+	}
+	if f := v.web.fronts[name]; f != nil {
+		http := f.Stats()
+		out.HTTP = httpStats(http)
+		out.BytesIn += uint64(http.In)
+		out.BytesOut += uint64(http.Out)
 	}
 	for i, n := range stats.Ended {
 		if n == 0 {
@@ -191,18 +205,24 @@ func (v *view) service(name string) admin.Service {
 	case p.failover != nil:
 		out.Kind = "failover"
 	case p.pool != nil:
-		pool := v.pools[name].Stats()
-		out.Kind, out.Strategy = "loadBalancer", string(p.pool.options.Strategy)
-		out.Backends, out.InUse, out.Tier, out.Panic = pool.Backends, pool.InUse, pool.Tier, pool.Panic
-		out.Waiting, out.QueueOverflows, out.RetriesRefused = pool.Waiting, pool.QueueOverflows, pool.RetriesRefused
+		v.addPool(&out, name, p.pool)
 	}
 	return out
 }
 
+// addPool tells of the pool of a service.
+func (v *view) addPool(out *admin.Service, key string, p *poolPlan) {
+	pool := v.pools[key].Stats()
+	out.Kind, out.Strategy = "loadBalancer", string(p.options.Strategy)
+	out.Backends, out.InUse, out.Tier, out.Panic = pool.Backends, pool.InUse, pool.Tier, pool.Panic
+	out.Waiting, out.QueueOverflows, out.RetriesRefused = pool.Waiting, pool.QueueOverflows, pool.RetriesRefused
+}
+
 func (b seen) state(v *view, now time.Time) admin.Backend {
 	k, status, stats := b.backend.Key(), b.backend.Status(), b.backend.Stats()
+	service, protocol := cutKey(k.Service)
 	out := admin.Backend{
-		Service: k.Service, Protocol: "tcp", Address: k.Addr.String(), Name: status.Name, Health: status.Health.String(),
+		Service: service, Protocol: protocol, Address: k.Addr.String(), Name: status.Name, Health: status.Health.String(),
 		Weight: status.Weight, Priority: status.Priority, Active: stats.Active, Max: int64(status.MaxConnections),
 		Connections: stats.Connections, ConnectFailures: stats.ConnectFailures, ConnectTimeouts: stats.ConnectTimeouts,
 		ConnectSeconds: stats.LastConnect.Seconds(), BytesIn: stats.BytesIn, BytesOut: stats.BytesOut,
@@ -215,7 +235,10 @@ func (b seen) state(v *view, now time.Time) admin.Backend {
 			out.LastCheckError = known.Err.Error()
 		}
 	}
-	if pool := v.plan.services[k.Service].pool; pool != nil && !status.Since.IsZero() {
+	if protocol == "http" {
+		out.HTTP = httpStats(v.web.server.BackendStats(b.backend))
+	}
+	if pool := v.plan.pool(k.Service); pool != nil && !status.Since.IsZero() {
 		if until := status.Since.Add(pool.options.SlowStart); until.After(now) {
 			out.SlowStartUntil = until
 		}

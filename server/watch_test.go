@@ -50,8 +50,9 @@ func TestWatchedFilesReload(t *testing.T) {
 	if err := r.Server.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	asked := r.State().Generation // 3, or 4 where the watch was faster than the question
 	write(t, file, head+simple("127.0.0.1:0", a.Addr, b.Addr))
-	r.eventually(func() bool { return len(r.State().Backends) >= 2 && r.State().Generation == 4 }, "the next change is one more generation")
+	r.eventually(func() bool { return len(r.State().Backends) >= 2 && r.State().Generation == asked+1 }, "the next change is one more generation")
 }
 
 // A load that began earlier must not undo one that began later, however late it comes in.

@@ -15,7 +15,9 @@ type ClientSpec struct {
 	Addr        string // IPv4 address and port of the balancer
 	Connections int    // open at once; each has one exchange under way
 	Exchange    Exchange
-	Payload     []byte        // the request, of Exchange.Request bytes; nil means any bytes
+	Payload     []byte        // the request, of Exchange.Request bytes; nil means any bytes; not with HTTP
+	Targets     Targets       // of HTTP requests, in turn
+	TLS         *TLS          // nil means plain TCP
 	Warm        time.Duration // load before the measurement
 	Duration    time.Duration // of the measurement
 	// Hold makes the client stop at one exchange per connection, and keep
@@ -26,16 +28,21 @@ type ClientSpec struct {
 // Result is what the client saw during the measurement.
 type Result struct {
 	Elapsed   time.Duration
-	Exchanges int   // finished
-	Bytes     int64 // of requests or of answers, whichever is longer, also of unfinished exchanges
-	Errors    int   // connections that were refused, reset, cut short or answered wrongly
-	LastError string
-	Stalled   int // connections that finished no exchange
+	Exchanges int    // finished
+	Bytes     int64  // of requests or of answers, whichever is longer, also of unfinished exchanges
+	Errors    int    // connections that were refused, reset, cut short or answered wrongly
+	Wrong     int    // those of them that were cut short or answered wrongly
+	LastError string // the last of the wrong ones if there are any
+	Stalled   int    // connections that finished no exchange
 	P50, P99  time.Duration
 }
 
 // ErrTooManyErrors ends a load that is not worth measuring.
 var ErrTooManyErrors = errors.New("too many errors")
+
+// errWrong marks an answer that is not the one the server gives, which a sound
+// balancer never passes on; a connection that fails may be bad luck.
+var errWrong = errors.New("wrong answer")
 
 // maxErrors bounds how often a client tries again.
 const maxErrors = 1000
@@ -50,7 +57,8 @@ type Client struct {
 	to      *unix.SockaddrInet4
 	poll    *poller
 	conns   []*asked // by descriptor
-	request []byte
+	asks    []*message
+	next    int // of asks
 	answer  []byte
 	buf     [small]byte
 	start   time.Time
@@ -63,7 +71,10 @@ type Client struct {
 // asked is one connection of a client.
 type asked struct {
 	slot      *int // exchanges of this place, which outlives the connection
-	sent, got int
+	ask       *message
+	sent, got int           // of the request; of the answer, or of its body
+	heading   heading       // of the HTTP answer under way
+	inBody    bool          // its head has come
 	begun     time.Duration // since Client.start
 	out       bool          // watched for room to write
 	held      bool
@@ -71,12 +82,11 @@ type asked struct {
 
 // NewClient checks a spec; it opens nothing yet but the poller.
 func NewClient(spec ClientSpec) (*Client, error) {
-	e := spec.Exchange
-	if e.Request <= 0 || e.Answer <= 0 || spec.Connections <= 0 {
-		return nil, fmt.Errorf("%d connections with exchanges of %d and %d bytes", spec.Connections, e.Request, e.Answer)
+	if err := spec.check(); err != nil {
+		return nil, err
 	}
-	if spec.Payload != nil && len(spec.Payload) != e.Request {
-		return nil, fmt.Errorf("a payload of %d bytes for requests of %d", len(spec.Payload), e.Request)
+	if spec.TLS != nil {
+		return nil, errors.New("TLS is for a Secure client")
 	}
 	to, err := sockaddr(spec.Addr)
 	if err != nil {
@@ -86,11 +96,34 @@ func NewClient(spec ClientSpec) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{spec: spec, to: to, poll: poll, request: spec.Payload, answer: pattern(e.Answer), start: time.Now()}
-	if c.request == nil {
-		c.request = pattern(e.Request)
+	answer := pattern(spec.Exchange.Answer)
+	return &Client{spec: spec, to: to, poll: poll, asks: spec.requests(), answer: answer, start: time.Now()}, nil
+}
+
+// check reports a spec that makes no sense.
+func (s ClientSpec) check() error {
+	if s.Connections <= 0 {
+		return fmt.Errorf("%d connections", s.Connections)
 	}
-	return c, nil
+	if s.Payload != nil && len(s.Payload) != s.Exchange.Request {
+		return fmt.Errorf("a payload of %d bytes for requests of %d", len(s.Payload), s.Exchange.Request)
+	}
+	if s.Targets.Hosts < 0 || s.Targets.Paths < 0 {
+		return fmt.Errorf("%d hosts with %d paths", s.Targets.Hosts, s.Targets.Paths)
+	}
+	return s.Exchange.check()
+}
+
+// requests returns what the connections send in turn.
+func (s ClientSpec) requests() []*message {
+	if s.Exchange.HTTP {
+		return s.Targets.requests(s.Exchange)
+	}
+	body := s.Payload
+	if body == nil {
+		body = pattern(s.Exchange.Request)
+	}
+	return []*message{newMessage(nil, body, s.Exchange.Request)}
 }
 
 // Close closes every connection.
@@ -221,7 +254,7 @@ func (c *Client) open(slot *int) {
 	for fd >= len(c.conns) {
 		c.conns = append(c.conns, make([]*asked, 1024)...)
 	}
-	a := &asked{slot: slot, begun: begun}
+	a := &asked{slot: slot, begun: begun, ask: c.turnOf()}
 	c.conns[fd] = a
 	if !c.spec.Exchange.Close {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
@@ -230,7 +263,7 @@ func (c *Client) open(slot *int) {
 		err = c.write(fd, a)
 	}
 	if err == nil {
-		a.out = a.sent < c.spec.Exchange.Request
+		a.out = a.sent < a.ask.size
 		err = c.poll.add(fd, a.out)
 	}
 	if err != nil {
@@ -239,10 +272,17 @@ func (c *Client) open(slot *int) {
 	}
 }
 
+// turnOf returns the request whose turn it is.
+func (c *Client) turnOf() *message {
+	ask := c.asks[c.next]
+	c.next = (c.next + 1) % len(c.asks)
+	return ask
+}
+
 // ready moves one connection on.
 func (c *Client) ready(fd int, a *asked) error {
 	e := c.spec.Exchange
-	if a.sent < e.Request {
+	if a.sent < a.ask.size {
 		if err := c.write(fd, a); err != nil {
 			return err
 		}
@@ -259,7 +299,7 @@ func (c *Client) ready(fd int, a *asked) error {
 			return err
 		}
 	}
-	if blocked := a.sent < e.Request && !a.held; blocked != a.out {
+	if blocked := a.sent < a.ask.size && !a.held; blocked != a.out {
 		a.out = blocked
 		return c.poll.change(fd, blocked)
 	}
@@ -270,9 +310,15 @@ func (c *Client) ready(fd int, a *asked) error {
 // error for any other.
 func (c *Client) ended(fd int, a *asked) error {
 	if !c.spec.Exchange.Close || a.got != c.spec.Exchange.Answer {
-		return fmt.Errorf("closed after %d of %d bytes", a.got, c.spec.Exchange.Answer)
+		err := fmt.Errorf("closed after %d of %d bytes", a.got, c.spec.Exchange.Answer)
+		if a.got > 0 || a.inBody {
+			err = fmt.Errorf("%w: %w", errWrong, err)
+		}
+		return err
 	}
-	c.count(a)
+	if _, err := c.count(a); err != nil {
+		return err
+	}
 	c.drop(fd)
 	c.open(a.slot)
 	return nil
@@ -280,31 +326,38 @@ func (c *Client) ended(fd int, a *asked) error {
 
 // finished counts an exchange and begins the next one.
 func (c *Client) finished(fd int, a *asked) error {
-	now := c.count(a)
+	now, err := c.count(a)
+	if err != nil {
+		return err
+	}
 	if c.spec.Hold {
 		a.held = true
 		c.held++
 		return nil
 	}
 	a.begun = now
-	a.sent, a.got = 0, 0
+	a.sent, a.got, a.inBody = 0, 0, false
+	a.ask = c.turnOf()
 	return c.write(fd, a)
 }
 
 // count enters an exchange that has just ended, and returns the time.
-func (c *Client) count(a *asked) time.Duration {
+func (c *Client) count(a *asked) (time.Duration, error) {
+	if a.sent < a.ask.size {
+		return 0, fmt.Errorf("%w: it came after %d of %d bytes of the request", errWrong, a.sent, a.ask.size)
+	}
 	now := c.now()
 	c.latency.Add(now - a.begun)
 	c.res.Exchanges++
 	*a.slot++
-	return now
+	return now, nil
 }
 
 // write sends what the socket takes of the request.
 func (c *Client) write(fd int, a *asked) error {
-	total := c.spec.Exchange.Request
-	for budget := chunk; a.sent < total && budget > 0; {
-		n, err := unix.Write(fd, piece(c.request, a.sent, total))
+	uploads := c.spec.Exchange.Request > c.spec.Exchange.Answer
+	for budget := chunk; a.sent < a.ask.size && budget > 0; {
+		n, err := unix.Write(fd, a.ask.from(a.sent))
 		if again(err) || err == unix.ENOTCONN {
 			return nil
 		}
@@ -313,7 +366,7 @@ func (c *Client) write(fd int, a *asked) error {
 		}
 		a.sent += n
 		budget -= n
-		if total > c.spec.Exchange.Answer {
+		if uploads {
 			c.res.Bytes += int64(n)
 		}
 	}
@@ -323,9 +376,9 @@ func (c *Client) write(fd int, a *asked) error {
 // read takes answer bytes, compares small answers, and reports the end of the
 // stream.
 func (c *Client) read(fd int, a *asked) (ended bool, err error) {
-	total := c.spec.Exchange.Answer
+	e := c.spec.Exchange
 	var n int
-	if total > small {
+	if e.Answer > small && (a.inBody || !e.HTTP) {
 		n, err = discard(fd)
 	} else {
 		n, err = unix.Read(fd, c.buf[:])
@@ -339,24 +392,64 @@ func (c *Client) read(fd int, a *asked) (ended bool, err error) {
 	if n == 0 {
 		return true, nil
 	}
-	if a.got+n > total || a.held {
-		return false, fmt.Errorf("%d bytes too many", a.got+n-total)
+	b := c.buf[:min(n, len(c.buf))]
+	if e.HTTP && !a.inBody {
+		if b, err = a.head(b, e.Answer); err != nil {
+			return false, err
+		}
+		n = len(b)
 	}
-	if total <= small && !bytes.Equal(c.buf[:n], c.answer[a.got:a.got+n]) {
-		return false, errors.New("wrong answer")
+	return false, c.take(a, b, n)
+}
+
+// head takes bytes of an HTTP answer until its head is complete, and returns
+// those that follow it.
+func (a *asked) head(b []byte, length int) ([]byte, error) {
+	head, rest, err := a.heading.take(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errWrong, err)
+	}
+	if head == nil {
+		return nil, nil
+	}
+	a.inBody = true
+	return rest, checkAnswer(head, length)
+}
+
+// take counts n answer bytes. They are in b if the answer is small, and are
+// compared then.
+func (c *Client) take(a *asked, b []byte, n int) error {
+	total := c.spec.Exchange.Answer
+	if a.got+n > total || a.held {
+		return fmt.Errorf("%w: %d bytes too many", errWrong, a.got+n-total)
+	}
+	if total <= small && !bytes.Equal(b, c.answer[a.got:a.got+n]) {
+		return errWrong
 	}
 	a.got += n
 	if total >= c.spec.Exchange.Request {
 		c.res.Bytes += int64(n)
 	}
-	return false, nil
+	return nil
 }
 
 // fault counts a failed connection and leaves its place to be filled.
 func (c *Client) fault(slot *int, err error) {
-	c.res.Errors++
-	c.res.LastError = err.Error()
+	c.res.fault(err)
 	c.vacant = append(c.vacant, slot)
+}
+
+// fault enters a failed connection. A wrong answer is not forgotten over a
+// later, lesser error.
+func (r *Result) fault(err error) {
+	r.Errors++
+	wrong := errors.Is(err, errWrong)
+	if wrong {
+		r.Wrong++
+	}
+	if wrong || r.Wrong == 0 {
+		r.LastError = err.Error()
+	}
 }
 
 func (c *Client) drop(fd int) {

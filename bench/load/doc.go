@@ -4,7 +4,9 @@
 // The client and the server share one CPU opposite the balancer's, so they
 // have to be cheaper than what they measure: each is a plain epoll loop, one
 // read and one write per exchange, and bulk data is thrown away in the kernel
-// without being copied out. They know no protocol. An Exchange says how many
-// bytes ask and how many answer, and that is enough for round trips, for
-// connection churn, for downloads and for uploads.
+// without being copied out. An Exchange says how many bytes ask and how many
+// answer, and that is enough for round trips, for connection churn, for
+// downloads and for uploads. Of HTTP they know what it takes to tell a right
+// answer from a wrong one: the status and the length. TLS is the client's
+// alone, and has a client of its own, on crypto/tls.
 package load

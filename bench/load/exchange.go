@@ -1,5 +1,7 @@
 package load
 
+import "fmt"
+
 // Exchange is what client and server agree on.
 type Exchange struct {
 	Request int // bytes the client sends before it waits
@@ -8,16 +10,29 @@ type Exchange struct {
 	// another connection for the next exchange. The server closes first, as
 	// in HTTP/1.0: then neither side of the balancer runs out of ports.
 	Close bool
+	// HTTP makes them speak HTTP/1.1: Request and Answer are the lengths of
+	// the bodies then, and a Request of 0 is a GET. With Close the client
+	// asks for the end of its connection, and whoever has answered it closes;
+	// the server closes only the connections on which it is asked to.
+	HTTP bool
 }
 
-// small is the size up to which answers are read and compared. Longer ones
-// are counted and discarded.
+// check reports an exchange in which one side has nothing to say.
+func (e Exchange) check() error {
+	if e.Answer <= 0 || e.Request < 0 || e.Request == 0 && !e.HTTP {
+		return fmt.Errorf("an exchange of %d and %d bytes", e.Request, e.Answer)
+	}
+	return nil
+}
+
+// small is the size up to which answers are read and compared, and the
+// longest head of an HTTP message. Longer answers are counted and discarded.
 const small = 4 << 10
 
 // chunk is the most that one write offers and one discarding read takes.
 const chunk = 1 << 20
 
-// pattern returns what the server answers: n bytes, at most a chunk, to be
+// pattern returns what bodies are made of: n bytes, at most a chunk, to be
 // repeated.
 func pattern(n int) []byte {
 	b := make([]byte, min(n, chunk))
@@ -25,11 +40,4 @@ func pattern(n int) []byte {
 		b[i] = byte('a' + i%26)
 	}
 	return b
-}
-
-// piece returns the bytes to write next when sent of total have been written
-// and src repeats.
-func piece(src []byte, sent, total int) []byte {
-	p := src[sent%len(src):]
-	return p[:min(len(p), total-sent)]
 }

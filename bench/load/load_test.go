@@ -75,12 +75,17 @@ func TestRun(t *testing.T) {
 		{name: "download", kind: Exchange{Request: 64, Answer: 3 << 20}},
 		{name: "download, one connection each", kind: Exchange{Request: 64, Answer: 3 << 20, Close: true}},
 		{name: "upload", kind: Exchange{Request: 3 << 20, Answer: 128}},
+		{name: "HTTP", kind: Exchange{Answer: 128, HTTP: true}},
+		{name: "HTTP, one connection each", kind: Exchange{Answer: 128, HTTP: true, Close: true}},
+		{name: "HTTP post", kind: Exchange{Request: 100, Answer: 128, HTTP: true}},
+		{name: "HTTP download", kind: Exchange{Answer: 3 << 20, HTTP: true}},
+		{name: "HTTP upload", kind: Exchange{Request: 3 << 20, Answer: 128, HTTP: true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := ClientSpec{
 				Addr: serve(t, tt.kind), Exchange: tt.kind, Connections: 3,
-				Warm: 20 * time.Millisecond, Duration: 150 * time.Millisecond,
+				Warm: 20 * time.Millisecond, Duration: 500 * time.Millisecond,
 			}
 			measured := 0
 			res, err := client(t, spec).Run(new(atomic.Bool), func() { measured++ })
@@ -109,19 +114,20 @@ func TestRunCountsErrors(t *testing.T) {
 	kind := Exchange{Request: 64, Answer: 128}
 	tests := []struct {
 		name, want string
+		wrong      bool
 		answer     func(net.Conn)
 	}{
-		{name: "wrong bytes", want: "wrong answer", answer: func(c net.Conn) {
+		{name: "wrong bytes", want: "wrong answer", wrong: true, answer: func(c net.Conn) {
 			io.CopyN(io.Discard, c, 64)
 			c.Write(bytes.Repeat([]byte("x"), 128))
 			io.Copy(io.Discard, c)
 		}},
-		{name: "too many bytes", want: "too many", answer: func(c net.Conn) {
+		{name: "too many bytes", want: "too many", wrong: true, answer: func(c net.Conn) {
 			io.CopyN(io.Discard, c, 64)
 			c.Write(pattern(129))
 			io.Copy(io.Discard, c)
 		}},
-		{name: "cut short", want: "closed after 100 of 128 bytes", answer: func(c net.Conn) {
+		{name: "cut short", want: "closed after 100 of 128 bytes", wrong: true, answer: func(c net.Conn) {
 			io.CopyN(io.Discard, c, 64)
 			c.Write(pattern(100))
 		}},
@@ -131,10 +137,13 @@ func TestRunCountsErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := client(t, ClientSpec{Addr: misbehave(t, tt.answer), Exchange: kind, Connections: 1, Duration: 100 * time.Millisecond})
+			c := client(t, ClientSpec{Addr: misbehave(t, tt.answer), Exchange: kind, Connections: 1, Duration: 300 * time.Millisecond})
 			res, err := c.Run(new(atomic.Bool), func() {})
 			if err != nil && !errors.Is(err, ErrTooManyErrors) {
 				t.Fatal(err)
+			}
+			if tt.wrong != (res.Wrong > 0) || res.Wrong > res.Errors {
+				t.Errorf("%d of %d errors are wrong answers", res.Wrong, res.Errors)
 			}
 			if res.Errors == 0 || res.Exchanges != 0 || !strings.Contains(res.LastError, tt.want) {
 				t.Errorf("%d errors, the last %q; want %q", res.Errors, res.LastError, tt.want)
@@ -216,6 +225,8 @@ func TestSpecsAreChecked(t *testing.T) {
 		{name: "no request", spoil: func(s *ClientSpec) { s.Exchange.Request = 0 }},
 		{name: "no answer", spoil: func(s *ClientSpec) { s.Exchange.Answer = 0 }},
 		{name: "payload of another size", spoil: func(s *ClientSpec) { s.Payload = []byte("ab") }},
+		{name: "fewer than no hosts", spoil: func(s *ClientSpec) { s.Targets.Hosts = -1 }},
+		{name: "TLS", spoil: func(s *ClientSpec) { s.TLS = &TLS{} }},
 		{name: "no address", spoil: func(s *ClientSpec) { s.Addr = "localhost" }},
 		{name: "IPv6", spoil: func(s *ClientSpec) { s.Addr = "[::1]:1" }},
 	}
@@ -276,7 +287,7 @@ func TestTools(t *testing.T) {
 	if up.Kind != Listening || len(up.Addrs) != 1 {
 		t.Fatalf("the server reports %+v", up)
 	}
-	spec := ClientSpec{Addr: up.Addrs[0], Connections: 2, Exchange: kind, Duration: 20 * time.Millisecond}
+	spec := ClientSpec{Addr: up.Addrs[0], Connections: 2, Exchange: kind, Duration: 300 * time.Millisecond}
 	report, stopClient := start(ClientTool, spec)
 	if ev := report(); ev.Kind != Measuring {
 		t.Errorf("the client reports %+v", ev)

@@ -1,8 +1,8 @@
 package load
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -13,20 +13,24 @@ import (
 // goroutine that calls Serve.
 type Server struct {
 	poll      *poller
-	listeners map[int]Exchange // by descriptor
+	listeners map[int]*served // by descriptor; what its connections begin as
 	addrs     []string
 	conns     []*served // by descriptor
-	answer    []byte
+	body      []byte    // what answers are made of
 	buf       [small]byte
 }
 
 // served is one accepted connection.
 type served struct {
-	kind Exchange
-	got  int  // bytes of the request under way
-	owed int  // bytes of answers still to be written
-	out  bool // watched for room to write
-	eof  bool // the client sends no more
+	kind    Exchange
+	answer  *message
+	heading heading // of the HTTP request under way
+	inBody  bool    // its head has come
+	got     int     // bytes of the request or body under way
+	owed    int     // bytes of answers still to be written
+	last    bool    // the connection ends with what is owed
+	out     bool    // watched for room to write
+	eof     bool    // the client sends no more
 }
 
 // NewServer listens on a free loopback port for each kind of exchange.
@@ -35,22 +39,31 @@ func NewServer(kinds []Exchange) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{poll: poll, listeners: make(map[int]Exchange), answer: pattern(chunk)}
+	s := &Server{poll: poll, listeners: make(map[int]*served), body: pattern(chunk)}
 	for _, kind := range kinds {
-		if kind.Request <= 0 || kind.Answer <= 0 {
-			return nil, errors.Join(fmt.Errorf("an exchange of %d and %d bytes", kind.Request, kind.Answer), s.Close())
+		if err := kind.check(); err != nil {
+			return nil, errors.Join(err, s.Close())
 		}
 		fd, addr, err := listen()
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		s.listeners[fd] = kind
+		s.listeners[fd] = s.begin(kind)
 		s.addrs = append(s.addrs, addr)
 		if err := poll.add(fd, false); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
 	return s, nil
+}
+
+// begin returns what the connections of a kind begin as.
+func (s *Server) begin(kind Exchange) *served {
+	var head []byte
+	if kind.HTTP {
+		head = answerHead(kind.Answer)
+	}
+	return &served{kind: kind, answer: newMessage(head, s.body, kind.Answer), last: kind.Close && !kind.HTTP}
 }
 
 // Addrs returns the addresses of the listeners in the order of the kinds.
@@ -65,8 +78,8 @@ func (s *Server) Serve(stop *atomic.Bool) error {
 		}
 		for _, ev := range events {
 			fd := int(ev.Fd)
-			if kind, ok := s.listeners[fd]; ok {
-				s.accept(fd, kind)
+			if fresh, ok := s.listeners[fd]; ok {
+				s.accept(fd, fresh)
 			} else if c := s.conns[fd]; c != nil {
 				s.ready(fd, c)
 			}
@@ -91,7 +104,7 @@ func (s *Server) Close() error {
 
 // accept takes a batch of connections. One that cannot be taken, for want of
 // descriptors for instance, stays in the kernel's queue until another event.
-func (s *Server) accept(listener int, kind Exchange) {
+func (s *Server) accept(listener int, fresh *served) {
 	for range 64 {
 		fd, err := accept(listener)
 		if err != nil {
@@ -104,7 +117,8 @@ func (s *Server) accept(listener int, kind Exchange) {
 			unix.Close(fd)
 			continue
 		}
-		s.conns[fd] = &served{kind: kind}
+		c := *fresh
+		s.conns[fd] = &c
 	}
 }
 
@@ -129,7 +143,8 @@ func (s *Server) ready(fd int, c *served) {
 func (s *Server) read(fd int, c *served) bool {
 	var n int
 	var err error
-	if c.kind.Request > small {
+	bulk := c.kind.Request > small && (c.inBody || !c.kind.HTTP)
+	if bulk {
 		n, err = discard(fd)
 	} else {
 		n, err = unix.Read(fd, s.buf[:])
@@ -141,21 +156,57 @@ func (s *Server) read(fd int, c *served) bool {
 		c.eof = true
 		return true
 	}
+	if c.kind.HTTP && !c.inBody {
+		return s.head(fd, c, s.buf[:n])
+	}
+	c.take(n)
+	return true
+}
+
+// head takes bytes of an HTTP request until its head is complete. A request
+// that is not what the clients send is answered as such, so that it shows.
+func (s *Server) head(fd int, c *served, b []byte) bool {
+	head, rest, err := c.heading.take(b)
+	if err == nil && head == nil {
+		return true
+	}
+	if err == nil {
+		err = checkLength(head, c.kind.Request)
+	}
+	if err != nil {
+		unix.Write(fd, []byte("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+		return false
+	}
+	c.inBody = true
+	c.last = bytes.EqualFold(field(head, "connection"), []byte("close"))
+	c.take(len(rest))
+	return true
+}
+
+// take counts n bytes that follow the head, if there is one.
+func (c *served) take(n int) {
 	c.got += n
+	if c.kind.HTTP {
+		// Nobody here sends a request before the last one is answered.
+		if c.got >= c.kind.Request {
+			c.got, c.inBody = 0, false
+			c.owed += c.answer.size
+		}
+		return
+	}
 	for c.got >= c.kind.Request {
 		c.got -= c.kind.Request
-		c.owed += c.kind.Answer
+		c.owed += c.answer.size
 	}
-	return true
 }
 
 // write pays up to a chunk of the debt, so that one long answer does not hold
 // up the others. It reports whether the connection lives.
 func (s *Server) write(fd int, c *served) bool {
 	for budget := chunk; c.owed > 0 && budget > 0; {
-		// The offset within the answer under way; its bytes repeat.
-		sent := c.kind.Answer - (c.owed-1)%c.kind.Answer - 1
-		n, err := unix.Write(fd, piece(s.answer, sent, c.kind.Answer))
+		// The offset within the answer under way.
+		sent := c.answer.size - (c.owed-1)%c.answer.size - 1
+		n, err := unix.Write(fd, c.answer.from(sent))
 		if again(err) {
 			break
 		}
@@ -165,7 +216,7 @@ func (s *Server) write(fd int, c *served) bool {
 		c.owed -= n
 		budget -= n
 	}
-	if c.owed == 0 && c.kind.Close {
+	if c.owed == 0 && c.last {
 		return false
 	}
 	if blocked := c.owed > 0; blocked != c.out {

@@ -54,20 +54,16 @@ func ClientTool(text string, in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		return fmt.Errorf("specification of the client: %w", err)
 	}
-	c, err := NewClient(spec)
+	report := json.NewEncoder(out)
+	stop, ended := untilEnd(in)
+	if spec.Hold {
+		return hold(spec, stop, report)
+	}
+	c, err := newLoop(spec)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	report := json.NewEncoder(out)
-	stop, ended := untilEnd(in)
-	if spec.Hold {
-		err := c.Hold(stop, holdLimit, func() { report.Encode(Event{Kind: Holding}) })
-		if err != nil {
-			report.Encode(Event{Kind: Failed, Error: err.Error()})
-		}
-		return err
-	}
 	res, err := c.Run(stop, func() { report.Encode(Event{Kind: Measuring}) })
 	if err != nil {
 		report.Encode(Event{Kind: Failed, Error: err.Error(), Result: &res})
@@ -76,6 +72,34 @@ func ClientTool(text string, in io.Reader, out io.Writer) error {
 	report.Encode(Event{Kind: Finished, Result: &res})
 	<-ended
 	return nil
+}
+
+// loop is a client under load. Run is called once, from any goroutine, and
+// Close after it.
+type loop interface {
+	Run(stop *atomic.Bool, measuring func()) (Result, error)
+	Close()
+}
+
+func newLoop(spec ClientSpec) (loop, error) {
+	if spec.TLS != nil {
+		return NewSecure(spec)
+	}
+	return NewClient(spec)
+}
+
+// hold runs a client that keeps its connections open and silent.
+func hold(spec ClientSpec, stop *atomic.Bool, report *json.Encoder) error {
+	c, err := NewClient(spec)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	err = c.Hold(stop, holdLimit, func() { report.Encode(Event{Kind: Holding}) })
+	if err != nil {
+		report.Encode(Event{Kind: Failed, Error: err.Error()})
+	}
+	return err
 }
 
 // untilEnd returns a flag that is set, and then a channel that is closed, when

@@ -56,7 +56,11 @@ func report(cmd *cobra.Command, l config.Loader, asJSON bool) error {
 			return err
 		}
 	} else if err == nil {
-		fmt.Fprintf(out, "ok: %d entrypoints, %d routers, %d services\n", len(cfg.EntryPoints), len(cfg.TCP.Routers), len(cfg.TCP.Services))
+		routers, services := len(cfg.TCP.Routers), len(cfg.TCP.Services)
+		if cfg.HTTP != nil {
+			routers, services = routers+len(cfg.HTTP.Routers), services+len(cfg.HTTP.Services)
+		}
+		fmt.Fprintf(out, "ok: %d entrypoints, %d routers, %d services\n", len(cfg.EntryPoints), routers, services)
 	} else {
 		for _, p := range problems {
 			fmt.Fprintln(cmd.ErrOrStderr(), p)

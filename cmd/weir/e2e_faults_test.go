@@ -197,8 +197,11 @@ func exchange(addr, text string) (string, error) {
 	if err := conn.SetDeadline(time.Now().Add(soon)); err != nil {
 		return "", err
 	}
-	_, _ = io.WriteString(conn, text) // a connection that is gone already says so when it is read
+	_, refusal := io.WriteString(conn, text)
 	got, err := io.ReadAll(conn)
+	if err == nil {
+		err = refusal // a reset is told once: where writing has met it, reading sees a plain end
+	}
 	return string(got), err
 }
 

@@ -66,7 +66,7 @@ func TestSilentCrowd(t *testing.T) {
 	orders := namedPostgres(t, "orders", ca.Server("orders.db.test"))
 	w := weirtest.Weir(t, fmt.Sprintf(`
 engine: { loops: 2 }
-entryPoints: { db: { address: "127.0.0.1:0", transport: { sniffTimeout: 10s } } }
+entryPoints: { db: { address: "127.0.0.1:0", transport: { sniffTimeout: 20s } } }
 tcp:
   routers:  { orders: { rule: "HostSNI(%[1]sorders.db.test%[1]s)", tls: { passthrough: true }, service: orders } }
   services: { orders: { loadBalancer: { servers: [ { address: %[2]q } ] } } }

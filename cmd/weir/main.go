@@ -66,8 +66,8 @@ func codeOf(err error) int {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "weir",
-		Short:         "A load balancer for TCP",
-		Long:          "weir balances TCP: by port, by TLS server name, with health checks, and reloads without losing a connection.",
+		Short:         "A load balancer for TCP and HTTP",
+		Long:          "weir balances TCP by port and TLS server name, and HTTP by what requests ask for, with health checks, and reloads\nwithout losing a connection or a request.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArgs,
@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
 	root.AddCommand(
-		newRun(), newCheck(), newDemo(), newVersion(), newConfig(),
+		newRun(), newCheck(), newDemo(), newVersion(), newConfig(), newRoutes(),
 		newStatus(), newEntrypoints(), newRouters(), newServices(), newBackends(), newReload(), newLogLevel(),
 	)
 	return root

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 type dialled struct {
@@ -80,12 +82,7 @@ func TestDialConnects(t *testing.T) {
 
 func TestDialRefused(t *testing.T) {
 	l := startLoop(t, nil)
-	closed, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(anyPort))
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := closed.Addr().(*net.TCPAddr).AddrPort()
-	_ = closed.Close()
+	addr := netip.MustParseAddrPort(weirtest.Refused(t))
 	before := descriptors(t)
 	for range 50 {
 		s := new(Stream)

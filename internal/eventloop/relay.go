@@ -105,6 +105,10 @@ func (r *Relay) Stop(cause error, reset bool) {
 
 // Ready moves what the event made possible: bytes of s to the other side, and bytes that waited for room in s.
 func (r *Relay) Ready(s *Stream) {
+	if !s.open { // revoked
+		r.Stop(ErrClosed, true)
+		return
+	}
 	in, out := &r.ab, &r.ba
 	if s == r.b {
 		in, out = out, in

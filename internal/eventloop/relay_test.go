@@ -567,14 +567,14 @@ func TestIdleTimeout(t *testing.T) {
 	l := startLoop(t, nil)
 	const idle = 200 * time.Millisecond
 	p, client, backend, _ := joined(t, l, func(p *proxy) { p.idle = idle })
+	start := time.Now() // the byte moves after
 	transfer(t, "to the backend", client, backend, []byte("x"))
-	last := time.Now() // the byte moved before
 	end := await(t, p.ends, "the idle timeout")
-	took := time.Since(last)
+	took := time.Since(start)
 	if !errors.Is(end.Err, ErrIdle) || end.By != Neither {
 		t.Errorf("ended with %+v", end)
 	}
-	if took < idle*9/10 { // the byte moved a moment before `last` was taken
+	if took < idle {
 		t.Errorf("ended after %v, set to %v", took, idle)
 	}
 	for name, c := range map[string]*net.TCPConn{"client": client, "backend": backend} {
@@ -662,25 +662,30 @@ func TestBulkDoesNotStarveASmallConversation(t *testing.T) {
 	var stop atomic.Bool
 	var senders sync.WaitGroup
 	chunk := make([]byte, 1<<20)
-	var sent [3]atomic.Int64
-	for i := range sent {
+	const bulks = 3
+	moving := make(chan struct{}, bulks)
+	for range bulks {
 		c := bulk.dial()
 		senders.Go(func() {
-			for !stop.Load() {
-				n, err := c.Write(chunk)
-				sent[i].Add(int64(n))
-				if err != nil {
+			for first := true; first || !stop.Load(); first = false {
+				if _, err := c.Write(chunk); err != nil {
 					t.Errorf("bulk: %v", err)
 					return
+				}
+				if first {
+					moving <- struct{}{}
 				}
 			}
 			_ = c.Close()
 		})
 	}
+	for range bulks {
+		await(t, moving, "bulk")
+	}
 	c := pong.dial()
 	msg := make([]byte, 64)
 	start := time.Now()
-	const rounds = 50
+	const rounds = 20 // with one processor and the race detector, each waits long for the goroutines at the ends of the bulk
 	for range rounds {
 		if _, err := c.Write(msg); err != nil {
 			t.Fatal(err)
@@ -692,11 +697,6 @@ func TestBulkDoesNotStarveASmallConversation(t *testing.T) {
 	took := time.Since(start)
 	stop.Store(true)
 	senders.Wait()
-	for i := range sent {
-		if sent[i].Load() == 0 {
-			t.Errorf("bulk connection %d moved nothing", i)
-		}
-	}
 	t.Logf("%d round trips beside bulk: %v each", rounds, took/rounds)
 }
 

@@ -41,8 +41,8 @@ func NewNetwork(t testing.TB) *Network {
 		prefix: netip.MustParsePrefix("10.99.0.0/24"),
 	}
 	n.namespace(n.name)
-	Run(t, "ip", "-n", n.name, "link", "add", "br0", "type", "bridge")
-	Run(t, "ip", "-n", n.name, "link", "set", "br0", "up")
+	n.ip(n.name, "link", "add", "br0", "type", "bridge")
+	n.ip(n.name, "link", "set", "br0", "up")
 	return n
 }
 
@@ -57,10 +57,10 @@ func (n *Network) Host() *Host {
 	h := &Host{Name: fmt.Sprintf("%s-%d", n.name, n.hosts), Addr: addr, t: n.t}
 	n.namespace(h.Name)
 	port := fmt.Sprintf("port%d", n.hosts)
-	Run(n.t, "ip", "-n", n.name, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", h.Name)
-	Run(n.t, "ip", "-n", n.name, "link", "set", port, "master", "br0", "up")
-	Run(n.t, "ip", "-n", h.Name, "addr", "add", fmt.Sprintf("%s/%d", addr, n.prefix.Bits()), "dev", "eth0")
-	Run(n.t, "ip", "-n", h.Name, "link", "set", "eth0", "up")
+	n.ip(n.name, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", h.Name)
+	n.ip(n.name, "link", "set", port, "master", "br0", "up")
+	n.ip(h.Name, "addr", "add", fmt.Sprintf("%s/%d", addr, n.prefix.Bits()), "dev", "eth0")
+	n.ip(h.Name, "link", "set", "eth0", "up")
 	return h
 }
 
@@ -68,8 +68,21 @@ func (n *Network) namespace(name string) {
 	n.t.Helper()
 	Run(n.t, "ip", "netns", "add", name)
 	n.t.Cleanup(func() { Run(n.t, "ip", "netns", "del", name) })
-	Run(n.t, "ip", "-n", name, "link", "set", "lo", "up")
+	n.ip(name, "link", "set", "lo", "up")
 }
+
+// ip runs ip in a namespace.
+func (n *Network) ip(namespace string, args ...string) {
+	n.t.Helper()
+	Run(n.t, "nsenter", append([]string{entering(namespace), Tool(n.t, "ip")}, args...)...)
+}
+
+// entering is nsenter's argument for a namespace. "ip -n" and "ip netns exec" are not used to get there, because they change
+// how mounts spread from /, which fails where / is no mount point, as in a plain chroot.
+func entering(namespace string) string { return "--net=" + namespaceFile(namespace) }
+
+// namespaceFile is where "ip netns add" keeps a namespace.
+func namespaceFile(namespace string) string { return "/run/netns/" + namespace }
 
 // SetLink takes the host's interface up or down: down is a pulled cable.
 func (h *Host) SetLink(up bool) {
@@ -78,13 +91,13 @@ func (h *Host) SetLink(up bool) {
 	if up {
 		state = "up"
 	}
-	Run(h.t, "ip", "-n", h.Name, "link", "set", "eth0", state)
+	Run(h.t, "nsenter", entering(h.Name), Tool(h.t, "ip"), "link", "set", "eth0", state)
 }
 
 // Command returns a command that will run on the host.
 func (h *Host) Command(program string, args ...string) *exec.Cmd {
 	h.t.Helper()
-	return exec.Command(Tool(h.t, "ip"), append([]string{"netns", "exec", h.Name, Tool(h.t, program)}, args...)...)
+	return exec.Command(Tool(h.t, "nsenter"), append([]string{entering(h.Name), Tool(h.t, program)}, args...)...)
 }
 
 // Do runs f on the host. Sockets that f itself makes belong to the host for their whole life; goroutines that f starts do not run there.
@@ -94,7 +107,7 @@ func (h *Host) Do(f func()) {
 	go func() {
 		// Never unlocked: a thread that was in another namespace is thrown away rather than given back to the runtime.
 		runtime.LockOSThread()
-		ns, err := os.Open("/run/netns/" + h.Name)
+		ns, err := os.Open(namespaceFile(h.Name))
 		if err == nil {
 			err = unix.Setns(int(ns.Fd()), syscall.CLONE_NEWNET)
 			ns.Close()

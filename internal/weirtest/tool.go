@@ -18,7 +18,7 @@ func aptPackage(program string) string {
 		"mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server", "mariadb": "mariadb-client",
 		"redis-server": "redis-server", "redis-cli": "redis-tools", "redis-benchmark": "redis-tools",
 		"nginx": "nginx libnginx-mod-stream", "haproxy": "haproxy", "wrk": "wrk", "curl": "curl", "openssl": "openssl",
-		"socat": "socat", "nc": "netcat-openbsd", "ip": "iproute2", "strace": "strace", "go": "golang",
+		"socat": "socat", "nc": "netcat-openbsd", "ip": "iproute2", "nsenter": "util-linux", "strace": "strace", "go": "golang",
 	}
 	if name, ok := packages[program]; ok {
 		return name

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -94,19 +95,20 @@ type WeirProcess struct {
 // A configuration without admin.address gets one on a free port; Reload does the same with the same port.
 func Weir(t testing.TB, config string, flags ...string) *WeirProcess {
 	t.Helper()
-	return startWeir(t, Binary(t), config, flags...)
+	return startWeir(t, []string{Binary(t)}, config, flags...)
 }
 
 // WeirWithFiles is Weir under a limit of open files, soft and hard.
 func WeirWithFiles(t testing.TB, files int, config string, flags ...string) *WeirProcess {
 	t.Helper()
-	dir := t.TempDir()
-	limited := filepath.Join(dir, "weir")
-	writeFile(t, limited, 0o755, fmt.Appendf(nil, "#!/bin/sh\nulimit -n %d && exec '%s' \"$@\"\n", files, Binary(t)))
+	// A script of its own would be a file just written, and exec of one fails with ETXTBSY for as long as a program that another
+	// test starts at the same time has not yet closed the descriptor it inherits.
+	limited := []string{Tool(t, "sh"), "-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, files), "sh", Binary(t)}
 	return startWeir(t, limited, config, flags...)
 }
 
-func startWeir(t testing.TB, binary, config string, flags ...string) *WeirProcess {
+// startWeir starts weir by a command, to which it adds the arguments.
+func startWeir(t testing.TB, command []string, config string, flags ...string) *WeirProcess {
 	t.Helper()
 	dir := t.TempDir()
 	w := &WeirProcess{File: filepath.Join(dir, "weir.yaml"), Admin: adminAddress(config)}
@@ -115,7 +117,7 @@ func startWeir(t testing.TB, binary, config string, flags ...string) *WeirProces
 	}
 	writeFile(t, w.File, 0o644, []byte(w.withAdmin(config)))
 	w.Process = startProcess(t, spec{
-		name: "weir", path: binary, args: append([]string{"run", "-c", w.File}, flags...), dir: dir,
+		name: "weir", path: command[0], args: slices.Concat(command[1:], []string{"run", "-c", w.File}, flags), dir: dir,
 		ready: func(ctx context.Context) error { return w.probe(ctx, "/readyz") },
 	})
 	return w

@@ -202,11 +202,6 @@ func TestBehaviours(t *testing.T) {
 			if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			if errors.Is(tt.wantErr, os.ErrDeadlineExceeded) {
-				if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-					t.Fatal(err)
-				}
-			}
 			if tt.send != "" {
 				if _, err := io.WriteString(conn, tt.send); err != nil {
 					t.Fatal(err)
@@ -217,9 +212,18 @@ func TestBehaviours(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := io.ReadAll(conn)
-			if string(got) != tt.want || !errors.Is(err, tt.wantErr) {
-				t.Errorf("got %q, %v; want %q, %v", got, err, tt.want, tt.wantErr)
+			got := make([]byte, len(tt.want))
+			if n, err := io.ReadFull(conn, got); err != nil {
+				t.Fatalf("got %q, %v; want %q", got[:n], err, tt.want)
+			}
+			if errors.Is(tt.wantErr, os.ErrDeadlineExceeded) { // that nothing more comes is not waited for long
+				if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rest, err := io.ReadAll(conn)
+			if string(got) != tt.want || len(rest) > 0 || !errors.Is(err, tt.wantErr) {
+				t.Errorf("got %q, then %q, %v; want %q, %v", got, rest, err, tt.want, tt.wantErr)
 			}
 			if s.Accepted() != 1 {
 				t.Errorf("accepted %d connections, want 1", s.Accepted())
@@ -390,7 +394,7 @@ func TestNetwork(t *testing.T) {
 	var l net.Listener
 	a.Do(func() {
 		var err error
-		if l, err = net.Listen("tcp", a.Addr.String()+":7000"); err != nil {
+		if l, err = net.Listen("tcp", a.Addr.String()+":0"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -398,8 +402,11 @@ func TestNetwork(t *testing.T) {
 		t.FailNow()
 	}
 	defer l.Close()
-	if _, err := net.DialTimeout("tcp", "127.0.0.1:7000", time.Second); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("the listener is seen outside its namespace: %v", err)
+	if outside, err := net.Listen("tcp", a.Addr.String()+":0"); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("the host's address is there outside its namespace: %v", err)
+		if err == nil {
+			outside.Close()
+		}
 	}
 	var conn net.Conn
 	b.Do(func() {
@@ -410,7 +417,7 @@ func TestNetwork(t *testing.T) {
 		}
 		f := os.NewFile(uintptr(fd), "b")
 		defer f.Close()
-		if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: 7000, Addr: a.Addr.As4()}); err != nil {
+		if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: a.Addr.As4()}); err != nil {
 			t.Error(err)
 			return
 		}
@@ -445,7 +452,7 @@ func TestWeirHelper(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := startWeir(t, binary, fmt.Sprintf(tt.config, "first"))
+			w := startWeir(t, []string{binary}, fmt.Sprintf(tt.config, "first"))
 			var status struct{ Note string }
 			w.JSON("/api/v1/status", &status)
 			if status.Note != "first" {

@@ -1,0 +1,41 @@
+package config
+
+import "net/netip"
+
+// HTTPMiddleware is exactly one of its members.
+type HTTPMiddleware struct {
+	AddPrefix      *AddPrefix       `yaml:"addPrefix" doc:"Puts a prefix before the path."`
+	StripPrefix    *StripPrefix     `yaml:"stripPrefix" doc:"Removes a prefix from the path."`
+	RedirectScheme *RedirectScheme  `yaml:"redirectScheme" doc:"Answers requests of another scheme or port with a redirect."`
+	IPAllowList    *HTTPIPAllowList `yaml:"ipAllowList" doc:"Lets only requests from listed client addresses pass."`
+	RateLimit      *RateLimit       `yaml:"rateLimit" doc:"Limits the requests of one client address."`
+}
+
+// AddPrefix puts a prefix before the path of a request.
+type AddPrefix struct {
+	Prefix string `yaml:"prefix" need:"true" doc:"The prefix; a / is put before it where it has none."`
+}
+
+// StripPrefix removes the first of its prefixes that the path starts with.
+type StripPrefix struct {
+	Prefixes   []string `yaml:"prefixes" need:"true" doc:"The prefixes; the first that fits is removed and told to the server in X-Forwarded-Prefix."`
+	ForceSlash bool     `yaml:"forceSlash" doc:"Accepted for Traefik's sake and always true: what is left of a path starts with a /."`
+}
+
+func (s *StripPrefix) setDefaults() { s.ForceSlash = true }
+
+// RedirectScheme answers with a redirect to the same URL with another scheme
+// or port, unless the request came by it already.
+type RedirectScheme struct {
+	Scheme    string `yaml:"scheme" need:"true" enum:"http|https" doc:"Scheme of the new URL."`
+	Port      int    `yaml:"port" quoted:"true" min:"1" max:"65535" doc:"Port of the new URL; without the key, the scheme's own."`
+	Permanent bool   `yaml:"permanent" doc:"Say that the redirect is for good."`
+}
+
+// HTTPIPAllowList lets only requests from the listed networks pass.
+type HTTPIPAllowList struct {
+	SourceRange      []netip.Prefix `yaml:"sourceRange" need:"true" doc:"Addresses or networks that may pass."`
+	RejectStatusCode int            `yaml:"rejectStatusCode" min:"200" max:"599" doc:"Status of the answer to the others."`
+}
+
+func (l *HTTPIPAllowList) setDefaults() { l.RejectStatusCode = 403 }

@@ -1,0 +1,296 @@
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/internal/rule"
+	"github.com/weirlb/weir/l7"
+	"github.com/weirlb/weir/l7/http1"
+	"github.com/weirlb/weir/l7/route"
+)
+
+// webALPN is what HTTPS connections agree on.
+var webALPN = []string{"http/1.1"}
+
+// redirection is the name of the router, and of the middleware, that an entrypoint's redirection makes. No user can write
+// it: names end before an @.
+func redirection(entrypoint string) string { return "redirect-" + entrypoint + "@weir" }
+
+// compileWeb plans the http section, and what entrypoints say about HTTP.
+func (c *compiler) compileWeb() {
+	w := &c.plan.web
+	*w = webPlan{
+		routers:     make(map[string]webRouterPlan),
+		middlewares: make(map[string]webMiddlewarePlan),
+		services:    make(map[string]webServicePlan),
+	}
+	h := c.cfg.HTTP
+	if h == nil {
+		h = &config.HTTP{}
+	}
+	for _, name := range sorted(h.Middlewares) {
+		w.middlewares[name] = webMiddlewareOf(h.Middlewares[name])
+	}
+	for _, name := range sorted(h.Services) {
+		w.services[name] = c.webService(name, h.Services[name])
+	}
+	for _, name := range sorted(h.Routers) {
+		w.routers[name] = c.webRouter(name, h.Routers[name])
+	}
+	for _, name := range sorted(c.plan.entrypoints) {
+		p := c.plan.entrypoints[name]
+		p.front = c.front(name, c.cfg.EntryPoints[name], h)
+		c.plan.entrypoints[name] = p
+	}
+}
+
+func (c *compiler) webRouter(name string, r *config.HTTPRouter) webRouterPlan {
+	p := webRouterPlan{text: r.Rule, priority: r.Priority, service: r.Service}
+	expr, err := rule.Parse(r.Rule)
+	if err != nil {
+		c.fail("http.routers."+name+".rule", err.Error(), "")
+		return p
+	}
+	p.rule = expr
+	if p.priority == 0 {
+		p.priority = rule.Priority(r.Rule, expr)
+	}
+	if _, err := route.NewTable([]*route.Route[int]{{Name: name, Rule: expr}}); err != nil {
+		c.fail("http.routers."+name+".rule", err.Error(), "")
+	}
+	return p
+}
+
+// front plans the HTTP side of an entrypoint, nil if it has none.
+func (c *compiler) front(name string, e *config.EntryPoint, h *config.HTTP) *frontPlan {
+	f := &frontPlan{options: frontOptions(e)}
+	hosts := make(map[rule.HostPattern]string)
+	for _, router := range sorted(h.Routers) {
+		r := h.Routers[router]
+		if !slices.Contains(r.EntryPoints, name) {
+			continue
+		}
+		at := webRoutePlan{router: router, middlewares: c.cfg.RouterMiddlewares(r, name)}
+		if tls := c.cfg.RouterTLS(r, name); tls != nil {
+			at.config = c.webTLS(tls.Options)
+			c.secureHosts(hosts, c.plan.web.routers[router].rule, at.config)
+		}
+		f.routes = append(f.routes, at)
+	}
+	if r := e.HTTP.Redirections; r != nil {
+		f.routes = append(f.routes, c.redirect(name, r.EntryPoint))
+	}
+	if len(f.routes) == 0 {
+		return nil
+	}
+	for host, config := range hosts {
+		f.hosts = append(f.hosts, securityPlan{host, config})
+	}
+	slices.SortFunc(f.hosts, func(a, b securityPlan) int {
+		return cmp.Or(cmp.Compare(a.host.Kind, b.host.Kind), cmp.Compare(a.host.Name, b.host.Name))
+	})
+	return f
+}
+
+// secureHosts notes how TLS is ended for the hosts of a rule. Two routers may want it differently for one host, which is
+// decided before a request is there to tell them apart: then, as in Traefik, the default settings are used.
+func (c *compiler) secureHosts(hosts map[rule.HostPattern]string, expr rule.Expr, config string) {
+	names, any := rule.Hosts(expr)
+	if any {
+		names = []rule.HostPattern{{Kind: rule.Any, Name: "*"}}
+	}
+	for _, host := range names {
+		if have, ok := hosts[host]; ok && have != config {
+			hosts[host] = c.webTLS("")
+			continue
+		}
+		hosts[host] = config
+	}
+}
+
+// webTLS plans how TLS is ended for HTTPS and returns the key of that plan.
+func (c *compiler) webTLS(name string) string {
+	name = cmp.Or(name, "default")
+	p := c.tlsOptions(name)
+	p.protocols = spoken(p.protocols)
+	key := name + " for HTTP"
+	c.plan.tls[key] = p
+	return key
+}
+
+// spoken is what of the protocols that a user lists weir speaks; where none is listed, all of them.
+func spoken(listed []string) []string {
+	if len(listed) == 0 {
+		return webALPN
+	}
+	return slices.DeleteFunc(slices.Clone(listed), func(p string) bool { return !slices.Contains(webALPN, p) })
+}
+
+func (c *compiler) redirect(entrypoint string, r *config.EntryPointRedirection) webRoutePlan {
+	name := redirection(entrypoint)
+	const everything = "PathPrefix(`/`)"
+	expr, _ := rule.Parse(everything) // it is good
+	c.plan.web.middlewares[name] = webMiddlewarePlan{redirect: &redirectPlan{r.Scheme, int(c.cfg.RedirectPort(r)), r.Permanent}}
+	c.plan.web.routers[name] = webRouterPlan{rule: expr, text: everything, priority: r.Priority}
+	return webRoutePlan{router: name, middlewares: []string{name}}
+}
+
+var underscores = map[string]http1.Underscores{
+	"droplookalikes": http1.DropLookalikes, "keep": http1.KeepUnderscores, "delete": http1.DropUnderscores, "reject": http1.RejectUnderscores,
+}
+
+func frontOptions(e *config.EntryPoint) l7.FrontOptions {
+	t, h := e.Transport, e.HTTP
+	o := l7.FrontOptions{
+		Limits:            http1.Limits{Head: h.MaxHeaderBytes},
+		Underscores:       underscores[h.UnderscoreHeaders],
+		Paths:             route.Normalizer{Refuse: refusedIn(h.EncodedCharacters)},
+		MaxBody:           int64(h.MaxRequestBodyBytes),
+		HandshakeTimeout:  time.Duration(t.SniffTimeout),
+		ReadTimeout:       time.Duration(t.RespondingTimeouts.ReadTimeout),
+		WriteTimeout:      time.Duration(t.RespondingTimeouts.WriteTimeout),
+		KeepAliveTimeout:  time.Duration(t.RespondingTimeouts.IdleTimeout),
+		IdleTimeout:       time.Duration(t.IdleTimeout),
+		KeepAliveRequests: t.KeepAliveMaxRequests,
+		KeepAliveTime:     time.Duration(t.KeepAliveMaxTime),
+		Trusted:           slices.Clone(e.ForwardedHeaders.TrustedIPs),
+	}
+	if h.MaxHeaderBytes > 32<<10 {
+		o.Limits.Line = h.MaxHeaderBytes // who allows long heads means long lines, such as one cookie
+	}
+	if e.ForwardedHeaders.Insecure {
+		o.Trusted = everyone()
+	}
+	return o
+}
+
+func refusedIn(e config.EncodedCharacters) (refused route.Encoded) {
+	for _, c := range [...]struct {
+		allowed bool
+		char    route.Encoded
+	}{
+		{e.AllowEncodedSlash, route.EncodedSlash}, {e.AllowEncodedBackSlash, route.EncodedBackslash},
+		{e.AllowEncodedSemicolon, route.EncodedSemicolon}, {e.AllowEncodedPercent, route.EncodedPercent},
+		{e.AllowEncodedQuestionMark, route.EncodedQuestionMark}, {e.AllowEncodedHash, route.EncodedHash},
+	} {
+		if !c.allowed {
+			refused |= c.char
+		}
+	}
+	return refused
+}
+
+// everyone is every address.
+func everyone() []netip.Prefix {
+	return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+}
+
+func (c *compiler) webService(name string, s *config.HTTPService) (p webServicePlan) {
+	at := "http.services." + name
+	switch {
+	case s.LoadBalancer != nil:
+		c.webPool(at+".loadBalancer", name, s.LoadBalancer, &p)
+	case s.Weighted != nil:
+		p.weighted = &webWeightedPlan{childrenOf(s.Weighted.Services), stickyOf(name, s.Weighted.Sticky)}
+	case s.HighestRandomWeight != nil:
+		p.highest = childrenOf(s.HighestRandomWeight.Services)
+	case s.Failover != nil:
+		p.failover = &webFailoverPlan{service: s.Failover.Service, fallback: s.Failover.Fallback}
+		if e := s.Failover.Errors; e != nil {
+			p.failover.maxBody = int64(e.MaxRequestBodyBytes)
+			for _, r := range e.Status {
+				p.failover.statuses = append(p.failover.statuses, l7.StatusRange{First: r.First, Last: r.Last})
+			}
+		}
+	case s.Mirroring != nil:
+		m := s.Mirroring
+		p.mirroring = &mirroringPlan{service: m.Service, body: m.MirrorBody, maxBody: int64(m.MaxBodySize)}
+		for _, mirror := range m.Mirrors {
+			p.mirroring.mirrors = append(p.mirroring.mirrors, mirrorPlan{mirror.Name, mirror.Percent})
+		}
+	}
+	return p
+}
+
+func childrenOf(services []config.WeightedService) (children []childPlan) {
+	for _, s := range services {
+		children = append(children, childPlan{s.Name, s.Weight})
+	}
+	return children
+}
+
+func stickyOf(service string, s *config.Sticky) *stickyPlan {
+	if s == nil || s.Cookie == nil {
+		return nil
+	}
+	c := s.Cookie
+	return &stickyPlan{
+		name: cmp.Or(c.Name, l7.StickyName(service)), path: c.Path, domain: c.Domain, sameSite: c.SameSite,
+		secure: c.Secure, httpOnly: c.HTTPOnly, maxAge: c.MaxAge,
+	}
+}
+
+// webPool plans the pool of a load balancer and what is done on the way to it.
+func (c *compiler) webPool(at, name string, l *config.HTTPLoadBalancer, p *webServicePlan) {
+	t := c.cfg.HTTP.Transport(l)
+	version := 0
+	if t.ProxyProtocol != nil {
+		version = t.ProxyProtocol.Version
+	}
+	p.pool = &poolPlan{options: poolOptions(l.Strategy, l.HashKey, l.PassiveHealthCheck, l.SlowStart, l.PanicThreshold, l.Connect, l.Queue)}
+	b := &balancerPlan{rewriteHost: !l.PassHostHeader, countErrors: c.cfg.Written(at + ".passiveHealthCheck"), sticky: stickyOf(name, l.Sticky)}
+	secure := false
+	for i := range l.Servers {
+		s := &l.Servers[i]
+		scheme, addr := s.AddrPort()
+		if i > 0 && secure != (scheme == "https") {
+			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), "http and https servers in one service are not supported by weir",
+				"make two services and join them with weighted")
+		}
+		secure = scheme == "https"
+		p.pool.endpoints = append(p.pool.endpoints, endpointOf(addr, s.Weight, s.Priority, s.MaxConnections))
+		if base := s.BasePath(); base != "" {
+			if b.basePaths == nil {
+				b.basePaths = make(map[netip.AddrPort]string)
+			}
+			b.basePaths[p.pool.endpoints[i].Addr] = base
+		}
+	}
+	b.transport = transportPlan{
+		maxIdle:         max(t.MaxIdleConnsPerHost, 0),
+		idleTimeout:     time.Duration(t.ForwardingTimeouts.IdleConnTimeout),
+		responseTimeout: time.Duration(t.ForwardingTimeouts.ResponseHeaderTimeout),
+		maxRequests:     t.MaxRequestsPerConn,
+		proxyProtocol:   version,
+	}
+	if secure {
+		b.transport.secure = c.clientTLS(at, t)
+	}
+	p.balancer = b
+	if l.HealthCheck != nil {
+		p.pool.check = c.webCheck(at+".healthCheck", l.HealthCheck, b.transport)
+	}
+}
+
+// clientTLS plans TLS to servers.
+func (c *compiler) clientTLS(at string, t *config.HTTPServersTransport) *clientTLSPlan {
+	p := &clientTLSPlan{
+		serverName: t.ServerName, insecure: t.InsecureSkipVerify,
+		min: tlsVersions[t.MinVersion], max: tlsVersions[t.MaxVersion], suites: suitesOf(t.CipherSuites),
+	}
+	p.cas = c.authorities(at+".serversTransport.rootCAs", t.RootCAs)
+	for i, own := range t.Certificates {
+		cert := certificatePlan{own.CertFile, own.KeyFile, c.files[own.CertFile], c.files[own.KeyFile]}
+		if _, err := cert.load(); err != nil {
+			c.fail(fmt.Sprintf("%s.serversTransport.certificates[%d]", at, i), err.Error(), "")
+			continue
+		}
+		p.own = append(p.own, cert)
+	}
+	return p
+}
