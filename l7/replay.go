@@ -5,6 +5,10 @@ import "github.com/weirlb/weir/l7/head"
 // DefaultMaxReplay is how many bytes of a request's body are kept at most where nothing else is said.
 const DefaultMaxReplay = 1 << 20
 
+// maxKept bounds what is kept on each loop, of all requests together. Beyond it no more is kept, and who would have
+// another try has none.
+const maxKept = 64 << 20
+
 // replay is a bounded copy of a request's body, framing included, as far as it has been sent. It is kept for the services
 // that may need it; the bodies of all others pass without a look at them.
 type replay struct {
@@ -22,14 +26,22 @@ func (r *replay) begin(f head.Framing, limit int64) {
 func (r *replay) on() bool { return r.limit > 0 }
 
 // keep adds what has been sent. A body that turns out to be too long is not kept at all.
-func (r *replay) keep(b []byte) {
+func (x *Exchange) keep(b []byte) {
+	r, w := &x.replay, x.worker
 	switch {
-	case r.limit == 0:
-	case int64(len(r.sent)+len(b)) > r.limit:
-		*r = replay{}
+	case !r.on():
+	case int64(len(r.sent)+len(b)) > r.limit, w.kept+len(b) > maxKept:
+		x.dropReplay()
 	default:
 		r.sent = append(r.sent, b...)
+		w.kept += len(b)
 	}
+}
+
+// dropReplay keeps nothing any more.
+func (x *Exchange) dropReplay() {
+	x.worker.kept -= len(x.replay.sent)
+	x.replay = replay{}
 }
 
 // prepare keeps the body for those who may need it: a failover, or a mirror.
@@ -74,7 +86,7 @@ func (x *Exchange) uploadPiece() (int, error) {
 		return 0, ended(&x.reqBody, err)
 	}
 	n, bad := x.reqBody.Scan(b)
-	x.replay.keep(b[:n])
+	x.keep(b[:n])
 	_ = dst.Write(b[:n])
 	src.Hold(b[n:])
 	return n, bad

@@ -14,6 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
 	"github.com/weirlb/weir/internal/weirtest"
 	"github.com/weirlb/weir/upstream"
@@ -49,6 +50,7 @@ func mock(t testing.TB, loops int) *Server {
 type leaf struct {
 	offer offer
 	asked int
+	lb    LoadBalancer
 }
 
 func (l *leaf) choose(*Exchange) choice {
@@ -56,7 +58,7 @@ func (l *leaf) choose(*Exchange) choice {
 	if l.offer == nothing {
 		return choice{}
 	}
-	return choice{offer: l.offer, lb: &LoadBalancer{}}
+	return choice{offer: l.offer, lb: &l.lb}
 }
 
 func (s *Server) leaves(offers ...offer) (services []*Service) {
@@ -620,5 +622,59 @@ func TestMirrorReusesConnections(t *testing.T) {
 	}
 	if n := opened.Load(); n != 1 {
 		t.Errorf("%d connections for 3 copies", n)
+	}
+}
+
+// TestReplayBudget: where a loop keeps as much as it may, a request gets the response it has got.
+func TestReplayBudget(t *testing.T) {
+	b := newBed(t, setup{})
+	b.failover(-1, named(t, "main", 500), named(t, "fallback", 200))
+	w := b.server.workers[0]
+	post := "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"
+	_ = w.loop.Call(func() { w.kept = maxKept - 4 })
+	has(t, b.exchange(post), "HTTP/1.1 500", "main POST a 5")
+	_ = w.loop.Call(func() { w.kept = maxKept - 5 })
+	has(t, b.exchange(post), "HTTP/1.1 200", "fallback POST a 5")
+	_ = w.loop.Call(func() { w.kept -= maxKept - 5 })
+}
+
+// TestFailoverWhenBackendIsClosed: a request whose backend is taken away goes to the fallback.
+func TestFailoverWhenBackendIsClosed(t *testing.T) {
+	asked := make(chan struct{})
+	b := newBed(t, setup{})
+	main, _ := b.failover(-1, raw(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1000))
+		close(asked)
+		_, _ = io.Copy(io.Discard, c)
+		c.Close()
+	}), named(t, "fallback", 200))
+	got := make(chan string)
+	c := b.dial()
+	go func() {
+		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello")
+		all, _ := io.ReadAll(c)
+		got <- string(all)
+	}()
+	<-asked
+	b.server.CloseBackend((*main.target.Load()).(*LoadBalancer).Pool.Backends()[0], accesslog.BackendDown)
+	has(t, <-got, "HTTP/1.1 200 OK", "fallback POST a 5")
+}
+
+func BenchmarkChoose(b *testing.B) {
+	s := mock(b, 1)
+	leaves := s.leaves(sound, sound, sound, sound)
+	for name, target := range map[string]Target{
+		"weighted": s.NewWeighted([]Child{{leaves[0], 3}, {leaves[1], 2}, {leaves[2], 1}}, nil),
+		"hrw":      NewHighestRandomWeight([]Child{{leaves[0], 3}, {leaves[1], 2}, {leaves[2], 1}}),
+		"failover": &Failover{Main: leaves[0], Fallback: leaves[1]},
+		"mirror":   &Mirror{Main: leaves[0]},
+	} {
+		b.Run(name, func(b *testing.B) {
+			v, x := s.NewService("v", target), client(s, netip.MustParseAddr("192.0.2.1"))
+			b.ReportAllocs()
+			for b.Loop() {
+				x.ask(v)
+			}
+		})
 	}
 }
