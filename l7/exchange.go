@@ -72,6 +72,7 @@ type Exchange struct {
 	suspended bool // a middleware waits
 	wantsMore bool // the client waits for 100 (Continue), which has not come
 	interims  int
+	based     int // bytes at the start of the target that a server's base path put there
 	status    int // sent to the client; 0 = none
 	origin    int // status of the backend; 0 = none
 	by        accesslog.Side
@@ -166,7 +167,7 @@ func (x *Exchange) route() {
 	}
 	x.router = found.Value
 	x.routed = x.mark.Sub(x.began) // finding it takes no time worth a look at the clock
-	if c.security != nil && x.router.TLSOptions != c.security.Name {
+	if c.security != nil && !c.set.secures(x.req.Hostname(), c.security) {
 		x.fail(421, accesslog.Client, accesslog.Misdirected)
 		return
 	}

@@ -227,9 +227,6 @@ func (b *bed) route(name, text string, ms []*Middleware, security *Security) {
 		b.t.Fatal(err)
 	}
 	r := &Router{Name: name, Service: b.svc, Middlewares: ms, Counters: b.server.NewCounters()}
-	if security != nil {
-		r.TLSOptions = security.Name
-	}
 	b.routes = []*route.Route[*Router]{{Name: name, Rule: expr, Priority: 1, TLS: security != nil, Value: r}}
 	if b.set.Table, err = route.NewTable(b.routes); err != nil {
 		b.t.Fatal(err)

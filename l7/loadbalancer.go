@@ -1,6 +1,10 @@
 package l7
 
-import "github.com/weirlb/weir/upstream"
+import (
+	"net/netip"
+
+	"github.com/weirlb/weir/upstream"
+)
 
 // LoadBalancer is a service with backends of its own. It never changes; the pool outlives it.
 type LoadBalancer struct {
@@ -9,6 +13,10 @@ type LoadBalancer struct {
 	Sticky      *Sticky // keeps clients at the backend they were at; nil = it does not
 	RewriteHost bool    // send the server's address as Host, not what the client asked for
 	CountErrors bool    // responses with 5xx count as failures of the backend
+
+	// BasePaths are what goes before the path of requests to some of the backends: escaped, with a leading and without a
+	// trailing slash.
+	BasePaths map[netip.AddrPort]string
 }
 
 func (lb *LoadBalancer) choose(x *Exchange) choice {

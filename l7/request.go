@@ -20,6 +20,7 @@ func (x *Exchange) send() {
 		x.template = x.req.AppendRequest(nil)
 	}
 	x.rewriteHost()
+	x.based = x.worker.rebase(&x.req, x.based, x.lb.BasePaths[x.backend.Addr()])
 	out := x.req.AppendRequest(x.worker.scratch())
 	out, err := x.firstOfBody(append(out, x.replay.sent...))
 	if err != nil {
@@ -47,6 +48,19 @@ func (x *Exchange) rewriteHost() {
 		x.host = string(x.req.Host())
 	}
 	_ = x.req.SetHost(x.lb.host(x.backend)) // it cannot fail: it is an address
+}
+
+// rebase puts base before the path, in place of the first bytes of it that are another server's base; the asterisk of
+// OPTIONS is no path. It returns how much of the path is base now.
+func (w *worker) rebase(h *head.Head, before int, base string) int {
+	target := h.Target()[before:]
+	if base == "" && before == 0 || target[0] != '/' {
+		return before
+	}
+	out := append(append(w.scratch(), base...), target...)
+	_ = h.SetTargetBytes(out) // all of it was good before
+	w.sent(out)
+	return len(base)
 }
 
 // hopOf is what a request says about its next connection: nothing, which keeps it, or that it asks to switch protocols.

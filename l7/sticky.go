@@ -13,11 +13,13 @@ import (
 	"github.com/weirlb/weir/l7/head"
 )
 
+// MinStickyKey is the fewest bytes that a key for cookies has.
+const MinStickyKey = 16
+
 const (
-	minStickyKey = 16 // bytes
-	idSize       = 8
-	tagSize      = 16 // of the HMAC's 32 bytes
-	tokenSize    = (idSize + tagSize) * 4 / 3
+	idSize    = 8
+	tagSize   = 16 // of the HMAC's 32 bytes
+	tokenSize = (idSize + tagSize) * 4 / 3
 )
 
 // ErrStickyKey means that the key for cookies is too short.
@@ -50,7 +52,7 @@ func StickyName(service string) string {
 // NewSticky returns the cookie of a service for the server's loops. key, at least 16 bytes, must be the same on all nodes
 // that serve the same clients, and after a restart; it is not kept. The errors are ErrStickyKey and ErrCookie.
 func (s *Server) NewSticky(service string, key []byte, c Cookie) (*Sticky, error) {
-	if len(key) < minStickyKey {
+	if len(key) < MinStickyKey {
 		return nil, ErrStickyKey
 	}
 	if c.Name == "" {
