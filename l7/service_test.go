@@ -288,7 +288,9 @@ func TestWeightedEndToEnd(t *testing.T) {
 // failover makes the bed's service fail over from one backend to another when it is answered with 500 to 599 or 404.
 func (b *bed) failover(maxBody int64, main, fallback netip.AddrPort) (*Service, *Service) {
 	b.t.Helper()
-	e := &Errors{Statuses: NewStatuses(StatusRange{500, 599}, StatusRange{404, 404}), MaxBody: maxBody}
+	e := &Errors{MaxBody: maxBody}
+	e.Statuses.Add(500, 599)
+	e.Statuses.Add(404, 404)
 	m, f := b.service("main", main), b.service("fallback", fallback)
 	b.svc.Set(&Failover{Main: m, Fallback: f, Errors: e})
 	return m, f
@@ -405,7 +407,8 @@ func TestFailoverWithoutResponse(t *testing.T) {
 func TestFailoversNest(t *testing.T) {
 	b := newBed(t, setup{})
 	first, second, third := b.service("first", named(t, "first", 500)), b.service("second", named(t, "second", 502)), b.service("third", named(t, "third", 503))
-	all := &Errors{Statuses: NewStatuses(StatusRange{0, 1000})}
+	all := &Errors{}
+	all.Statuses.Add(0, 1000)
 	inner := b.server.NewService("inner", &Failover{Main: first, Fallback: second, Errors: all})
 	b.svc.Set(&Failover{Main: inner, Fallback: third, Errors: all})
 	if status, body := b.get("/"); status != 503 || !strings.HasPrefix(body, "third ") {
@@ -454,7 +457,10 @@ func TestFailoverKeepsConnections(t *testing.T) {
 }
 
 func TestStatuses(t *testing.T) {
-	s := NewStatuses(StatusRange{500, 502}, StatusRange{404, 404}, StatusRange{-5, 99}, StatusRange{999, 2000}, StatusRange{7, 3})
+	var s Statuses
+	for _, r := range [][2]int{{500, 502}, {404, 404}, {-5, 99}, {999, 2000}, {503, 499}} {
+		s.Add(r[0], r[1])
+	}
 	for code := -10; code < 1100; code++ {
 		want := code >= 500 && code <= 502 || code == 404 || code == 999
 		if s.Has(code) != want {

@@ -42,9 +42,9 @@ type signer struct {
 	_   [64]byte // no two loops write to one cache line
 }
 
-// StickyName is the name of a service's cookie where none is given: a short hash, which does not tell what the service is
+// stickyName is the name of a service's cookie where none is given: a short hash, which does not tell what the service is
 // called.
-func StickyName(service string) string {
+func stickyName(service string) string {
 	sum := sha256.Sum256([]byte(service))
 	return "_" + hex.EncodeToString(sum[:4])
 }
@@ -56,7 +56,7 @@ func (s *Server) NewSticky(service string, key []byte, c Cookie) (*Sticky, error
 		return nil, ErrStickyKey
 	}
 	if c.Name == "" {
-		c.Name = StickyName(service)
+		c.Name = stickyName(service)
 	}
 	if !head.IsToken(c.Name) {
 		return nil, fmt.Errorf("%w: name %q", ErrCookie, c.Name)
