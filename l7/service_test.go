@@ -2,10 +2,13 @@ package l7
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -612,6 +615,28 @@ func TestMirrorIsBounded(t *testing.T) {
 	if n := hanging.Active(); n != 0 {
 		t.Errorf("%d copies outlive their backend", n)
 	}
+}
+
+// TestMirrorOverTLS: copies go over TLS where the mirror's servers speak it.
+func TestMirrorOverTLS(t *testing.T) {
+	seen := make(chan string, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen <- r.RequestURI }))
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	b := newBed(t, setup{})
+	lb := b.balancer("copies", server.Listener.Addr().(*net.TCPAddr).AddrPort())
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	lb.Transport = &Transport{TLS: &tls.Config{RootCAs: roots, ServerName: "example.com"}, MaxIdle: 1}
+	copies := b.server.NewService("copies", lb)
+	b.svc.Set(&Mirror{Main: b.service("main", backend(t, echo)), Mirrors: []Reflection{{copies, 100}}})
+	if status, _ := b.get("/secret"); status != 200 {
+		t.Errorf("status %d", status)
+	}
+	if got := <-seen; got != "/secret" {
+		t.Errorf("%q", got)
+	}
+	weirtest.Eventually(t, patience, func() bool { return copies.Stats().Requests[2] == 1 }, "the copy is not counted")
 }
 
 // TestMirrorReusesConnections: copies go over connections that rest.
