@@ -151,7 +151,7 @@ func TestHighestRandomWeight(t *testing.T) {
 	first := make([]*Service, clients)
 	got := map[*Service]int{}
 	for i := range first {
-		first[i] = x(s, v, address(i))
+		first[i] = chosen(s, v, address(i))
 		got[first[i]]++
 	}
 	for i, w := range weights {
@@ -161,7 +161,7 @@ func TestHighestRandomWeight(t *testing.T) {
 	}
 	(*services[1].target.Load()).(*leaf).offer = panicky
 	for i, before := range first {
-		now := x(s, v, address(i))
+		now := chosen(s, v, address(i))
 		if before != services[1] && now != before {
 			t.Fatalf("client %d has moved from %s to %s", i, before.Name(), now.Name())
 		}
@@ -172,7 +172,7 @@ func TestHighestRandomWeight(t *testing.T) {
 	for _, v := range services {
 		(*v.target.Load()).(*leaf).offer = panicky
 	}
-	if now := x(s, v, address(0)); now != first[0] {
+	if now := chosen(s, v, address(0)); now != first[0] {
 		t.Error("with all down a client has moved")
 	}
 	if c := client(s, address(0)).ask(s.NewService("none", NewHighestRandomWeight(nil))); c.offer != nothing {
@@ -180,8 +180,8 @@ func TestHighestRandomWeight(t *testing.T) {
 	}
 }
 
-// x is the service that is chosen for a client.
-func x(s *Server, v *Service, ip netip.Addr) *Service { return client(s, ip).ask(v).service }
+// chosen is the service that is chosen for a client.
+func chosen(s *Server, v *Service, ip netip.Addr) *Service { return client(s, ip).ask(v).service }
 
 func TestFailoverChoice(t *testing.T) {
 	s := mock(t, 1)

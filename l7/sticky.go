@@ -71,7 +71,9 @@ func (s *Server) NewSticky(service string, key []byte, c Cookie) (*Sticky, error
 	own := hmac.New(sha256.New, key) // a key for each service: no one's cookies mean anything to another
 	own.Write([]byte("weir sticky\x00" + service))
 	k := own.Sum(nil)
-	t := &Sticky{name: c.Name, attributes: attributes, encoding: base64.RawURLEncoding.Strict(), signers: make([]signer, len(s.workers))}
+	t := &Sticky{
+		name: c.Name, attributes: attributes, encoding: base64.RawURLEncoding.Strict(), signers: make([]signer, len(s.workers)),
+	}
 	for i := range t.signers {
 		t.signers[i].mac = hmac.New(sha256.New, k)
 	}
