@@ -79,7 +79,7 @@ func (x *Exchange) firstOfBody(out []byte) ([]byte, error) {
 	}
 	n, err := x.reqBody.Scan(b)
 	out = append(out, b[:n]...)
-	x.replay.keep(b[:n])
+	x.keep(b[:n])
 	x.conn.stream.Consume(n)
 	x.bodyIn += int64(n)
 	if err == nil && x.tooLarge() {
