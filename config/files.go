@@ -30,7 +30,33 @@ func (c *Config) secrets() []string {
 	for _, ca := range c.authorities() {
 		files = append(files, ca.file)
 	}
+	for _, key := range c.cookieKeys() {
+		files = append(files, key.File)
+	}
 	return slices.Compact(files)
+}
+
+// cookieKeys returns the files with the secrets of sticky cookies.
+func (c *Config) cookieKeys() []NamedFile {
+	if c.HTTP == nil {
+		return nil
+	}
+	var all []NamedFile
+	add := func(at string, s *Sticky) {
+		if s != nil && s.Cookie != nil && s.Cookie.KeyFile != "" {
+			all = append(all, NamedFile{at + ".sticky.cookie.keyFile", s.Cookie.KeyFile})
+		}
+	}
+	for _, name := range sortedKeys(c.HTTP.Services) {
+		s, at := c.HTTP.Services[name], "http.services."+name
+		if s.LoadBalancer != nil {
+			add(at+".loadBalancer", s.LoadBalancer.Sticky)
+		}
+		if s.Weighted != nil {
+			add(at+".weighted", s.Weighted.Sticky)
+		}
+	}
+	return all
 }
 
 // keyPair is a certificate and its key that the configuration names, and where.

@@ -46,6 +46,7 @@ type Cookie struct {
 	SameSite string `yaml:"sameSite" enum:"none|lax|strict" doc:"Whether clients send it along from other sites; without the key, as they like."`
 	MaxAge   int    `yaml:"maxAge" min:"0" doc:"Seconds that clients keep it; 0 means until they are closed."`
 	Path     string `yaml:"path" doc:"Path under which clients send it."`
+	KeyFile  string `yaml:"keyFile" doc:"File with the secret that signs the cookie, at least 16 bytes: the same on every node, so that clients keep their server whichever node they meet. Without it, sessions last as long as the process."`
 	Domain   string `yaml:"domain" doc:"Domain to which clients send it; without the key, the host that was asked."`
 }
 

@@ -3,7 +3,7 @@ package config
 // NamedFile is a file that a value of the configuration names.
 type NamedFile struct{ At, File string }
 
-// NamedFiles returns the certificate, key and authority files, each with the
+// NamedFiles returns the certificate, key, authority and secret files, each with the
 // path of the value that names it. A file that is named twice is there twice.
 func (c *Config) NamedFiles() []NamedFile {
 	var all []NamedFile
@@ -13,5 +13,5 @@ func (c *Config) NamedFiles() []NamedFile {
 	for _, ca := range c.authorities() {
 		all = append(all, NamedFile{ca.at, ca.file})
 	}
-	return all
+	return append(all, c.cookieKeys()...)
 }

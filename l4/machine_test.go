@@ -281,8 +281,6 @@ func (a *arena) openBooks() (open []string) {
 	for _, v := range a.services {
 		note("at the service", v.Stats().Active)
 	}
-	for i := range a.inFlight.table.slots {
-		note("at the middleware", int64(a.inFlight.table.slots[i].Load()&countMask))
-	}
+	note("at the middleware", a.inFlight.limit.Total())
 	return open
 }

@@ -44,12 +44,15 @@ func (x *Exchange) Answer(status int, edit func(*head.Head), body string) {
 }
 
 // Reject is Answer with a reason for the log, and with the status in words for a body.
-func (x *Exchange) Reject(status int, reason accesslog.Reason) {
+func (x *Exchange) Reject(status int, reason accesslog.Reason) { x.RejectWith(status, reason, nil) }
+
+// RejectWith is Reject with an edit of the answer's head.
+func (x *Exchange) RejectWith(status int, reason accesslog.Reason, edit func(*head.Head)) {
 	if x.phase != routing {
 		return
 	}
 	x.by, x.reason = accesslog.Weir, reason
-	x.reply(status, nil)
+	x.reply(status, edit)
 }
 
 // reply says the status in words.
@@ -72,13 +75,17 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 	if edit != nil {
 		edit(h)
 	}
-	h.SetFraming(head.Framing{Kind: head.Length, Length: int64(len(body))})
+	framing := head.Framing{Kind: head.Length, Length: int64(len(body))}
+	if status == 204 || status == 304 { // they have no body, whatever else is said (RFC 9112 section 6.3)
+		framing, body = head.Framing{}, ""
+	}
+	h.SetFraming(framing)
 	if !x.respond() {
 		return
 	}
 	x.status = h.Status()
 	c := x.conn
-	c.last = c.last || !x.reqBody.Done()
+	c.last = c.last || !x.reqBody.Done() // said to the client, which finish could not
 	h.SetHop(c.persist(false, &x.req))
 	out := h.AppendResponse(x.worker.scratch())
 	if string(x.req.Method()) != "HEAD" {

@@ -200,10 +200,17 @@ func (c *conn) read() bool {
 // left ends a connection that the client has ended, or broken, while no request was at hand.
 func (c *conn) left() bool {
 	if c.x != nil {
+		c.keep()
 		c.x.cut(accesslog.Client, accesslog.ClientAbort)
 	}
 	c.close()
 	return true
+}
+
+// keep makes what has come of a head last, so that it can be written to the log: it was in a buffer that others use too.
+func (c *conn) keep() {
+	c.x.req.Attach(c.stream.Peeked())
+	c.x.req.Keep()
 }
 
 // parse reads a head from all bytes that have come of it. It reports whether it is complete, or wrong.
@@ -255,6 +262,7 @@ func (c *conn) Expired(*eventloop.Timer) {
 		}
 	case reading:
 		if c.overdue(set.ReadTimeout) {
+			c.keep()
 			c.state, c.last = busy, true
 			c.x.fail(408, accesslog.Client, accesslog.RequestTimeout)
 		}
@@ -344,6 +352,9 @@ func (c *conn) close() {
 // revoked deals with a connection that was closed from outside.
 func (c *conn) revoked() {
 	if c.x != nil {
+		if c.state == reading {
+			c.x.req.Reset() // its bytes are gone
+		}
 		c.x.cut(accesslog.Weir, accesslog.Shutdown)
 	}
 	c.close()

@@ -19,6 +19,7 @@ type share struct {
 	in, out  atomic.Int64 // bytes of bodies from and to clients
 	retries  atomic.Int64
 	idle     atomic.Int64 // links of a backend that rest
+	dropped  atomic.Int64 // copies for a mirror that were left out
 	_        [64]byte     // no two loops write to one cache line
 }
 
@@ -62,6 +63,7 @@ type Stats struct {
 	In, Out  int64         // bytes of bodies from and to clients
 	Retries  int64
 	Idle     int64 // idle connections, of a backend
+	Dropped  int64 // copies for a mirror that were left out, because too many were on their way
 }
 
 // Stats adds the shares up. Safe from any goroutine; the numbers are read one after the other.
@@ -79,6 +81,7 @@ func (c *Counters) Stats() (t Stats) {
 		t.Out += s.out.Load()
 		t.Retries += s.retries.Load()
 		t.Idle += s.idle.Load()
+		t.Dropped += s.dropped.Load()
 	}
 	return t
 }

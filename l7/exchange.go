@@ -2,6 +2,7 @@ package l7
 
 import (
 	"bytes"
+	"net/netip"
 	"time"
 
 	"github.com/weirlb/weir/internal/accesslog"
@@ -39,8 +40,9 @@ type Exchange struct {
 	up, down         eventloop.Flow
 
 	router  *Router
-	service *Service // that has chosen
+	service *Service // whose load balancer it is
 	lb      *LoadBalancer
+	session *upstream.Backend // where the client's session is; nil = nowhere
 	pool    *upstream.Pool
 	backend *upstream.Backend // on which it counts; nil while on none
 	link    *link
@@ -50,6 +52,18 @@ type Exchange struct {
 	few     [3]*upstream.Backend // room for tried
 	tunnel  *tunnel
 
+	failovers few[*Failover] // that would look at the response, innermost first
+	marks     few[mark]      // cookies to set
+	mirror    *Mirror
+	copies    uint64 // of its mirrors, those that are still to get a copy, as bits
+	template  []byte // the head they get
+	replay    replay
+	host      string // as it was before it was rewritten, where that is needed again
+	depth     int    // services that are just now choosing
+	tangled   bool   // too many were
+	detours   int    // failovers because of responses
+	earlier   int    // backends that were tried before the last detour
+
 	reused    bool // the link had served other requests
 	replayed  bool // the request was sent on an idle link that turned out to be dead
 	heard     bool // bytes have come back
@@ -58,6 +72,7 @@ type Exchange struct {
 	suspended bool // a middleware waits
 	wantsMore bool // the client waits for 100 (Continue), which has not come
 	interims  int
+	based     int // bytes at the start of the target that a server's base path put there
 	status    int // sent to the client; 0 = none
 	origin    int // status of the backend; 0 = none
 	by        accesslog.Side
@@ -88,6 +103,7 @@ func (w *worker) exchange(c *conn) *Exchange {
 // give takes an exchange back.
 func (x *Exchange) give() {
 	w := x.worker
+	x.dropReplay()
 	x.req.Reset()
 	x.res.Reset()
 	*x = Exchange{gen: x.gen + 1, req: x.req, res: x.res}
@@ -151,7 +167,7 @@ func (x *Exchange) route() {
 	}
 	x.router = found.Value
 	x.routed = x.mark.Sub(x.began) // finding it takes no time worth a look at the clock
-	if c.security != nil && x.router.TLSOptions != c.security.Name {
+	if c.security != nil && !c.set.secures(x.req.Hostname(), c.security) {
 		x.fail(421, accesslog.Client, accesslog.Misdirected)
 		return
 	}
@@ -188,19 +204,24 @@ func (x *Exchange) run() {
 
 // serve has the service choose where the request goes.
 func (x *Exchange) serve() {
-	x.phase = choosing
-	x.lb = x.router.Service.choose(x)
-	if x.lb == nil {
+	c := x.ask(x.router.Service)
+	if c.service == nil {
+		c.service = x.router.Service
+	}
+	x.follow(c)
+	if c.offer == nothing {
 		x.fail(503, accesslog.Weir, accesslog.NoBackend)
 		return
 	}
+	x.plan(c.mirror)
+	x.prepare()
 	x.pick(x.mark)
 }
 
 // safe reports whether the request may be sent a second time although the first one may have been acted on: its method
 // says so (RFC 9110 section 9.2.2), and it has no body of which a part is gone.
 func (x *Exchange) safe() bool {
-	if x.req.Framing().HasBody() {
+	if x.req.Framing().HasBody() && !x.replay.on() {
 		return false
 	}
 	switch string(x.req.Method()) {
@@ -232,6 +253,12 @@ func (x *Exchange) backendReady() {
 	}
 }
 
+// ends implements holder.
+func (x *Exchange) ends() (client, local netip.AddrPort) { return x.Client(), x.conn.localAddr() }
+
+// owner implements holder.
+func (x *Exchange) owner() rescuer { return x.conn }
+
 // tick looks at the timeouts of the exchange.
 func (x *Exchange) tick() {
 	c := x.conn
@@ -253,14 +280,14 @@ func (x *Exchange) tick() {
 	case x.phase == waiting && x.lb.Transport.ResponseTimeout > 0:
 		if c.overdue(x.lb.Transport.ResponseTimeout) {
 			x.blame()
-			x.fail(504, accesslog.Backend, accesslog.ResponseTimeout)
+			x.miss(504, accesslog.Backend, accesslog.ResponseTimeout)
 		}
 		return
 	}
 	if c.overdue(c.set.IdleTimeout) {
 		if x.phase == waiting {
 			x.blame()
-			x.fail(504, accesslog.Backend, accesslog.ResponseTimeout)
+			x.miss(504, accesslog.Backend, accesslog.ResponseTimeout)
 			return
 		}
 		x.fail(504, accesslog.Backend, accesslog.IdleTimeout)
@@ -306,7 +333,7 @@ func (x *Exchange) lose(reason accesslog.Reason) {
 		x.tunnel.Stop(eventloop.ErrStopped, true)
 		return
 	}
-	x.fail(502, accesslog.Weir, reason)
+	x.miss(502, accesslog.Weir, reason)
 }
 
 // cut ends the exchange and its connection in the middle: the client must not take what it has for the whole.
@@ -327,8 +354,9 @@ func (x *Exchange) cut(by accesslog.Side, reason accesslog.Reason) {
 	c.close()
 }
 
-// finish ends an exchange whose response is complete.
+// finish ends an exchange whose response is complete. Where the request is not, nobody knows where the next one begins.
 func (x *Exchange) finish() {
+	x.conn.last = x.conn.last || !x.reqBody.Done()
 	x.close()
 	x.conn.done()
 }

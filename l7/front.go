@@ -34,7 +34,7 @@ type FrontOptions struct {
 
 // Security is how TLS is ended for some server names.
 type Security struct {
-	Name   string // of the settings; routers name them too
+	Name   string // of the settings
 	Config *tls.Config
 }
 
@@ -149,6 +149,16 @@ func (f *Front) HandlerFor(serverName []byte) (h SecureFront, ok bool) {
 func (f *Front) open(s *eventloop.Stream, security *Security) {
 	w := f.server.workers[s.Loop().ID()]
 	w.take().begin(f, s, security)
+}
+
+// secures reports whether a connection whose TLS was ended by s may carry requests for a host: where the host has settings
+// of its own, such as a demand for client certificates, the connection must have met them (RFC 9110 section 15.5.20).
+func (v *settings) secures(host []byte, s *Security) bool {
+	if v.Security == nil {
+		return true
+	}
+	other, ok := v.Security.First(host)
+	return !ok || other.Name == s.Name
 }
 
 // trusts reports whether a peer's word about who the client is counts.

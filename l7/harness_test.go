@@ -37,6 +37,7 @@ type bed struct {
 	server *Server
 	front  *Front
 	pool   *upstream.Pool
+	pools  []*upstream.Pool // further ones
 	addr   string
 	logged string // path of the access log
 	routes []*route.Route[*Router]
@@ -157,6 +158,9 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 				c.x.tunnel.Stop(nil, true)
 			}
 		})
+		if len(w.copies) != 0 || w.copied != 0 || w.kept != 0 {
+			b.t.Errorf("loop %d still has %d copies of %d bytes, and %d bytes to send again", w.loop.ID(), len(w.copies), w.copied, w.kept)
+		}
 		if w.first != nil {
 			b.t.Errorf("loop %d still has an open connection", w.loop.ID())
 		}
@@ -166,9 +170,11 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 			}
 		}
 	})
-	for _, backend := range b.pool.Backends() {
-		if n := backend.Active(); n != 0 {
-			b.t.Errorf("%d requests still count on %s", n, backend.Addr())
+	for _, pool := range append(b.pools, b.pool) {
+		for _, backend := range pool.Backends() {
+			if n := backend.Active(); n != 0 {
+				b.t.Errorf("%d requests still count on %s", n, backend.Addr())
+			}
 		}
 	}
 	if n := b.server.Panics(); n != 0 {
@@ -184,6 +190,35 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 	}
 }
 
+// balancer is one more load balancer, with a pool of the given name.
+func (b *bed) balancer(name string, addrs ...netip.AddrPort) *LoadBalancer {
+	b.t.Helper()
+	var members []*upstream.Backend
+	for _, addr := range addrs {
+		members = append(members, upstream.NewBackend(name, upstream.Endpoint{Addr: addr, Weight: 1}))
+	}
+	pool := upstream.NewPool(name, nil)
+	pool.Update(b.pool.Options(), members, time.Now())
+	b.pools = append(b.pools, pool)
+	return &LoadBalancer{Pool: pool, Transport: b.lb.Transport}
+}
+
+// service is one more service, with one load balancer.
+func (b *bed) service(name string, addrs ...netip.AddrPort) *Service {
+	b.t.Helper()
+	return b.server.NewService(name, b.balancer(name, addrs...))
+}
+
+// health gives the verdict on all backends of a service with a load balancer.
+func (b *bed) health(v *Service, h upstream.Health) {
+	b.t.Helper()
+	pool := (*v.target.Load()).(*LoadBalancer).Pool
+	for _, backend := range pool.Backends() {
+		backend.SetHealth(h, time.Now())
+	}
+	pool.Update(pool.Options(), pool.Backends(), time.Now())
+}
+
 // route makes a route to the one service the only one.
 func (b *bed) route(name, text string, ms []*Middleware, security *Security) {
 	b.t.Helper()
@@ -192,9 +227,6 @@ func (b *bed) route(name, text string, ms []*Middleware, security *Security) {
 		b.t.Fatal(err)
 	}
 	r := &Router{Name: name, Service: b.svc, Middlewares: ms, Counters: b.server.NewCounters()}
-	if security != nil {
-		r.TLSOptions = security.Name
-	}
 	b.routes = []*route.Route[*Router]{{Name: name, Rule: expr, Priority: 1, TLS: security != nil, Value: r}}
 	if b.set.Table, err = route.NewTable(b.routes); err != nil {
 		b.t.Fatal(err)

@@ -51,26 +51,46 @@ type link struct {
 	transport  *Transport
 	stream     eventloop.Stream
 	parser     http1.Parser
-	x          *Exchange // whose it is; nil while it rests
+	x          holder    // whose it is; nil while it rests
 	prev, next *link     // neighbours while it rests
 	rested     time.Time // since when
 	served     int       // requests it was used for
 }
 
+// holder uses a link: an exchange, or a copy of its request.
+type holder interface {
+	// connected tells how a connection attempt has ended.
+	connected(err error)
+	// backendReady tells that the backend has sent something or has taken something.
+	backendReady()
+	// ends are the addresses of the connection whose request it is: the client and where it has called.
+	ends() (client, local netip.AddrPort)
+	// owner ends what an event has led to. It is asked for before the event, for the holder may be another one's then.
+	owner() rescuer
+}
+
+type rescuer interface{ rescue() }
+
+// newLink gives a link to a backend that is still to be dialled.
+func (w *worker) newLink(h holder, b *upstream.Backend, t *Transport) *link {
+	l := pop(&w.links)
+	l.worker, l.place, l.transport, l.x, l.served = w, w.place(b), t, h, 0
+	l.parser = http1.Parser{Limits: t.ResponseLimits}
+	return l
+}
+
 // dial starts to connect to a backend for x.
 func (w *worker) dial(x *Exchange, b *upstream.Backend, t *Transport) error {
-	l := pop(&w.links)
-	l.worker, l.place, l.transport, l.x, l.served = w, w.place(b), t, x, 0
-	l.parser = http1.Parser{Limits: t.ResponseLimits}
-	x.link = l
-	return l.stream.Dial(w.loop, b.Addr(), l)
+	x.link = w.newLink(x, b, t)
+	return x.link.stream.Dial(w.loop, b.Addr(), x.link)
 }
 
 // Connected goes on after a connection attempt, with the TLS handshake if there is to be one.
 func (l *link) Connected(_ *eventloop.Stream, err error) {
-	defer l.x.conn.rescue()
+	defer l.x.owner().rescue()
 	if err == nil && l.transport.Greeting != nil {
-		err = l.stream.Write(l.transport.Greeting(l.worker.scratch(), l.x.Client(), l.x.conn.localAddr()))
+		client, local := l.x.ends()
+		err = l.stream.Write(l.transport.Greeting(l.worker.scratch(), client, local))
 	}
 	if err == nil && l.transport.TLS != nil {
 		config := l.transport.tlsTo(l.place.backend)
@@ -85,14 +105,14 @@ func (l *link) Connected(_ *eventloop.Stream, err error) {
 
 // Secured goes on after the handshake.
 func (l *link) Secured(_ *eventloop.Stream, err error) {
-	defer l.x.conn.rescue()
+	defer l.x.owner().rescue()
 	l.x.connected(err)
 }
 
 // Ready goes on with the exchange. A link that rests has nothing to say: whatever it says is its end.
 func (l *link) Ready(*eventloop.Stream) {
 	if l.x != nil {
-		defer l.x.conn.rescue()
+		defer l.x.owner().rescue()
 		l.x.backendReady()
 		return
 	}

@@ -30,7 +30,11 @@ func (x *Exchange) pick(now time.Time) {
 	}
 }
 
+// acquire counts the exchange on a backend: on the one its session is with, if that takes it.
 func (x *Exchange) acquire(key uint64, now time.Time) (*upstream.Backend, error) {
+	if x.session != nil && len(x.tried) == 0 && x.pool.AcquireThis(x.session, now) == nil {
+		return x.session, nil
+	}
 	return x.pool.Acquire(key, x.tried, now)
 }
 
@@ -58,7 +62,7 @@ func (x *Exchange) giveUp(reason accesslog.Reason) {
 	if status == 0 {
 		status = 502
 	}
-	x.fail(status, by, reason)
+	x.miss(status, by, reason)
 }
 
 // ticket is an exchange's place in a pool's queue. It is not part of the exchange, because a grant may be on its way from
@@ -82,7 +86,7 @@ func (x *Exchange) queue(key uint64, timeout time.Duration) {
 	loop.Arm(&x.timer, timeout, x)
 	if err := x.pool.Wait(&t.Waiter); err != nil {
 		x.ticket = nil
-		x.fail(503, accesslog.Weir, accesslog.QueueFull)
+		x.miss(503, accesslog.Weir, accesslog.QueueFull)
 	}
 }
 
@@ -115,7 +119,7 @@ func (x *Exchange) Expired(*eventloop.Timer) {
 	switch x.phase {
 	case queueing:
 		x.queued += time.Since(x.mark)
-		x.fail(503, accesslog.Weir, accesslog.QueueTimeout)
+		x.miss(503, accesslog.Weir, accesslog.QueueTimeout)
 	case connecting:
 		x.connectFailed(accesslog.ConnectTimeout)
 	}

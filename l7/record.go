@@ -14,9 +14,18 @@ func (x *Exchange) count(took time.Duration) {
 	if x.router != nil {
 		x.router.Counters.shares[id].add(x.status, took, x.bodyIn, x.bodyOut)
 	}
-	if x.service != nil {
-		x.service.counters.shares[id].add(x.status, took, x.bodyIn, x.bodyOut)
+	if x.service == nil {
+		return
 	}
+	if x.service != x.router.Service {
+		x.router.Service.counters.shares[id].add(x.status, took, x.bodyIn, x.bodyOut)
+	}
+	x.countAttempt(x.status, took)
+}
+
+// countAttempt adds what a service has done for the exchange to the numbers of that and of the backend.
+func (x *Exchange) countAttempt(status int, took time.Duration) {
+	x.service.counters.shares[x.worker.loop.ID()].add(status, took, x.bodyIn, x.bodyOut)
 	if n := len(x.tried); n > 0 {
 		b := x.tried[n-1]
 		x.worker.place(b).counters.add(x.origin, took, x.bodyIn, x.bodyOut)
@@ -41,7 +50,7 @@ func (x *Exchange) record(now time.Time) {
 		Route:        x.routed, Queue: accesslog.NotReached, Connect: accesslog.NotReached,
 		FirstByte: accesslog.NotReached, Origin: accesslog.NotReached,
 		Total:   now.Sub(x.began),
-		Retries: max(len(x.tried)-1, 0),
+		Retries: max(x.earlier+len(x.tried)-1, 0),
 		Reused:  x.reused,
 	}
 	if c.stream != nil {

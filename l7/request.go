@@ -14,13 +14,17 @@ func (x *Exchange) send() {
 	x.conn.quiet = 0
 	x.link.served++
 	x.sentAt = time.Now()
-	if x.router.Service.rewritesHost(x) {
-		_ = x.req.SetHost(x.lb.host(x.backend)) // it cannot fail: it is an address
-	}
 	x.req.StripHop()
 	x.req.SetHop(hopOf(&x.req))
+	if x.copies != 0 && x.template == nil {
+		x.template = x.req.AppendRequest(nil)
+	}
+	if x.adapt() != nil {
+		x.fail(500, accesslog.Weir, accesslog.Internal)
+		return
+	}
 	out := x.req.AppendRequest(x.worker.scratch())
-	out, err := x.firstOfBody(out)
+	out, err := x.firstOfBody(append(out, x.replay.sent...))
 	if err != nil {
 		x.refuse(err)
 		return
@@ -28,10 +32,44 @@ func (x *Exchange) send() {
 	_ = x.link.stream.Write(out) // an error stays with the stream, where upload and listen see it
 	x.worker.sent(out)
 	x.up.Open(x.conn.stream, &x.link.stream)
+	if x.copies != 0 && x.reqBody.Done() {
+		x.reflect()
+	}
 	x.upload()
 	if x.phase == waiting {
 		x.listen() // a server that answered while it was connected to is not reported again
 	}
+}
+
+// adapt makes the request one for the server that gets it: with its name as Host where the client's is not passed on, and
+// its base path before the path.
+func (x *Exchange) adapt() (err error) {
+	if x.lb.RewriteHost {
+		if x.failovers.n > 0 && x.host == "" {
+			x.host = string(x.req.Host())
+		}
+		if err := x.req.SetHost(x.lb.host(x.backend)); err != nil {
+			return err
+		}
+	}
+	x.based, err = x.worker.rebase(&x.req, x.based, x.lb.BasePaths[x.backend.Addr()])
+	return err
+}
+
+// rebase puts base before the path, in place of the first bytes of it that are another server's base; the asterisk of
+// OPTIONS is no path. It returns how much of the path is base now. The error is head.ErrFull, after very many attempts.
+func (w *worker) rebase(h *head.Head, before int, base string) (int, error) {
+	target := h.Target()[before:]
+	if base == "" && before == 0 || target[0] != '/' {
+		return before, nil
+	}
+	out := append(append(w.scratch(), base...), target...)
+	err := h.SetTargetBytes(out)
+	w.sent(out)
+	if err != nil {
+		return before, err
+	}
+	return len(base), nil
 }
 
 // hopOf is what a request says about its next connection: nothing, which keeps it, or that it asks to switch protocols.
@@ -50,6 +88,7 @@ func (x *Exchange) firstOfBody(out []byte) ([]byte, error) {
 	}
 	n, err := x.reqBody.Scan(b)
 	out = append(out, b[:n]...)
+	x.keep(b[:n])
 	x.conn.stream.Consume(n)
 	x.bodyIn += int64(n)
 	if err == nil && x.tooLarge() {
@@ -76,7 +115,7 @@ func (x *Exchange) upload() {
 			dst.Again()
 			return
 		}
-		n, err := x.worker.move(&x.up, &x.reqBody, x.req.Framing().Kind, c.stream, dst)
+		n, err := x.uploadPiece()
 		if n > 0 {
 			budget -= n
 			x.bodyIn += int64(n)
@@ -96,5 +135,8 @@ func (x *Exchange) upload() {
 			x.refuse(errBodyTooLarge)
 			return
 		}
+	}
+	if x.copies != 0 {
+		x.reflect()
 	}
 }

@@ -51,7 +51,7 @@ func (x *Exchange) listen() {
 func (x *Exchange) distrust(err error) {
 	x.blame()
 	_, x.detail = head.Refusal(err)
-	x.fail(502, accesslog.Backend, accesslog.BadResponse)
+	x.miss(502, accesslog.Backend, accesslog.BadResponse)
 }
 
 // deserted deals with a backend that has gone before it answered. An idle connection may have been closed at the moment
@@ -71,7 +71,7 @@ func (x *Exchange) deserted() {
 		x.tryAnother(accesslog.BackendAbort, now)
 		return
 	}
-	x.fail(502, accesslog.Backend, accesslog.BackendAbort)
+	x.miss(502, accesslog.Backend, accesslog.BackendAbort)
 }
 
 // hear goes on with a response of which the head is the first n bytes of b. The head refers to b: all that is done with it
@@ -114,9 +114,10 @@ func (x *Exchange) answer(rest []byte) {
 	x.firstAt = time.Now()
 	x.conn.quiet = 0
 	x.origin = x.res.Status()
+	x.backend.AddFirstByte(x.firstAt.Sub(x.sentAt))
 	x.judge()
 	x.resBody.Begin(x.res.Framing())
-	if !x.finishHead() {
+	if x.fallBack(x.origin, rest) || !x.finishHead() {
 		return
 	}
 	out := x.res.AppendResponse(x.worker.scratch())
@@ -148,7 +149,7 @@ func (x *Exchange) finishHead() bool {
 		return false
 	}
 	x.status = x.res.Status()
-	x.lb.stick(x)
+	x.stick()
 	kind := x.res.Framing().Kind
 	if kind == head.Chunked && x.req.Version() == head.HTTP10 {
 		x.unchunked, kind = true, head.UntilClose

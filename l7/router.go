@@ -10,7 +10,6 @@ type Router struct {
 	Name        string
 	Service     *Service
 	Middlewares []*Middleware // in the order in which they see requests
-	TLSOptions  string        // name of the TLS settings that connections to its hosts use
 	Counters    *Counters
 }
 

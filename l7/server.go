@@ -54,6 +54,7 @@ func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.each(func(w *worker) {
 		w.forEach((*conn).retire)
+		w.stopMirrors(func(*mirrorCall) bool { return true }) // nobody waits for their responses
 		w.closeIdle(func(*link) bool { return true })
 	})
 }
@@ -66,6 +67,7 @@ func (s *Server) CloseBackend(b *upstream.Backend, reason accesslog.Reason) {
 				x.lose(reason)
 			}
 		})
+		w.stopMirrors(func(m *mirrorCall) bool { return m.backend == b })
 		w.forget(b)
 	})
 	s.places.Delete(b)

@@ -33,6 +33,7 @@ func (x *Exchange) switchProtocols(rest []byte) {
 		return
 	}
 	x.status = 101
+	x.stick()
 	x.res.StripHop()
 	x.res.SetHop(head.HopUpgrade)
 	out := x.res.AppendResponse(x.worker.scratch())

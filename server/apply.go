@@ -111,7 +111,9 @@ func (a *applier) commit(s step) {
 		a.choosers[s.name] = a.chooser(s.name)
 		a.services[s.name].SetChooser(a.choosers[s.name])
 	case setWebService:
-		a.setWebService(s.name)
+		if err := a.setWebService(s.name); err != nil {
+			a.log.Error("service stays as it was", "service", s.name, "error", err) // compile has seen that the cookie is good
+		}
 	case setEntrypoint:
 		e, t := a.entrypoints[s.name], a.tables[s.name]
 		a.setFront(s.name, t)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
@@ -22,11 +23,15 @@ type web struct {
 	services    map[string]*l7.Service
 	transports  map[string]*l7.Transport // by service
 	routers     map[string]*l7.Counters  // they outlive what is routed
+	key         []byte                   // of cookies that are not to outlive this process
 }
 
 func newWeb(server *l7.Server) web {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails
 	return web{
 		server:      server,
+		key:         key,
 		fronts:      make(map[string]*l7.Front),
 		middlewares: make(map[string]*l7.Middleware),
 		services:    make(map[string]*l7.Service),
@@ -74,7 +79,7 @@ func (a *applier) makeFront(name string, t *table) (http l4.Handler, https l4.Ho
 }
 
 func (a *applier) webRouter(at webRoutePlan, service string) *l7.Router {
-	r := &l7.Router{Name: at.router, Service: a.web.services[service], TLSOptions: at.config, Counters: a.web.routers[at.router]}
+	r := &l7.Router{Name: at.router, Service: a.web.services[service], Counters: a.web.routers[at.router]}
 	if r.Counters == nil {
 		r.Counters = a.web.server.NewCounters()
 		a.web.routers[at.router] = r.Counters
@@ -125,7 +130,9 @@ func (a *applier) setFront(name string, t *table) (undo func()) {
 // fillWebService gives a new service what it leads to.
 func (a *applier) fillWebService(name string) (undo func(), err error) {
 	before := a.web.transports[name]
-	a.setWebService(name)
+	if err := a.setWebService(name); err != nil {
+		return nil, err
+	}
 	return func() {
 		if before == nil {
 			delete(a.web.transports, name)
@@ -136,22 +143,57 @@ func (a *applier) fillWebService(name string) (undo func(), err error) {
 }
 
 // setWebService makes a service lead to what the plan says.
-func (a *applier) setWebService(name string) {
+func (a *applier) setWebService(name string) error {
 	p := a.to.web.services[name]
-	var target l7.Target
-	switch {
-	case p.pool != nil:
-		target = a.balancer(name, p.balancer)
-	case p.weighted != nil:
-		target = a.webWeighted(name, p.weighted)
-	case p.highest != nil:
-		target = nil
-	case p.failover != nil:
-		target = a.webFailover(p.failover)
-	default:
-		target = a.mirroring(p.mirroring)
+	target, err := a.target(name, p)
+	if err != nil {
+		return err
 	}
 	a.web.services[name].Set(target)
+	return nil
+}
+
+// target makes what a service consists of.
+func (a *applier) target(name string, p webServicePlan) (l7.Target, error) {
+	switch {
+	case p.pool != nil:
+		sticky, err := a.sticky(name, p.balancer.sticky)
+		return &l7.LoadBalancer{
+			Pool: a.pools[webKey(name)].live, Transport: a.transport(name, p.balancer.transport), Sticky: sticky,
+			RewriteHost: p.balancer.rewriteHost, CountErrors: p.balancer.countErrors, BasePaths: p.balancer.basePaths,
+		}, err
+	case p.weighted != nil:
+		sticky, err := a.sticky(name, p.weighted.sticky)
+		return a.web.server.NewWeighted(a.webChildren(p.weighted.children), sticky), err
+	case p.highest != nil:
+		return l7.NewHighestRandomWeight(a.webChildren(p.highest)), nil
+	case p.failover != nil:
+		f := &l7.Failover{Main: a.web.services[p.failover.service], Fallback: a.web.services[p.failover.fallback]}
+		if len(p.failover.statuses) > 0 {
+			f.Errors = &l7.Errors{MaxBody: p.failover.maxBody}
+			for _, r := range p.failover.statuses {
+				f.Errors.Statuses.Add(r.First, r.Last)
+			}
+		}
+		return f, nil
+	}
+	m := &l7.Mirror{Main: a.web.services[p.mirroring.service], Body: p.mirroring.body, MaxBody: p.mirroring.maxBody}
+	for _, r := range p.mirroring.mirrors {
+		m.Mirrors = append(m.Mirrors, l7.Reflection{Service: a.web.services[r.service], Percent: r.percent})
+	}
+	return m, nil
+}
+
+// sticky makes the cookie of a service, nil if it has none.
+func (a *applier) sticky(name string, p *stickyPlan) (*l7.Sticky, error) {
+	if p == nil {
+		return nil, nil
+	}
+	key := p.key
+	if key == nil {
+		key = a.web.key
+	}
+	return a.web.server.NewSticky(name, key, p.cookie)
 }
 
 func (a *applier) webChildren(plans []childPlan) (children []l7.Child) {

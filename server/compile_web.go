@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"net/netip"
@@ -135,7 +136,9 @@ func (c *compiler) redirect(entrypoint string, r *config.EntryPointRedirection) 
 	name := redirection(entrypoint)
 	const everything = "PathPrefix(`/`)"
 	expr, _ := rule.Parse(everything) // it is good
-	c.plan.web.middlewares[name] = webMiddlewarePlan{redirect: &redirectPlan{r.Scheme, int(c.cfg.RedirectPort(r)), r.Permanent}}
+	c.plan.web.middlewares[name] = webMiddlewarePlan{
+		redirect: &l7.RedirectSchemeOptions{Scheme: r.Scheme, Port: int(c.cfg.RedirectPort(r)), Permanent: r.Permanent},
+	}
 	c.plan.web.routers[name] = webRouterPlan{rule: expr, text: everything, priority: r.Priority}
 	return webRoutePlan{router: name, middlewares: []string{name}}
 }
@@ -196,16 +199,14 @@ func (c *compiler) webService(name string, s *config.HTTPService) (p webServiceP
 	case s.LoadBalancer != nil:
 		c.webPool(at+".loadBalancer", name, s.LoadBalancer, &p)
 	case s.Weighted != nil:
-		p.weighted = &webWeightedPlan{childrenOf(s.Weighted.Services), stickyOf(name, s.Weighted.Sticky)}
+		p.weighted = &webWeightedPlan{childrenOf(s.Weighted.Services), c.sticky(at+".weighted", s.Weighted.Sticky)}
 	case s.HighestRandomWeight != nil:
 		p.highest = childrenOf(s.HighestRandomWeight.Services)
 	case s.Failover != nil:
 		p.failover = &webFailoverPlan{service: s.Failover.Service, fallback: s.Failover.Fallback}
 		if e := s.Failover.Errors; e != nil {
 			p.failover.maxBody = int64(e.MaxRequestBodyBytes)
-			for _, r := range e.Status {
-				p.failover.statuses = append(p.failover.statuses, l7.StatusRange{First: r.First, Last: r.Last})
-			}
+			p.failover.statuses = slices.Clone(e.Status)
 		}
 	case s.Mirroring != nil:
 		m := s.Mirroring
@@ -224,15 +225,22 @@ func childrenOf(services []config.WeightedService) (children []childPlan) {
 	return children
 }
 
-func stickyOf(service string, s *config.Sticky) *stickyPlan {
+// sticky plans the cookie of a service, nil if it has none. at is where the service's object stands.
+func (c *compiler) sticky(at string, s *config.Sticky) *stickyPlan {
 	if s == nil || s.Cookie == nil {
 		return nil
 	}
-	c := s.Cookie
-	return &stickyPlan{
-		name: cmp.Or(c.Name, l7.StickyName(service)), path: c.Path, domain: c.Domain, sameSite: c.SameSite,
-		secure: c.Secure, httpOnly: c.HTTPOnly, maxAge: c.MaxAge,
+	k := s.Cookie
+	p := &stickyPlan{cookie: l7.Cookie{
+		Name: k.Name, Path: k.Path, Domain: k.Domain, Secure: k.Secure, HTTPOnly: k.HTTPOnly, SameSite: k.SameSite, MaxAge: k.MaxAge,
+	}}
+	if k.KeyFile != "" {
+		if p.key = bytes.TrimSpace(c.files[k.KeyFile]); len(p.key) < l7.MinStickyKey {
+			c.fail(at+".sticky.cookie.keyFile", fmt.Sprintf("%s holds %d bytes, fewer than the %d a key has at least", k.KeyFile, len(p.key), l7.MinStickyKey),
+				"openssl rand -base64 32 makes a good one")
+		}
 	}
+	return p
 }
 
 // webPool plans the pool of a load balancer and what is done on the way to it.
@@ -243,7 +251,7 @@ func (c *compiler) webPool(at, name string, l *config.HTTPLoadBalancer, p *webSe
 		version = t.ProxyProtocol.Version
 	}
 	p.pool = &poolPlan{options: poolOptions(l.Strategy, l.HashKey, l.PassiveHealthCheck, l.SlowStart, l.PanicThreshold, l.Connect, l.Queue)}
-	b := &balancerPlan{rewriteHost: !l.PassHostHeader, countErrors: c.cfg.Written(at + ".passiveHealthCheck"), sticky: stickyOf(name, l.Sticky)}
+	b := &balancerPlan{rewriteHost: !l.PassHostHeader, countErrors: c.cfg.Written(at + ".passiveHealthCheck"), sticky: c.sticky(at, l.Sticky)}
 	secure := false
 	for i := range l.Servers {
 		s := &l.Servers[i]

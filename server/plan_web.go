@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/internal/rule"
 	"github.com/weirlb/weir/l7"
 	"github.com/weirlb/weir/upstream"
@@ -86,9 +87,8 @@ type clientTLSPlan struct {
 
 // stickyPlan is the cookie that keeps a client at a server or a service.
 type stickyPlan struct {
-	name, path, domain, sameSite string
-	secure, httpOnly             bool
-	maxAge                       int // seconds; 0 = the browser's session
+	cookie l7.Cookie
+	key    []byte // of its signature; nil = one that lasts as long as this process
 }
 
 type webWeightedPlan struct {
@@ -98,7 +98,7 @@ type webWeightedPlan struct {
 
 type webFailoverPlan struct {
 	service, fallback string
-	statuses          []l7.StatusRange // of answers that the fallback gives instead
+	statuses          []config.StatusRange // of answers that the fallback gives instead
 	maxBody           int64
 }
 

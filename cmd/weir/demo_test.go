@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 // shown collects what the demo says and tells when it has said all.
@@ -49,6 +51,11 @@ func TestDemoShowsWhatItPromises(t *testing.T) {
 		}
 		return m[1]
 	}
+	// A first probe that comes between two connections would have the turns begin again.
+	weirtest.Eventually(t, 20*time.Second, func() bool {
+		_, stdout, _ := weir("backends", "--admin", find(`status --admin (\S+)`))
+		return strings.Count(stdout, " up ") == 6
+	}, "all backends of the demo are up")
 	echo := strings.ReplaceAll(find(`nc -N (\S+ \d+); done`), " ", ":")
 	counts := map[string]int{}
 	for range 3 {

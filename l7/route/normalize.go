@@ -284,6 +284,10 @@ func rulePath(arg string) string {
 	return string(out)
 }
 
+// Argument returns a path that a person has written, in the form of normalized paths: see rulePath. It is for those
+// who compare paths with arguments of their own.
+func Argument(path string) string { return rulePath(path) }
+
 func appendEscape(dst []byte, c byte) []byte {
 	const digits = "0123456789ABCDEF"
 	return append(dst, '%', digits[c>>4], digits[c&15])
