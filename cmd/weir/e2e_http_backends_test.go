@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -303,5 +304,40 @@ func checkDuplex(t *testing.T, addr, host string) {
 	pieces.Close()
 	if rest, err := io.ReadAll(in); err != nil || string(rest) != "piece 5\n" {
 		t.Errorf("the rest is %q, %v", rest, err)
+	}
+}
+
+// TestTrailersAndRepeatedFields sends what must arrive byte for byte: fields that stand more than once, in their order and
+// spelling, chunks with their extensions, and trailers.
+func TestTrailersAndRepeatedFields(t *testing.T) {
+	t.Parallel()
+	const (
+		body   = "3\r\none\r\n3;a=b\r\ntwo\r\n0\r\nX-Sum: 6\r\n\r\n"
+		fields = "X-a: 1\r\nCOOKIE: a=1\r\nx-A: 2\r\nCookie: b=2\r\nX-A:   3\r\n"
+		answer = "HTTP/1.1 200 Fine\r\nset-cookie: a=1\r\nX-Between: yes\r\nSet-Cookie: b=2\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n"
+	)
+	got := make(chan string, 1)
+	server := weirtest.Serve(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		var text strings.Builder
+		for !strings.HasSuffix(text.String(), "X-Sum: 6\r\n\r\n") {
+			b, err := in.ReadByte()
+			if err != nil {
+				break
+			}
+			text.WriteByte(b)
+		}
+		got <- text.String()
+		_, _ = io.WriteString(conn, answer+body)
+	})
+	w := weirtest.Weir(t, site("", "", server.Addr))
+	back := rawHTTP(t, addressOf(t, w, "web"), "POST /x HTTP/1.1\r\nHost: A.test:80\r\n"+fields+"Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"+body)
+	there := within(t, got, "the request arrives")
+	// The fields in one piece, as they came: weir's own stand behind.
+	if !strings.HasPrefix(there, "POST /x HTTP/1.1\r\nHost: A.test:80\r\n"+fields) || !strings.HasSuffix(there, "\r\n\r\n"+body) || strings.Contains(there, "Connection") {
+		t.Errorf("the server got\n%s", there)
+	}
+	if want := strings.TrimSuffix(answer, "\r\n") + "Connection: close\r\n\r\n" + body; back != want {
+		t.Errorf("the client got\n%q, want\n%q", back, want)
 	}
 }

@@ -194,13 +194,13 @@ func trusting(ca *weirtest.Authority, name string) *tls.Config {
 	return &tls.Config{RootCAs: ca.Pool(), ServerName: name}
 }
 
-// program is one that runs beside the test until it is interrupted.
+// program is one that runs beside the test.
 type program struct {
 	cmd *exec.Cmd
 	out bytes.Buffer // read when it has ended
 }
 
-// startProgram starts a program that prints its report when it is interrupted.
+// startProgram starts a program that prints its report when it ends.
 func startProgram(t *testing.T, path string, args ...string) *program {
 	t.Helper()
 	p := &program{cmd: exec.Command(path, args...)}
@@ -215,6 +215,11 @@ func startProgram(t *testing.T, path string, args ...string) *program {
 // interrupt ends the program and returns what it printed.
 func (p *program) interrupt() string {
 	_ = p.cmd.Process.Signal(os.Interrupt)
+	return p.wait()
+}
+
+// wait waits for the end of a program that ends by itself and returns what it printed.
+func (p *program) wait() string {
 	_ = p.cmd.Wait() // what it says about its end is in its report
 	return p.out.String()
 }
