@@ -35,6 +35,7 @@ type worker struct {
 	places    map[*upstream.Backend]*place
 	copies    []*mirrorCall // on their way
 	copied    int           // bytes of their bodies
+	kept      int           // bytes of requests that may be sent again
 	sweeper   eventloop.Timer
 	flusher   eventloop.Timer
 }

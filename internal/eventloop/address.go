@@ -65,7 +65,7 @@ func networkOrder(port uint16) uint16 {
 func (a *rawAddr) accept(fd int) (int, error) {
 	a.reset()
 	for {
-		nfd, _, errno := syscall.Syscall6(syscall.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&a.sa)),
+		nfd, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&a.sa)),
 			uintptr(unsafe.Pointer(&a.length)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		switch errno {
 		case 0:

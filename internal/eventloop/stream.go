@@ -26,6 +26,14 @@ const (
 	tcpFinWait2    = 5
 )
 
+// keepalive notices a peer that vanished without a word: probes after 60 s of silence, 10 s apart, six of them.
+var keepalive = [...]struct{ level, option, value int }{
+	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 6},
+}
+
 // Handler is told that a stream may have made progress: bytes or the end can be read, or room to write has come back.
 // It is a hint; Read and Buffered tell what is so.
 type Handler interface {
@@ -278,7 +286,7 @@ func (s *Stream) receiveRaw(p []byte) (int, error) {
 		return 0, s.again()
 	}
 	for {
-		n, err := unix.Read(int(s.fd), p)
+		n, err := read(int(s.fd), p)
 		switch {
 		case n > 0:
 			s.readable = n == len(p) || s.hangup
@@ -363,7 +371,7 @@ func (s *Stream) keep(p []byte) {
 func (s *Stream) write(p []byte) (int, error) {
 	s.beforeWrite()
 	for {
-		n, err := unix.Write(int(s.fd), p)
+		n, err := write(int(s.fd), p)
 		switch {
 		case err == nil:
 			s.writable = n == len(p)
@@ -512,7 +520,7 @@ func (s *Stream) Revoke() {
 	}
 }
 
-// KeepAlive turns TCP keepalive on, for a dialled connection that has shown itself long-lived.
+// KeepAlive turns TCP keepalive on, for a connection that has shown itself long-lived.
 func (s *Stream) KeepAlive() {
 	if !s.open {
 		return
