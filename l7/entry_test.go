@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/weirlb/weir/internal/weirtest"
@@ -169,3 +171,62 @@ func pending(t testing.TB, c net.Conn) (n int) {
 
 // trusting is TLS to servers of an authority.
 func trusting(ca *weirtest.Authority) *tls.Config { return &tls.Config{RootCAs: ca.Pool()} }
+
+// chunk is text as one chunk of a body.
+func chunk(text string) string {
+	return strconv.FormatInt(int64(len(text)), 16) + "\r\n" + text + "\r\n"
+}
+
+// readUntil reads up to the end of a text.
+func readUntil(t testing.TB, c net.Conn, end string) string {
+	t.Helper()
+	var got []byte
+	var b [1]byte
+	for !strings.HasSuffix(string(got), end) {
+		if _, err := io.ReadFull(c, b[:]); err != nil {
+			t.Fatalf("%v before %q; got %q", err, end, got)
+		}
+		got = append(got, b[0])
+	}
+	return string(got)
+}
+
+// idle waits until as many connections are open as wanted.
+func (b *bed) idle(want int) {
+	b.t.Helper()
+	weirtest.Eventually(b.t, patience, func() bool { return b.open() == want }, "connections are closed")
+}
+
+// inState counts the connections that are at something.
+func (b *bed) inState(s state) (n int) {
+	b.server.each(func(w *worker) {
+		w.forEach(func(c *conn) {
+			if c.state == s {
+				n++
+			}
+		})
+	})
+	return n
+}
+
+// inPhase counts the exchanges that are at something.
+func (b *bed) inPhase(p phase) (n int) {
+	b.server.each(func(w *worker) {
+		w.forEach(func(c *conn) {
+			if c.x != nil && c.x.phase == p {
+				n++
+			}
+		})
+	})
+	return n
+}
+
+// limit lets each backend have no more than n requests at a time.
+func (b *bed) limit(n int) {
+	for _, backend := range b.pool.Backends() {
+		e := backend.Endpoint()
+		e.MaxConnections = n
+		backend.SetEndpoint(e)
+	}
+	b.pool.Update(b.pool.Options(), b.pool.Backends(), time.Now())
+}
