@@ -27,13 +27,13 @@ func (x *Exchange) believe() {
 	if !h.Has(head.XRealIP) {
 		_ = h.SetBytes("X-Real-Ip", w.word)
 	}
-	if via := h.Value(head.XForwardedFor); len(via) > 0 {
-		out := append(append(append(w.scratch(), via...), ", "...), w.word...)
-		_ = h.SetBytes("X-Forwarded-For", out)
-		w.sent(out)
-	} else {
-		_ = h.SetBytes("X-Forwarded-For", w.word)
+	out := w.scratch()
+	for via := range h.Values("X-Forwarded-For") { // in one field or in several, they are one list
+		out = append(append(out, via...), ", "...)
 	}
+	out = append(out, w.word...)
+	_ = h.SetBytes("X-Forwarded-For", out)
+	w.sent(out)
 	if !h.Has(head.XForwardedHost) && len(h.Host()) > 0 {
 		_ = h.SetBytes("X-Forwarded-Host", h.Host())
 	}
