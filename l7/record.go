@@ -27,9 +27,12 @@ func (x *Exchange) count(took time.Duration) {
 func (x *Exchange) countAttempt(status int, took time.Duration) {
 	x.service.counters.shares[x.worker.loop.ID()].add(status, took, x.bodyIn, x.bodyOut)
 	if n := len(x.tried); n > 0 {
-		b := x.tried[n-1]
-		x.worker.place(b).counters.add(x.origin, took, x.bodyIn, x.bodyOut)
-		b.AddBytes(x.bodyIn, x.bodyOut)
+		b, out := x.tried[n-1], x.bodyOut
+		if x.replied {
+			out = 0 // that was weir's own answer
+		}
+		x.worker.place(b).counters.add(x.origin, took, x.bodyIn, out)
+		b.AddBytes(x.bodyIn, out)
 	}
 }
 
