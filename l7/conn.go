@@ -15,7 +15,7 @@ const (
 	headRoom     = 4 << 10         // read beyond the limit of a head, so that it is the codec that finds it too long
 	lingerTime   = 2 * time.Second // for which what a client still sends is taken in, so that it can read the answer
 	lingerBytes  = 1 << 20         // and how much of it
-	pauseToWrite = 64 << 10        // unsent bytes beyond which nothing more is begun for a client
+	turnRequests = 64              // begun for one client before others on the loop get their turn
 )
 
 // state is what a client's connection is at.
@@ -26,7 +26,7 @@ const (
 	idle                    // between requests: nothing of the next one has come
 	reading                 // a head is arriving
 	busy                    // an exchange has it
-	lingering               // all is said; what the client still sends is dropped
+	lingering               // all is said, or waits for the client to take it; what the client still sends is dropped
 	tunnelling              // a relay has it
 	closed
 )
@@ -47,6 +47,7 @@ type conn struct {
 	quiet    int  // ticks since something happened that the state's timeout waits for
 	count    int  // requests begun
 	lingered int  // bytes dropped
+	unsent   int  // bytes that waited for the client to take them at the last tick
 	began    time.Time
 	local    netip.AddrPort
 	security *Security // nil = plain
@@ -114,7 +115,6 @@ func (c *conn) Secured(s *eventloop.Stream, err error) {
 
 func (c *conn) open() {
 	c.state = idle
-	c.parser = http1.Parser{Limits: c.set.Limits, Underscores: c.set.Underscores}
 	c.worker.loop.Arm(&c.timer, c.set.tick, c)
 }
 
@@ -154,7 +154,7 @@ func (c *conn) broken() {
 // connection that is closed. Whoever has had an event calls it last: nothing else begins a request or takes objects out
 // from under those who still use them.
 func (c *conn) settle() {
-	for {
+	for turn := 0; ; turn++ {
 		if x := c.x; x != nil && x.phase == over {
 			c.x = nil
 			x.give()
@@ -166,6 +166,10 @@ func (c *conn) settle() {
 			}
 			return
 		case idle, reading:
+			if turn == turnRequests {
+				c.stream.Again()
+				return
+			}
 			if !c.read() {
 				return
 			}
@@ -180,7 +184,7 @@ func (c *conn) read() bool {
 	if !c.stream.HasRoom() {
 		return c.stream.Failed() != nil && c.left()
 	}
-	limit := max(c.parser.Limits.Head, 32<<10) + headRoom
+	limit := max(c.set.Limits.Head, 32<<10) + headRoom
 	b, err := c.stream.Receive(limit)
 	if len(b) > 0 {
 		if c.parse(b) {
@@ -219,6 +223,8 @@ func (c *conn) parse(b []byte) bool {
 	if whole {
 		c.x = c.worker.exchange(c)
 		c.state, c.quiet = reading, 0
+		c.set = c.front.settings.Load()
+		c.parser.Limits, c.parser.Underscores = c.set.Limits, c.set.Underscores
 	}
 	x := c.x
 	n, err := c.parser.Request(b, &x.req)
@@ -251,14 +257,20 @@ func (c *conn) Expired(*eventloop.Timer) {
 		c.refused(accesslog.TLSHandshake)
 		return
 	case lingering:
-		c.close()
-		return
+		if c.unsent == 0 || c.stuck() {
+			c.close()
+			return
+		}
 	case tunnelling, closed:
 		return
 	case idle:
-		if c.overdue(set.KeepAliveTimeout) {
-			c.close()
-			return
+		switch {
+		case c.stream.Buffered() > 0:
+			if c.stuck() {
+				c.close()
+			}
+		case c.overdue(set.KeepAliveTimeout):
+			c.finish()
 		}
 	case reading:
 		if c.overdue(set.ReadTimeout) {
@@ -269,9 +281,22 @@ func (c *conn) Expired(*eventloop.Timer) {
 	case busy:
 		c.x.tick()
 	}
-	if c.state <= busy && c.state != securing {
+	if c.state == idle || c.state == reading || c.state == busy || c.state == lingering && c.unsent > 0 {
 		c.worker.loop.Arm(&c.timer, set.tick, c)
 	}
+}
+
+// stuck reports whether the client has taken nothing for too long of what was written for it. Where it has, the end of the
+// connection is a reset: the client must not take what it has for the whole.
+func (c *conn) stuck() bool {
+	if n := c.stream.Buffered(); n != c.unsent {
+		c.unsent, c.quiet = n, 0
+	}
+	if !c.overdue(c.set.ReadTimeout) {
+		return false
+	}
+	c.stream.Reset()
+	return true
 }
 
 // overdue counts a tick and reports whether as many have passed as d has.
@@ -292,10 +317,11 @@ func (c *conn) done() {
 	}
 }
 
-// finish ends a connection on which everything is said. Bytes that the client has sent and nobody has read would make the
-// kernel send a reset, which can overtake the answer: they are taken in for a while.
+// finish ends a connection on which everything is said. What the client has not taken yet it may take as slowly as before.
+// Bytes that it has sent and nobody has read would make the kernel send a reset, which can overtake the answer: they are
+// taken in for a while.
 func (c *conn) finish() {
-	unread := len(c.stream.Peeked()) > 0 || c.x != nil && !c.x.reqBody.Done()
+	unread := len(c.stream.Peeked()) > 0 || c.stream.MayRead() || c.x != nil && !c.x.reqBody.Done()
 	if c.security != nil || unread || c.stream.Buffered() > 0 {
 		_ = c.stream.CloseWrite() // an error stays with the stream
 	}
@@ -303,13 +329,21 @@ func (c *conn) finish() {
 		c.close()
 		return
 	}
-	c.state = lingering
-	c.worker.loop.Arm(&c.timer, lingerTime, c)
+	c.state, c.quiet = lingering, 0
+	if c.unsent = c.stream.Buffered(); c.unsent > 0 {
+		c.worker.loop.Arm(&c.timer, c.set.tick, c)
+	} else {
+		c.worker.loop.Arm(&c.timer, lingerTime, c)
+	}
 	c.drop()
 }
 
 // drop takes in what a client still sends.
 func (c *conn) drop() {
+	if c.unsent > 0 && c.stream.Buffered() == 0 {
+		c.unsent = 0
+		c.worker.loop.Arm(&c.timer, lingerTime, c)
+	}
 	for c.state == lingering {
 		c.stream.Hold(nil)
 		b, err := c.stream.Receive(1 << 16)
@@ -332,7 +366,7 @@ func (c *conn) drop() {
 func (c *conn) retire() {
 	c.last = true
 	if c.state == idle {
-		c.close()
+		c.finish()
 	}
 }
 

@@ -119,6 +119,7 @@ func (x *Exchange) start(at time.Time) {
 	x.wantsMore = x.req.ExpectContinue
 	c.last = c.last || !x.req.KeepAlive || c.worker.server.draining.Load() || c.worn(at)
 	if err := x.normalize(); err != nil {
+		c.last = true // as after all that is refused for its form
 		x.detail = "bad-path"
 		x.fail(400, accesslog.Client, accesslog.BadRequest)
 		return
@@ -237,7 +238,7 @@ func (x *Exchange) clientReady() {
 	if x.phase == answering {
 		x.download()
 	}
-	if x.phase < switched && x.reqBody.Done() && x.conn.stream.PeerLeft() {
+	if x.phase < switched && x.conn.stream.PeerLeft() {
 		x.cut(accesslog.Client, accesslog.ClientAbort)
 	}
 }
@@ -267,12 +268,7 @@ func (x *Exchange) tick() {
 	case c.set.WriteTimeout > 0 && time.Since(x.began) > c.set.WriteTimeout:
 		x.fail(504, accesslog.Weir, accesslog.ResponseTimeout)
 		return
-	case blocked, !x.reqBody.Done() && (x.link == nil || x.link.stream.HasRoom()) && x.phase >= waiting:
-		// The client has to take or to send something. What it has to send may be waiting for the backend's leave,
-		// though: then the backend's timeout is the one that counts.
-		if x.wantsMore && !blocked {
-			break
-		}
+	case blocked, x.owed():
 		if c.overdue(c.set.ReadTimeout) {
 			x.fail(408, accesslog.Client, accesslog.RequestTimeout)
 		}
@@ -292,6 +288,12 @@ func (x *Exchange) tick() {
 		}
 		x.fail(504, accesslog.Backend, accesslog.IdleTimeout)
 	}
+}
+
+// owed reports whether it is the client that has to send something. A client that waits for the backend's leave to do so
+// owes nothing: the backend's timeout is the one that counts.
+func (x *Exchange) owed() bool {
+	return x.phase >= waiting && !x.reqBody.Done() && !x.wantsMore && (x.link == nil || x.link.stream.HasRoom())
 }
 
 // blame counts a failure against the backend.

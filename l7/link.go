@@ -140,7 +140,20 @@ func (l *link) give() {
 	push(&w.links, l)
 }
 
-// reusable reports whether another request may follow on the connection, as far as the connection itself goes.
+// look finds out what is behind a response: bytes that nobody has asked for, the end of the connection, or nothing, which
+// is what another request needs. Most often the read that brought the response has shown that already.
+func (l *link) look() (extra, ended bool) {
+	s := &l.stream
+	if len(s.Peeked()) == 0 && s.MayRead() {
+		b, err := s.Receive(1)
+		s.Hold(b)
+		ended = len(b) == 0 && err != eventloop.ErrAgain
+	}
+	return len(s.Peeked()) > 0, ended
+}
+
+// reusable reports whether another request may follow on the connection, as far as the connection itself goes and nothing
+// is behind the response.
 func (l *link) reusable() bool {
 	t := l.transport
 	return l.stream.IsOpen() && l.stream.Failed() == nil && l.stream.Buffered() == 0 && len(l.stream.Peeked()) == 0 &&

@@ -87,6 +87,7 @@ func (x *Exchange) firstOfBody(out []byte) ([]byte, error) {
 		return out, nil
 	}
 	n, err := x.reqBody.Scan(b)
+	x.wantsMore = false
 	out = append(out, b[:n]...)
 	x.keep(b[:n])
 	x.conn.stream.Consume(n)

@@ -150,24 +150,29 @@ func (x *Exchange) finishHead() bool {
 	}
 	x.status = x.res.Status()
 	x.stick()
+	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
 	kind := x.res.Framing().Kind
 	if kind == head.Chunked && x.req.Version() == head.HTTP10 {
 		x.unchunked, kind = true, head.UntilClose
+		keep := x.res.KeepAlive
 		x.res.SetFraming(head.Framing{Kind: head.UntilClose})
+		x.res.KeepAlive = keep // that is about the server's connection
 	}
 	x.res.StripHop()
 	x.res.SetHop(x.conn.persist(kind == head.UntilClose, &x.req))
 	return true
 }
 
-// respond shows the response to the middlewares that have seen the request, last first.
+// respond shows the response to the middlewares that have seen the request, last first. It returns false when the exchange
+// is over, because one of them has panicked: none of them sees what the client is told then.
 func (x *Exchange) respond() bool {
 	if x.router == nil {
 		return true
 	}
 	for _, m := range slices.Backward(x.router.Middlewares[:x.next]) {
 		if m.Response != nil && !x.worker.guard(func() { m.Response(x) }) {
-			x.cut(accesslog.Weir, accesslog.Internal)
+			x.next = 0
+			x.fail(500, accesslog.Weir, accesslog.Internal)
 			return false
 		}
 	}
@@ -210,7 +215,7 @@ func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
 
 // download moves what can be moved of the response's body, and finishes when it is complete.
 func (x *Exchange) download() {
-	c, l := x.conn, x.link
+	c := x.conn
 	for budget := turnBudget; !x.resBody.Done(); {
 		switch {
 		case c.stream.Failed() != nil:
@@ -239,9 +244,23 @@ func (x *Exchange) download() {
 		x.cut(accesslog.Client, accesslog.ClientAbort)
 		return
 	}
+	x.complete()
+}
+
+// complete ends the exchange when the response is on its way as a whole. What a server sends behind it nobody has asked
+// for: on a connection that is used again the next client would take it for an answer.
+func (x *Exchange) complete() {
+	l := x.link
 	x.by, x.reason = accesslog.Weir, accesslog.Done
 	x.link = nil
-	if x.res.KeepAlive && x.reqBody.Done() && l.reusable() {
+	x.up.Close() // a server may answer while the request is still on its way
+	x.down.Close()
+	extra, ended := l.look()
+	if extra {
+		x.blame()
+		x.detail = "extra-bytes"
+	}
+	if x.res.KeepAlive && x.reqBody.Done() && !extra && !ended && l.reusable() {
 		x.worker.rest(l, x.firstAt)
 	} else {
 		l.close()

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -708,4 +709,26 @@ func BenchmarkChoose(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestBackendBehindUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.sock")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", r.Host, r.URL) })}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ln) }()
+	t.Cleanup(func() { server.Close(); <-done })
+	b := newBed(t, setup{backends: []netip.AddrPort{upstream.UnixAddr(path)}, rewriteHost: true})
+	for range 3 {
+		if status, body := b.get("/x"); status != 200 || body != "localhost /x" {
+			t.Errorf("%d %q", status, body)
+		}
+	}
+	if n := b.server.Idle(b.pool.Backends()[0]); n != 1 {
+		t.Errorf("%d idle connections, want the one that all requests used", n)
+	}
+	has(t, b.records(3)[2], `"ServiceAddr":"unix:`+path+`"`, `"ServiceURL":"unix:`+path+`"`, `"UpstreamReused":true`)
 }

@@ -3,6 +3,8 @@ package l7
 import (
 	"errors"
 	"fmt"
+
+	"github.com/weirlb/weir/internal/accesslog"
 )
 
 // ErrBusy is returned by Exchange.Go when as many exchanges wait for their work as may.
@@ -49,10 +51,24 @@ func (x *Exchange) resume(gen uint32, err error, then func()) {
 	x.suspended = false
 	x.conn.quiet = 0
 	if err != nil {
-		panic(err)
+		x.worker.panicked(err)
+		x.fail(500, accesslog.Weir, accesslog.Internal)
+		return
 	}
-	then()
+	if x.worker.guard(then) {
+		return
+	}
+	if x.phase != routing {
+		x.conn.broken()
+		return
+	}
+	x.fail(500, accesslog.Weir, accesslog.Internal)
 }
 
-// Continue goes on with the middlewares behind the one that has waited.
-func (x *Exchange) Continue() { x.run() }
+// Continue goes on with the middlewares behind the one that has waited. It is for the function that Go calls in the end,
+// and does nothing when the request has gone on already.
+func (x *Exchange) Continue() {
+	if x.phase == routing && !x.suspended {
+		x.run()
+	}
+}

@@ -113,7 +113,7 @@ func (r *Relay) Ready(s *Stream) {
 	if s == r.b {
 		in, out = out, in
 	}
-	if s.mayRead() && !r.pump(in) {
+	if s.MayRead() && !r.pump(in) {
 		return
 	}
 	if out.waits() && !r.pump(out) {
@@ -127,7 +127,7 @@ func (h *half) waits() bool {
 	if h.dst.failed != nil {
 		return true
 	}
-	return h.dst.writable && (h.pipe != nil || len(h.src.in) > 0 || h.src.ended || h.src.mayRead())
+	return h.dst.writable && (h.pipe != nil || len(h.src.in) > 0 || h.src.ended || h.src.MayRead())
 }
 
 // pump moves bytes one way until the source has none, the destination has no room, or the budget is spent. It returns

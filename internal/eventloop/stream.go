@@ -118,16 +118,26 @@ func (s *Stream) PeerLeft() bool {
 		return false
 	}
 	info, err := unix.GetsockoptTCPInfo(int(s.fd), unix.IPPROTO_TCP, unix.TCP_INFO) // the event may have been a stale one
-	return err == nil && info.State != tcpEstablished && info.State != tcpFinWait1 && info.State != tcpFinWait2
+	if err != nil {                                                                 // not TCP
+		n, err := s.peek()
+		return n == 0 && err == nil
+	}
+	return info.State != tcpEstablished && info.State != tcpFinWait1 && info.State != tcpFinWait2
+}
+
+// peek tells whether a byte is there to read: 0 without an error is the end.
+func (s *Stream) peek() (int, error) {
+	var b [1]byte
+	n, _, err := unix.Recvfrom(int(s.fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n, err
 }
 
 // Quiet reports whether the connection stands and has nothing to read, not even its end. It costs a system call.
 func (s *Stream) Quiet() bool {
-	var b [1]byte
 	if !s.open || s.failed != nil || s.ended || len(s.in) > 0 {
 		return false
 	}
-	_, _, err := unix.Recvfrom(int(s.fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	_, err := s.peek()
 	return err == unix.EAGAIN
 }
 
@@ -319,8 +329,9 @@ func (s *Stream) again() error {
 	return ErrAgain
 }
 
-// mayRead reports whether a read has a chance to bring something.
-func (s *Stream) mayRead() bool {
+// MayRead reports whether a read has a chance to bring something, an end or an error included. False means that it would
+// say ErrAgain; true costs a read to be sure of.
+func (s *Stream) MayRead() bool {
 	if s.tls != nil {
 		return s.tls.more
 	}
