@@ -19,7 +19,7 @@ func TestOwnAnswers(t *testing.T) {
 	w := weirtest.Weir(t, fmt.Sprintf(`
 accessLog: { path: %[1]s }
 entryPoints:
-  web: { address: "127.0.0.1:0", transport: { idleTimeout: 1s, respondingTimeouts: { readTimeout: 1s } }, http: { maxRequestBodyBytes: 1000, maxHeaderBytes: 2048 } }
+  web: { address: "127.0.0.1:0", transport: { respondingTimeouts: { readTimeout: 2s } }, http: { maxRequestBodyBytes: 1000, maxHeaderBytes: 2048 } }
 http:
   routers:
     app:    { rule: "Path(%[2]s/said%[2]s) || Path(%[2]s/body%[2]s)", service: app }

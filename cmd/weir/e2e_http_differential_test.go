@@ -138,7 +138,7 @@ func TestDifferential(t *testing.T) {
 	const count = 4000
 	addr := weirtest.FreeAddr(t)
 	weirtest.Nginx(t, weirtest.NginxOptions{Listen: []string{addr}, HTTP: fmt.Sprintf(`
-client_body_timeout 1s; client_header_timeout 1s; merge_slashes off; underscores_in_headers on;
+client_body_timeout 3s; client_header_timeout 3s; merge_slashes off; underscores_in_headers on;
 server { listen %s; location / { return 200 "$request_method~~$request_uri~~$content_length~~$http_transfer_encoding~~$http_x_test~~$http_host"; } }`, addr)})
 	w := weirtest.Weir(t, site(`, transport: { respondingTimeouts: { readTimeout: 1s } }, http: { underscoreHeadersStrategy: keep }`, "", addr))
 	through := addressOf(t, w, "web")
