@@ -11,12 +11,10 @@ import (
 	"github.com/weirlb/weir/internal/weirtest"
 )
 
-// TestOwnAnswers looks at every answer weir gives itself: status, body, what becomes of the connection, log and metrics.
-func TestOwnAnswers(t *testing.T) {
-	t.Parallel()
-	app, gone := goApp(t), weirtest.Refused(t)
-	log := filepath.Join(t.TempDir(), "access.log")
-	w := weirtest.Weir(t, fmt.Sprintf(`
+// answering is a configuration with a service for each kind of bad server: gone is the address of one that is not there.
+func answering(t *testing.T, log, app, gone string) string {
+	t.Helper()
+	return fmt.Sprintf(`
 accessLog: { path: %[1]s }
 entryPoints:
   web: { address: "127.0.0.1:0", transport: { respondingTimeouts: { readTimeout: 2s } }, http: { maxRequestBodyBytes: 1000, maxHeaderBytes: 2048 } }
@@ -37,7 +35,15 @@ http:
     closes: { loadBalancer: { servers: [ %[7]s ] } }
 `, log, "`", urls(app), urls(gone), urls(weirtest.Serve(t, weirtest.Silent).Addr),
 		urls(weirtest.Serve(t, weirtest.Answer("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nlies")).Addr),
-		urls(weirtest.Serve(t, weirtest.Answer("")).Addr)))
+		urls(weirtest.Serve(t, weirtest.Answer("")).Addr))
+}
+
+// TestOwnAnswers looks at every answer weir gives itself: status, body, what becomes of the connection, log and metrics.
+func TestOwnAnswers(t *testing.T) {
+	t.Parallel()
+	app, gone := goApp(t), weirtest.Refused(t)
+	log := filepath.Join(t.TempDir(), "access.log")
+	w := weirtest.Weir(t, answering(t, log, app, gone))
 	addr := addressOf(t, w, "web")
 	for _, tt := range []struct {
 		target, send   string // what is sent in the place of a GET of the target
