@@ -30,6 +30,9 @@ func (x *Exchange) countAttempt(status int, took time.Duration) {
 	x.service.counters.shares[x.worker.loop.ID()].add(status, took, in, out)
 	if n := len(x.tried); n > 0 {
 		b := x.tried[n-1]
+		if x.replied {
+			out = 0 // that was weir's own answer
+		}
 		x.worker.place(b).counters.add(x.origin, took, in, out)
 		b.AddBytes(in, out)
 	}

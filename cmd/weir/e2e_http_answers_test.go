@@ -11,15 +11,13 @@ import (
 	"github.com/weirlb/weir/internal/weirtest"
 )
 
-// TestOwnAnswers looks at every answer weir gives itself: status, body, what becomes of the connection, log and metrics.
-func TestOwnAnswers(t *testing.T) {
-	t.Parallel()
-	app := goApp(t)
-	log := filepath.Join(t.TempDir(), "access.log")
-	w := weirtest.Weir(t, fmt.Sprintf(`
+// answering is a configuration with a service for each kind of bad server: gone is the address of one that is not there.
+func answering(t *testing.T, log, app, gone string) string {
+	t.Helper()
+	return fmt.Sprintf(`
 accessLog: { path: %[1]s }
 entryPoints:
-  web: { address: "127.0.0.1:0", transport: { idleTimeout: 1s, respondingTimeouts: { readTimeout: 1s } }, http: { maxRequestBodyBytes: 1000, maxHeaderBytes: 2048 } }
+  web: { address: "127.0.0.1:0", transport: { respondingTimeouts: { readTimeout: 2s } }, http: { maxRequestBodyBytes: 1000, maxHeaderBytes: 2048 } }
 http:
   routers:
     app:    { rule: "Path(%[2]s/said%[2]s) || Path(%[2]s/body%[2]s)", service: app }
@@ -35,9 +33,17 @@ http:
     silent: { loadBalancer: { servers: [ %[5]s ], serversTransport: { forwardingTimeouts: { responseHeaderTimeout: 300ms } } } }
     liar:   { loadBalancer: { servers: [ %[6]s ] } }
     closes: { loadBalancer: { servers: [ %[7]s ] } }
-`, log, "`", urls(app), urls(weirtest.Refused(t)), urls(weirtest.Serve(t, weirtest.Silent).Addr),
+`, log, "`", urls(app), urls(gone), urls(weirtest.Serve(t, weirtest.Silent).Addr),
 		urls(weirtest.Serve(t, weirtest.Answer("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nlies")).Addr),
-		urls(weirtest.Serve(t, weirtest.Answer("")).Addr)))
+		urls(weirtest.Serve(t, weirtest.Answer("")).Addr))
+}
+
+// TestOwnAnswers looks at every answer weir gives itself: status, body, what becomes of the connection, log and metrics.
+func TestOwnAnswers(t *testing.T) {
+	t.Parallel()
+	app, gone := goApp(t), weirtest.Refused(t)
+	log := filepath.Join(t.TempDir(), "access.log")
+	w := weirtest.Weir(t, answering(t, log, app, gone))
 	addr := addressOf(t, w, "web")
 	for _, tt := range []struct {
 		target, send   string // what is sent in the place of a GET of the target
@@ -97,23 +103,25 @@ http:
 	if text := rawHTTP(t, addr, "nonsense\r\n\r\n"); !strings.HasPrefix(text, "HTTP/1.1 400 ") {
 		t.Errorf("nonsense is answered %q", text)
 	}
-	checkAnswerMetrics(t, w)
+	checkAnswerMetrics(t, w, gone)
 }
 
-// checkAnswerMetrics adds up what the log has: every request is counted once, at every level that it reached.
-func checkAnswerMetrics(t *testing.T, w *weirtest.WeirProcess) {
+// checkAnswerMetrics adds up what the log has: every request is counted once, at every level that it reached. gone is a server that
+// is not there.
+func checkAnswerMetrics(t *testing.T, w *weirtest.WeirProcess, gone string) {
 	t.Helper()
 	m := metrics(t, w)
 	for series, want := range map[string]float64{
-		`weir_entrypoint_http_requests_total{code="2xx",entrypoint="web"}`:            1 + 7, // and those that came next
-		`weir_entrypoint_http_requests_total{code="4xx",entrypoint="web"}`:            7 + 2,
-		`weir_entrypoint_http_requests_total{code="5xx",entrypoint="web"}`:            5,
-		`weir_router_http_requests_total{code="5xx",protocol="http",router="gone"}`:   1,
-		`weir_router_http_requests_total{code="4xx",protocol="http",router="app"}`:    1, // the other one is too long before it is routed
-		`weir_router_http_requests_total{code="4xx",protocol="http",router="silent"}`: 1,
-		`weir_service_http_requests_total{code="5xx",protocol="http",service="none"}`: 1,
-		`weir_service_http_requests_total{code="5xx",protocol="http",service="liar"}`: 1,
-		`weir_entrypoint_http_request_duration_seconds_count{entrypoint="web"}`:       22,
+		`weir_backend_http_response_bytes_total{backend="` + gone + `",protocol="http",service="gone"}`: 0,     // it has said nothing
+		`weir_entrypoint_http_requests_total{code="2xx",entrypoint="web"}`:                              1 + 7, // and those that came next
+		`weir_entrypoint_http_requests_total{code="4xx",entrypoint="web"}`:                              7 + 2,
+		`weir_entrypoint_http_requests_total{code="5xx",entrypoint="web"}`:                              5,
+		`weir_router_http_requests_total{code="5xx",protocol="http",router="gone"}`:                     1,
+		`weir_router_http_requests_total{code="4xx",protocol="http",router="app"}`:                      1, // the other one is too long before it is routed
+		`weir_router_http_requests_total{code="4xx",protocol="http",router="silent"}`:                   1,
+		`weir_service_http_requests_total{code="5xx",protocol="http",service="none"}`:                   1,
+		`weir_service_http_requests_total{code="5xx",protocol="http",service="liar"}`:                   1,
+		`weir_entrypoint_http_request_duration_seconds_count{entrypoint="web"}`:                         22,
 	} {
 		if got, there := m[series]; !there || got != want {
 			t.Errorf("%s is %v (there: %v), want %v", series, got, there, want)

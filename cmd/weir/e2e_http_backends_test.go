@@ -29,19 +29,7 @@ func goApp(t *testing.T) string {
 		fmt.Fprintf(w, "%s|%s|%s|%s|%s|%s|%s", r.Method, r.RequestURI, h.Get("Content-Length"), h.Get("X-Test"), r.Host,
 			h.Get("X-Forwarded-For"), h.Get("X-Forwarded-Proto"))
 	})
-	mux.HandleFunc("/body", func(w http.ResponseWriter, r *http.Request) {
-		out := http.NewResponseController(w)
-		_ = out.EnableFullDuplex()
-		b := make([]byte, 1<<16)
-		for {
-			n, err := r.Body.Read(b)
-			_, _ = w.Write(b[:n])
-			_ = out.Flush()
-			if err != nil {
-				return
-			}
-		}
-	})
+	mux.HandleFunc("/body", sendBack)
 	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for i := 0; ; i++ {
@@ -61,6 +49,21 @@ func goApp(t *testing.T) string {
 		}
 	})
 	return serveHTTP(t, mux.ServeHTTP)
+}
+
+// sendBack answers with the body it gets, as it comes.
+func sendBack(w http.ResponseWriter, r *http.Request) {
+	out := http.NewResponseController(w)
+	_ = out.EnableFullDuplex()
+	b := make([]byte, 1<<16)
+	for {
+		n, err := r.Body.Read(b)
+		_, _ = w.Write(b[:n])
+		_ = out.Flush()
+		if err != nil {
+			return
+		}
+	}
 }
 
 // nodeApp is the same in Node.
@@ -331,10 +334,11 @@ func TestTrailersAndRepeatedFields(t *testing.T) {
 		_, _ = io.WriteString(conn, answer+body)
 	})
 	w := weirtest.Weir(t, site("", "", server.Addr))
-	back := rawHTTP(t, addressOf(t, w, "web"), "POST /x HTTP/1.1\r\nHost: A.test:80\r\n"+fields+"Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"+body)
+	const begin = "POST /x HTTP/1.1\r\nHost: A.test:80\r\n" + fields
+	back := rawHTTP(t, addressOf(t, w, "web"), begin+"Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"+body)
 	there := within(t, got, "the request arrives")
 	// The fields in one piece, as they came: weir's own stand behind.
-	if !strings.HasPrefix(there, "POST /x HTTP/1.1\r\nHost: A.test:80\r\n"+fields) || !strings.HasSuffix(there, "\r\n\r\n"+body) || strings.Contains(there, "Connection") {
+	if !strings.HasPrefix(there, begin) || !strings.HasSuffix(there, "\r\n\r\n"+body) || strings.Contains(there, "Connection") {
 		t.Errorf("the server got\n%s", there)
 	}
 	if want := strings.TrimSuffix(answer, "\r\n") + "Connection: close\r\n\r\n" + body; back != want {

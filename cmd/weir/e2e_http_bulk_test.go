@@ -85,15 +85,13 @@ func TestGigabytes(t *testing.T) {
 	}
 }
 
-// TestSlowSides holds a response up, first at the client, then at the server, while others are served by the same loops.
-func TestSlowSides(t *testing.T) {
-	t.Parallel()
-	const size = 64 << 20
-	more := make(chan struct{})
-	app := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+// serveSlowly has a large response, one that goes on a piece at a time when the test says so, and a quick one.
+func serveSlowly(t *testing.T, size int64, more <-chan struct{}) string {
+	t.Helper()
+	return serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/large":
-			w.Header().Set("Content-Length", strconv.Itoa(size))
+			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 			_, _ = io.Copy(w, &zeros{size})
 		case "/dripping":
 			for range 5 {
@@ -109,6 +107,14 @@ func TestSlowSides(t *testing.T) {
 			_, _ = io.WriteString(w, "quick")
 		}
 	})
+}
+
+// TestSlowSides holds a response up, first at the client, then at the server, while others are served by the same loops.
+func TestSlowSides(t *testing.T) {
+	t.Parallel()
+	const size = 64 << 20
+	more := make(chan struct{})
+	app := serveSlowly(t, size, more)
 	log := filepath.Join(t.TempDir(), "access.log")
 	w := weirtest.Weir(t, "accessLog: { path: "+log+" }\n"+site("", "", app))
 	base := "http://" + addressOf(t, w, "web")

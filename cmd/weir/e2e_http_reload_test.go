@@ -116,6 +116,28 @@ func TestReloadsUnderLoad(t *testing.T) {
 	}
 }
 
+// askUntilRefused asks again and again, until nobody listens any more. Each answer must be whole.
+func askUntilRefused(t *testing.T, c *http.Client, url string, served *atomic.Int64) {
+	for {
+		// A connection that weir has closed between two requests makes the client take a new one, which is refused.
+		resp, err := c.Get(url)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return
+		}
+		if err != nil {
+			t.Errorf("a request fails: %v", err)
+			return
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != 200 || string(body) != "served" {
+			t.Errorf("status %d, %q, %v", resp.StatusCode, body, err)
+			return
+		}
+		served.Add(1)
+	}
+}
+
 // TestStopUnderLoad stops weir while clients ask and ask again. Every request that reached it is answered; then it ends with 0.
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
@@ -134,26 +156,7 @@ func TestStopUnderLoad(t *testing.T) {
 	var served atomic.Int64
 	for range 8 {
 		c := browser(t)
-		load.Go(func() {
-			for {
-				// A connection that weir has closed between two requests makes the client take a new one, which is refused.
-				resp, err := c.Get("http://" + addr + "/")
-				if errors.Is(err, syscall.ECONNREFUSED) {
-					return
-				}
-				if err != nil {
-					t.Errorf("a request fails: %v", err)
-					return
-				}
-				body, err := io.ReadAll(resp.Body)
-				resp.Body.Close()
-				if err != nil || resp.StatusCode != 200 || string(body) != "served" {
-					t.Errorf("status %d, %q, %v", resp.StatusCode, body, err)
-					return
-				}
-				served.Add(1)
-			}
-		})
+		load.Go(func() { askUntilRefused(t, c, "http://"+addr+"/", &served) })
 	}
 	type outcome struct {
 		resp *http.Response

@@ -117,9 +117,8 @@ func TestClientCertificates(t *testing.T) {
 	}
 	// Who has come in by the open door must not ask for what is behind the other one.
 	conn := tls.Client(dial(t, addr), &tls.Config{RootCAs: ca.Pool(), ServerName: "open.test"})
-	if _, err := io.WriteString(conn, "GET /said HTTP/1.1\r\nHost: open.test\r\n\r\nGET /said HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
+	send(t, conn, "GET /said HTTP/1.1\r\nHost: open.test\r\n\r\n")
+	send(t, conn, "GET /said HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n")
 	statuses, bodies := responses(t, conn, "GET", "GET")
 	if statuses[0] != 200 || statuses[1] != 421 || strings.Contains(bodies[1], "GET|") {
 		t.Errorf("statuses %v, %q", statuses, bodies)
@@ -262,8 +261,11 @@ tls: { certificates: [ { certFile: %[6]s, keyFile: %[7]s } ] }
 
 	// A plain TCP router takes what is plain before HTTP does.
 	plainTCP := weirtest.Serve(t, weirtest.WhoWhenAsked("raw"))
-	w.Reload(strings.NewReplacer("\n  services:\n    db:", "\n    raw:   { rule: \"HostSNI(`*`)\", service: raw }\n  services:\n    raw:   { loadBalancer: { servers: [ { address: \""+
-		plainTCP.Addr+"\" } ] } }\n    db:").Replace(config))
+	w.Reload(strings.Replace(config, "\n  services:\n    db:", fmt.Sprintf(`
+    raw:   { rule: "HostSNI(%[1]s*%[1]s)", service: raw }
+  services:
+    raw:   { loadBalancer: { servers: [ { address: %[2]q } ] } }
+    db:`, "`", plainTCP.Addr), 1))
 	if got := ask(t, dial(t, addr), "GET / HTTP/1.1"); got != "raw" {
 		t.Errorf("plain bytes lead to %q", got)
 	}

@@ -95,6 +95,7 @@ func readFrame(r io.Reader) (kind byte, payload []byte, err error) {
 
 // goWebSocket echoes frames.
 func goWebSocket(t *testing.T) string {
+	t.Helper()
 	return serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" {
 			http.Error(w, "this wants to be upgraded", http.StatusUpgradeRequired)
@@ -204,7 +205,8 @@ func TestWebSocket(t *testing.T) {
 func upgrade(t *testing.T, conn net.Conn, target string) *bufio.Reader {
 	t.Helper()
 	const key = "dGhlIHNhbXBsZSBub25jZQ=="
-	send(t, conn, "GET "+target+" HTTP/1.1\r\nHost: chat.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "+key+"\r\n\r\n")
+	send(t, conn, "GET "+target+" HTTP/1.1\r\nHost: chat.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "+key+"\r\n\r\n")
 	if err := writeFrame(conn, textFrame, []byte("!"), true); err != nil {
 		t.Fatal(err)
 	}
