@@ -727,8 +727,6 @@ func TestBackendBehindUnixSocket(t *testing.T) {
 			t.Errorf("%d %q", status, body)
 		}
 	}
-	if n := b.server.Idle(b.pool.Backends()[0]); n != 1 {
-		t.Errorf("%d idle connections, want the one that all requests used", n)
-	}
+	weirtest.Eventually(t, patience, func() bool { return b.server.Idle(b.pool.Backends()[0]) == 1 }, "not one connection that all requests used")
 	has(t, b.records(3)[2], `"ServiceAddr":"unix:`+path+`"`, `"ServiceURL":"unix:`+path+`"`, `"UpstreamReused":true`)
 }
