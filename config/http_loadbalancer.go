@@ -10,7 +10,7 @@ type HTTPLoadBalancer struct {
 	Discovery          *Discovery              `yaml:"discovery" doc:"Servers found at run time, joined with the listed ones."`
 	Sticky             *Sticky                 `yaml:"sticky" doc:"Keeps a client at the server that answered it first."`
 	HealthCheck        *HealthCheck            `yaml:"healthCheck" doc:"Active probes of every server."`
-	PassiveHealthCheck PassiveHealthCheck      `yaml:"passiveHealthCheck" doc:"What is learned from failed requests: no connection, no answer, or a status from 500."`
+	PassiveHealthCheck PassiveHealthCheck      `yaml:"passiveHealthCheck" doc:"What is learned from failed requests: no connection, no answer, and where this key is written a status from 500."`
 	PassHostHeader     bool                    `yaml:"passHostHeader" doc:"Send the client's Host header; where not, the host and port of the server's URL."`
 	ResponseForwarding ResponseForwarding      `yaml:"responseForwarding" doc:"Accepted for Traefik's sake: weir passes on at once what a server sends."`
 	SlowStart          Duration                `yaml:"slowStart" min:"0s" doc:"A server that is new or came back reaches its full share over this time; 0 means at once."`

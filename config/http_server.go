@@ -11,7 +11,7 @@ import (
 
 // HTTPServer is one server of an HTTP service.
 type HTTPServer struct {
-	URL            string `yaml:"url" need:"true" doc:"http:// or https://, then ip:port of the server; without a port, 80 or 443."`
+	URL            string `yaml:"url" need:"true" doc:"http:// or https://, then ip:port of the server; without a port, 80 or 443. Or unix:// and the path of a socket."`
 	Weight         int    `yaml:"weight" min:"0" max:"65535" doc:"Its share; 0 keeps what it has and sends it nothing new."`
 	PreservePath   bool   `yaml:"preservePath" doc:"Put the path of the URL before the path of every request."`
 	Priority       int    `yaml:"priority" min:"0" max:"65535" doc:"Failover tier: servers of a higher number are used when those of lower ones cannot be."`
@@ -20,8 +20,15 @@ type HTTPServer struct {
 
 func (s *HTTPServer) setDefaults() { s.Weight = 1 }
 
+// Socket returns the path of the Unix socket that the URL names, which is spoken
+// to in plain HTTP; empty where it names an address.
+func (s *HTTPServer) Socket() string {
+	u, _ := parseServerURL(s.URL)
+	return u.socket
+}
+
 // AddrPort returns the scheme, http or https, and the address of the parsed
-// URL; they are valid in a loaded Config.
+// URL; they are valid in a loaded Config, but for a Unix socket.
 func (s *HTTPServer) AddrPort() (scheme string, addr netip.AddrPort) {
 	u, wrong := parseServerURL(s.URL)
 	if wrong != nil {
@@ -45,6 +52,7 @@ type serverURL struct {
 	scheme string // http or https
 	addr   netip.AddrPort
 	path   string // escaped, without a / at its end
+	socket string // path of a Unix socket, whose scheme is unix
 }
 
 // fault is what is wrong with a value, and a hint that may be empty.
@@ -65,7 +73,9 @@ func parseServerURL(written string) (serverURL, *fault) {
 		return serverURL{}, &fault{shown + " is not the URL of a server", serverURLForm}
 	}
 	switch {
-	case u.Scheme == "h2c" || u.Scheme == "unix":
+	case u.Scheme == "unix":
+		return socketURL(u)
+	case u.Scheme == "h2c":
 		return serverURL{}, &fault{"the scheme " + u.Scheme + " is " + notServedMessage, serverURLForm}
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return serverURL{}, &fault{fmt.Sprintf("%q is not the URL of a server", abbreviated(u.Redacted())), serverURLForm}
@@ -82,7 +92,24 @@ func parseServerURL(written string) (serverURL, *fault) {
 	if slices.ContainsFunc(strings.Split(u.Path, "/"), func(part string) bool { return part == "." || part == ".." }) {
 		return serverURL{}, &fault{fmt.Sprintf("the path %q has . or .. in it", abbreviated(path)), "write the path that is meant"}
 	}
-	return serverURL{u.Scheme, addr, path}, nil
+	return serverURL{scheme: u.Scheme, addr: addr, path: path}, nil
+}
+
+// longestSocket is the longest path of a Unix socket, without the byte that ends it (unix(7)).
+const longestSocket = 107
+
+// socketURL reads the URL of a Unix socket, which is spoken to in plain HTTP.
+func socketURL(u *url.URL) (serverURL, *fault) {
+	const form = `write it like "unix:///run/app.sock"`
+	switch {
+	case u.Host != "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || !strings.HasPrefix(u.Path, "/") || u.Path == "/":
+		return serverURL{}, &fault{"not the URL of a Unix socket", form}
+	case len(u.Path) > longestSocket:
+		return serverURL{}, &fault{fmt.Sprintf("the path of a Unix socket has at most %d bytes", longestSocket), form}
+	case strings.ContainsRune(u.Path, 0):
+		return serverURL{}, &fault{"the path of a Unix socket has no zero byte", form}
+	}
+	return serverURL{scheme: "unix", socket: u.Path}, nil
 }
 
 // urlAddress returns the address in a URL, with the scheme's port where it

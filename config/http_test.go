@@ -24,7 +24,7 @@ func TestCheckHTTPProblems(t *testing.T) {
 		{"servers", `
 http:
   services:
-    a: {loadBalancer: {servers: [{url: "ftp://a"}, {url: "10.0.0.1:80"}, {url: "http://app:80"}, {url: "h2c://10.0.0.1"}, {url: "unix:///run/app.sock"}, {}]}}
+    a: {loadBalancer: {servers: [{url: "ftp://a"}, {url: "10.0.0.1:80"}, {url: "http://app:80"}, {url: "h2c://10.0.0.1"}, {url: "unix://app.sock"}, {}]}}
     b: {loadBalancer: {servers: [{url: "http://10.0.0.1/base"}, {url: "http://10.0.0.2/?q"}, {url: "https://me:secret@10.0.0.3"}, {url: "http://10.0.0.4:0"}]}}
     c: {loadBalancer: {servers: [{url: "http://10.0.0.1"}, {url: "http://[::ffff:10.0.0.1]:80/"}, {url: "http://[10.0.0.5]"}, {url: "http://10.0.0.6/../x", preservePath: true}]}}
     d: {loadBalancer: {}}
@@ -34,8 +34,8 @@ http:
 			`4:58: http.services.a.loadBalancer.servers[1].url: "10.0.0.1:80" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
 			`4:80: http.services.a.loadBalancer.servers[2].url: "app" is a host name, and weir does not look those up here (write the address itself: getent ahosts app shows it)`,
 			`4:104: http.services.a.loadBalancer.servers[3].url: the scheme h2c is not served by this version of weir (write it like "http://10.0.0.9:8080")`,
-			`4:129: http.services.a.loadBalancer.servers[4].url: the scheme unix is not served by this version of weir (write it like "http://10.0.0.9:8080")`,
-			`4:154: http.services.a.loadBalancer.servers[5].url: missing (http:// or https://, then ip:port of the server; without a port, 80 or 443.)`,
+			`4:129: http.services.a.loadBalancer.servers[4].url: not the URL of a Unix socket (write it like "unix:///run/app.sock")`,
+			`4:149: http.services.a.loadBalancer.servers[5].url: missing (http:// or https://, then ip:port of the server; without a port, 80 or 443. Or unix:// and the path of a socket.)`,
 			`5:40: http.services.b.loadBalancer.servers[0].url: the path "/base" would not be used (write preservePath: true to put it before the path of every request, or remove it)`,
 			`5:71: http.services.b.loadBalancer.servers[1].url: a query or fragment in the URL would not be sent (remove what follows the path)`,
 			`5:100: http.services.b.loadBalancer.servers[2].url: a user in the URL would not be sent (remove what stands before the @)`,
@@ -311,6 +311,7 @@ func TestHTTPServerAddrPort(t *testing.T) {
 		{"path", HTTPServer{URL: "http://10.0.0.1/a%2Fb/c/", PreservePath: true}, "http", "10.0.0.1:80", "/a%2Fb/c"},
 		{"root", HTTPServer{URL: "http://10.0.0.1/", PreservePath: true}, "http", "10.0.0.1:80", ""},
 		{"path that is not kept", HTTPServer{URL: "http://10.0.0.1/a"}, "http", "10.0.0.1:80", ""},
+		{"socket", HTTPServer{URL: "unix:///run/app.sock"}, "unix", "invalid AddrPort", ""},
 		{"not parsed", HTTPServer{URL: "http://app", PreservePath: true}, "", "invalid AddrPort", ""},
 	}
 	for _, tt := range tests {

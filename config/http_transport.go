@@ -38,7 +38,7 @@ func (t *HTTPServersTransport) setDefaults() {
 // into which it went.
 type ForwardingTimeouts struct {
 	DialTimeout           Duration `yaml:"dialTimeout" min:"0s" doc:"Deadline of one attempt to connect, for services whose connect.timeout is not written; 0 leaves it at the default of that."`
-	ResponseHeaderTimeout Duration `yaml:"responseHeaderTimeout" min:"0s" doc:"A response's head must come this long after the whole request was sent; 0 means never."`
+	ResponseHeaderTimeout Duration `yaml:"responseHeaderTimeout" min:"0s" doc:"A response's head must come this long after the request was sent; 0 leaves it at the entrypoint's idleTimeout."`
 	IdleConnTimeout       Duration `yaml:"idleConnTimeout" min:"0s" doc:"An idle connection is closed after this time; 0 means never."`
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	proxyproto "github.com/pires/go-proxyproto"
+
+	"github.com/weirlb/weir/upstream"
 )
 
 // readLimit bounds what one probe reads of a server's answer.
@@ -77,7 +79,11 @@ func (t target) visit(ctx context.Context, addr netip.AddrPort, talk func(conn n
 	addr = t.asked(addr)
 	// Probes are too short for keep-alive to matter; -1 saves its system calls.
 	dialer := net.Dialer{KeepAlive: -1, LocalAddr: t.local}
-	raw, err := dialer.DialContext(ctx, "tcp", addr.String())
+	network, where := "tcp", addr.String()
+	if path, ok := upstream.UnixPath(addr); ok {
+		network, where = "unix", path
+	}
+	raw, err := dialer.DialContext(ctx, network, where)
 	if err != nil {
 		return fmt.Errorf("connect: %w", reason(err))
 	}

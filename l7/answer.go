@@ -75,12 +75,11 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 	if edit != nil {
 		edit(h)
 	}
-	if status == 204 || status == 304 {
-		body = "" // these have none, nor a length (RFC 9110 section 8.6)
-		h.SetFraming(head.Framing{})
-	} else {
-		h.SetFraming(head.Framing{Kind: head.Length, Length: int64(len(body))})
+	framing := head.Framing{Kind: head.Length, Length: int64(len(body))}
+	if status == 204 || status == 304 { // they have no body, whatever else is said (RFC 9112 section 6.3)
+		framing, body = head.Framing{}, ""
 	}
+	h.SetFraming(framing)
 	if !x.respond() {
 		return
 	}

@@ -9,10 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
+	"unsafe"
 
 	"github.com/weirlb/weir/internal/weirtest"
 )
@@ -157,11 +157,16 @@ func pending(t testing.TB, c net.Conn) (n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	var queued int32
+	_ = raw.Control(func(fd uintptr) {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCINQ, uintptr(unsafe.Pointer(&queued))); errno != 0 {
+			err = errno
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return int(queued)
 }
 
 // trusting is TLS to servers of an authority.

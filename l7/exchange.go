@@ -103,6 +103,7 @@ func (w *worker) exchange(c *conn) *Exchange {
 // give takes an exchange back.
 func (x *Exchange) give() {
 	w := x.worker
+	x.dropReplay()
 	x.req.Reset()
 	x.res.Reset()
 	*x = Exchange{gen: x.gen + 1, req: x.req, res: x.res}
@@ -329,7 +330,7 @@ func (x *Exchange) lose(reason accesslog.Reason) {
 		x.tunnel.Stop(eventloop.ErrStopped, true)
 		return
 	}
-	x.fail(502, accesslog.Weir, reason)
+	x.miss(502, accesslog.Weir, reason)
 }
 
 // cut ends the exchange and its connection in the middle: the client must not take what it has for the whole.

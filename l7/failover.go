@@ -21,16 +21,8 @@ type Failover struct {
 type Errors struct {
 	Statuses Statuses
 	// MaxBody is how many bytes of a request's body are kept to be sent again, framing included. A request with a longer
-	// one gets the response it has got. 0 = DefaultMaxReplay.
+	// one gets the response it has got. 0 = so does any with a body, negative = DefaultMaxReplay.
 	MaxBody int64
-}
-
-// maxBody is MaxBody or its default.
-func (e *Errors) maxBody() int64 {
-	if e.MaxBody <= 0 {
-		return DefaultMaxReplay
-	}
-	return e.MaxBody
 }
 
 func (f *Failover) choose(x *Exchange) choice {
@@ -80,7 +72,7 @@ func (x *Exchange) fallBack(status int, rest []byte) bool {
 // wayOut finds the innermost failover that does not take status and has something to offer instead.
 func (x *Exchange) wayOut(status int) (i int, c choice) {
 	for i, f := range x.failovers.of[:x.failovers.n] {
-		if !f.Errors.Statuses.Has(status) || !x.replayable(f.Errors.maxBody()) {
+		if !f.Errors.Statuses.Has(status) || !x.replayable(f.Errors.MaxBody) {
 			continue
 		}
 		if c := x.ask(f.Fallback); c.offer != nothing {

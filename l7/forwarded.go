@@ -8,41 +8,43 @@ import (
 )
 
 // forwarded are the fields by which proxies tell servers who the client is. A client could write them itself.
-var forwarded = [...]string{
-	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-Server",
-	"X-Forwarded-Prefix", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Real-Ip", "Forwarded",
+var forwarded = [...]head.Known{
+	head.XForwardedFor, head.XForwardedHost, head.XForwardedPort, head.XForwardedProto, head.XForwardedServer,
+	head.XForwardedPrefix, head.XForwardedURI, head.XForwardedMethod, head.XRealIP, head.Forwarded,
 }
 
 // believe drops what an untrusted peer says about who the client is, and says what weir knows.
 func (x *Exchange) believe() {
-	c, h := x.conn, &x.req
+	c, h, w := x.conn, &x.req, x.worker
 	peer := c.stream.Remote().Addr().Unmap().WithZone("")
 	if !c.set.trusts(peer) {
-		for _, name := range forwarded {
-			_ = h.Delete(name) // none is protected
+		for _, k := range forwarded {
+			h.Discard(k)
 		}
 	}
-	var room [64]byte
-	ip := peer.AppendTo(room[:0])
+	w.word = peer.AppendTo(w.word[:0])
 	// A field that cannot be added, because the head is as large as it may be, is one the server does without.
 	if !h.Has(head.XRealIP) {
-		_ = h.SetBytes("X-Real-Ip", ip)
+		_ = h.SetBytes("X-Real-Ip", w.word)
 	}
-	if via := h.Value(head.XForwardedFor); len(via) > 0 {
-		_ = h.SetBytes("X-Forwarded-For", append(append(append(make([]byte, 0, len(via)+2+len(ip)), via...), ", "...), ip...))
-	} else {
-		_ = h.SetBytes("X-Forwarded-For", ip)
+	out := w.scratch()
+	for via := range h.Values("X-Forwarded-For") { // in one field or in several, they are one list
+		out = append(append(out, via...), ", "...)
 	}
+	out = append(out, w.word...)
+	_ = h.SetBytes("X-Forwarded-For", out)
+	w.sent(out)
 	if !h.Has(head.XForwardedHost) && len(h.Host()) > 0 {
 		_ = h.SetBytes("X-Forwarded-Host", h.Host())
 	}
 	if !h.Has(head.XForwardedPort) {
-		_ = h.SetBytes("X-Forwarded-Port", x.appendPort(room[:0]))
+		w.word = x.appendPort(w.word[:0])
+		_ = h.SetBytes("X-Forwarded-Port", w.word)
 	}
 	if !h.Has(head.XForwardedProto) {
 		_ = h.Set("X-Forwarded-Proto", c.scheme())
 	}
-	if name := x.worker.server.options.Hostname; name != "" && !h.Has(head.XForwardedServer) {
+	if name := w.server.options.Hostname; name != "" && !h.Has(head.XForwardedServer) {
 		_ = h.Set("X-Forwarded-Server", name)
 	}
 }

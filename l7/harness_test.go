@@ -166,6 +166,9 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 				c.x.tunnel.Stop(nil, true)
 			}
 		})
+		if len(w.copies) != 0 || w.copied != 0 || w.kept != 0 {
+			b.t.Errorf("loop %d still has %d copies of %d bytes, and %d bytes to send again", w.loop.ID(), len(w.copies), w.copied, w.kept)
+		}
 		if w.first != nil {
 			b.t.Errorf("loop %d still has an open connection", w.loop.ID())
 		}

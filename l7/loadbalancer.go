@@ -45,5 +45,10 @@ func keeps(b *upstream.Backend) bool {
 	return !s.Draining && s.Health != upstream.Down && !s.Ejected()
 }
 
-// host is what a server is called where the client's Host is not passed on.
-func (lb *LoadBalancer) host(b *upstream.Backend) string { return b.Addr().String() }
+// host is what a server is called where the client's Host is not passed on. A Unix socket has no name of its own.
+func (lb *LoadBalancer) host(b *upstream.Backend) string {
+	if _, ok := upstream.UnixPath(b.Addr()); ok {
+		return "localhost"
+	}
+	return b.Addr().String()
+}

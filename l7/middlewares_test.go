@@ -134,6 +134,21 @@ func TestIPAllowListMiddleware(t *testing.T) {
 	}
 }
 
+// TestAnswersWithoutBody: statuses that have no body get none, or the next answer on the connection would begin with it.
+func TestAnswersWithoutBody(t *testing.T) {
+	for _, status := range []int{204, 304} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			b := newBed(t, setup{middlewares: []*Middleware{IPAllowList("only", nil, status)}})
+			one := "GET / HTTP/1.1\r\nHost: a\r\n"
+			text := b.exchange(one + "\r\n" + one + "Connection: close\r\n\r\n")
+			start := fmt.Sprintf("HTTP/1.1 %d ", status)
+			if n := strings.Count(text, "\r\n\r\n"+start); n != 1 || !strings.HasPrefix(text, start) || !strings.HasSuffix(text, "\r\n\r\n") || strings.Contains(text, "Content-Length") {
+				t.Errorf("%q", text)
+			}
+		})
+	}
+}
+
 func TestRateLimitMiddleware(t *testing.T) {
 	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, echo)}, middlewares: []*Middleware{RateLimit("calm", 1, 2, time.Hour, time.Now())}})
 	one := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -22,7 +22,8 @@ type Mirror struct {
 	Mirrors []Reflection // at most 64; further ones get nothing
 	// Body says that copies have the request's body. Without it they have an empty one.
 	Body bool
-	// MaxBody is how many bytes of body a request may have, framing included, so that copies are sent. 0 = DefaultMaxReplay.
+	// MaxBody is how many bytes of body a request may have, framing included, so that copies with it are sent. 0 = none,
+	// negative = DefaultMaxReplay.
 	MaxBody int64
 
 	seen atomic.Uint64 // requests
@@ -32,13 +33,6 @@ type Mirror struct {
 type Reflection struct {
 	Service *Service
 	Percent int // of the requests, evenly spread; 100 or more = all
-}
-
-func (m *Mirror) maxBody() int64 {
-	if m.MaxBody <= 0 {
-		return DefaultMaxReplay
-	}
-	return m.MaxBody
 }
 
 func (m *Mirror) choose(x *Exchange) choice {
@@ -65,7 +59,7 @@ func (x *Exchange) plan(m *Mirror) {
 	if m == nil || x.req.Upgrade() != nil {
 		return
 	}
-	if f := x.req.Framing(); m.Body && f.Length > m.maxBody() {
+	if f := x.req.Framing(); m.Body && f.HasBody() && f.Length > allowance(m.MaxBody) {
 		return
 	}
 	x.mirror, x.copies = m, m.turns()
@@ -78,7 +72,7 @@ func (x *Exchange) reflect() {
 	body := x.replay.sent
 	if !m.Body || x.bodyIn == 0 {
 		body = nil
-	} else if !x.replayable(m.maxBody()) {
+	} else if !x.replayable(m.MaxBody) {
 		return // longer than it said
 	}
 	for i, r := range m.Mirrors[:min(len(m.Mirrors), maxMirrors)] {

@@ -92,7 +92,10 @@ func (m *mirrorCall) send() {
 	if m.lb.RewriteHost {
 		_ = m.req.SetHost(m.lb.host(m.backend)) // it cannot fail: it is an address
 	}
-	w.rebase(&m.req, 0, m.lb.BasePaths[m.backend.Addr()])
+	if _, err := w.rebase(&m.req, 0, m.lb.BasePaths[m.backend.Addr()]); err != nil {
+		m.end(500)
+		return
+	}
 	out := append(m.req.AppendRequest(w.scratch()), m.body...)
 	_ = m.link.stream.Write(out) // an error stays with the stream; reading shows it
 	w.sent(out)

@@ -10,32 +10,49 @@ import (
 // count adds the exchange to the numbers of all that had to do with it.
 func (x *Exchange) count(took time.Duration) {
 	id := x.worker.loop.ID()
-	x.conn.front.counters.shares[id].add(x.status, took, x.bodyIn, x.bodyOut)
+	in, out := x.content()
+	x.conn.front.counters.shares[id].add(x.status, took, in, out)
 	if x.router != nil {
-		x.router.Counters.shares[id].add(x.status, took, x.bodyIn, x.bodyOut)
+		x.router.Counters.shares[id].add(x.status, took, in, out)
 	}
 	if x.service == nil {
 		return
 	}
 	if x.service != x.router.Service {
-		x.router.Service.counters.shares[id].add(x.status, took, x.bodyIn, x.bodyOut)
+		x.router.Service.counters.shares[id].add(x.status, took, in, out)
 	}
 	x.countAttempt(x.status, took)
 }
 
 // countAttempt adds what a service has done for the exchange to the numbers of that and of the backend.
 func (x *Exchange) countAttempt(status int, took time.Duration) {
-	x.service.counters.shares[x.worker.loop.ID()].add(status, took, x.bodyIn, x.bodyOut)
+	in, out := x.content()
+	x.service.counters.shares[x.worker.loop.ID()].add(status, took, in, out)
 	if n := len(x.tried); n > 0 {
 		b := x.tried[n-1]
-		x.worker.place(b).counters.add(x.origin, took, x.bodyIn, x.bodyOut)
-		b.AddBytes(x.bodyIn, x.bodyOut)
+		if x.replied {
+			out = 0 // that was weir's own answer
+		}
+		x.worker.place(b).counters.add(x.origin, took, in, out)
+		b.AddBytes(in, out)
 	}
+}
+
+// content is how many bytes of content have gone from the client and to it; after a switch of protocols, all bytes.
+func (x *Exchange) content() (in, out int64) {
+	if x.tunnel != nil {
+		return x.bodyIn, x.bodyOut
+	}
+	if x.replied {
+		return x.reqBody.Content(), x.bodyOut
+	}
+	return x.reqBody.Content(), x.resBody.Content()
 }
 
 // record writes the request's line.
 func (x *Exchange) record(now time.Time) {
 	c, r := x.conn, &x.worker.line
+	in, out := x.content()
 	*r = accesslog.Record{
 		Protocol: accesslog.HTTP,
 		Start:    x.began, By: x.by, Reason: x.reason, Detail: x.detail,
@@ -44,8 +61,8 @@ func (x *Exchange) record(now time.Time) {
 		Method:     view(x.req.Method()), Host: view(x.req.Host()), Target: view(x.req.Asked()),
 		Proto: x.req.Version().String(), Scheme: c.scheme(),
 		Status: x.status, OriginStatus: x.origin,
-		RequestSize: x.bodyIn, ResponseSize: x.bodyOut, OriginSize: x.bodyOut,
-		In: x.bodyIn, Out: x.bodyOut,
+		RequestSize: in, ResponseSize: out, OriginSize: out,
+		In: in, Out: out,
 		RequestCount: c.count,
 		Route:        x.routed, Queue: accesslog.NotReached, Connect: accesslog.NotReached,
 		FirstByte: accesslog.NotReached, Origin: accesslog.NotReached,

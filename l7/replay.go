@@ -5,6 +5,10 @@ import "github.com/weirlb/weir/l7/head"
 // DefaultMaxReplay is how many bytes of a request's body are kept at most where nothing else is said.
 const DefaultMaxReplay = 1 << 20
 
+// maxKept bounds what is kept on each loop, of all requests together. Beyond it no more is kept, and who would have
+// another try has none.
+const maxKept = 64 << 20
+
 // replay is a bounded copy of a request's body, framing included, as far as it has been sent. It is kept for the services
 // that may need it; the bodies of all others pass without a look at them.
 type replay struct {
@@ -22,37 +26,53 @@ func (r *replay) begin(f head.Framing, limit int64) {
 func (r *replay) on() bool { return r.limit > 0 }
 
 // keep adds what has been sent. A body that turns out to be too long is not kept at all.
-func (r *replay) keep(b []byte) {
+func (x *Exchange) keep(b []byte) {
+	r, w := &x.replay, x.worker
 	switch {
-	case r.limit == 0:
-	case int64(len(r.sent)+len(b)) > r.limit:
-		*r = replay{}
+	case !r.on():
+	case int64(len(r.sent)+len(b)) > r.limit, w.kept+len(b) > maxKept:
+		x.dropReplay()
 	default:
 		r.sent = append(r.sent, b...)
+		w.kept += len(b)
 	}
+}
+
+// dropReplay keeps nothing any more.
+func (x *Exchange) dropReplay() {
+	x.worker.kept -= len(x.replay.sent)
+	x.replay = replay{}
 }
 
 // prepare keeps the body for those who may need it: a failover, or a mirror.
 func (x *Exchange) prepare() {
 	limit := int64(0)
 	for _, f := range x.failovers.of[:x.failovers.n] {
-		limit = max(limit, f.Errors.maxBody())
+		limit = max(limit, allowance(f.Errors.MaxBody))
 	}
 	if x.copies != 0 && x.mirror.Body {
-		limit = max(limit, x.mirror.maxBody())
+		limit = max(limit, allowance(x.mirror.MaxBody))
 	}
 	if limit > 0 {
 		x.replay.begin(x.req.Framing(), limit)
 	}
 }
 
-// replayable reports whether the request can be sent again from its beginning, with no more than limit bytes of body sent
-// so far.
-func (x *Exchange) replayable(limit int64) bool {
+// allowance is how much of a body an option allows to be kept.
+func allowance(maxBody int64) int64 {
+	if maxBody < 0 {
+		return DefaultMaxReplay
+	}
+	return maxBody
+}
+
+// replayable reports whether the request can be sent again from its beginning, with no more of its body sent so far than
+// an option allows to be kept.
+func (x *Exchange) replayable(maxBody int64) bool {
 	if !x.req.Framing().HasBody() || x.bodyIn == 0 {
 		return true
 	}
-	return x.replay.on() && int64(len(x.replay.sent)) <= limit
+	return x.replay.on() && int64(len(x.replay.sent)) <= allowance(maxBody)
 }
 
 // uploadPiece moves one piece of the request's body, and keeps it where it may be needed.
@@ -66,7 +86,7 @@ func (x *Exchange) uploadPiece() (int, error) {
 		return 0, ended(&x.reqBody, err)
 	}
 	n, bad := x.reqBody.Scan(b)
-	x.replay.keep(b[:n])
+	x.keep(b[:n])
 	_ = dst.Write(b[:n])
 	src.Hold(b[n:])
 	return n, bad

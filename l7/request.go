@@ -19,8 +19,10 @@ func (x *Exchange) send() {
 	if x.copies != 0 && x.template == nil {
 		x.template = x.req.AppendRequest(nil)
 	}
-	x.rewriteHost()
-	x.based = x.worker.rebase(&x.req, x.based, x.lb.BasePaths[x.backend.Addr()])
+	if x.adapt() != nil {
+		x.fail(500, accesslog.Weir, accesslog.Internal)
+		return
+	}
 	out := x.req.AppendRequest(x.worker.scratch())
 	out, err := x.firstOfBody(append(out, x.replay.sent...))
 	if err != nil {
@@ -40,28 +42,35 @@ func (x *Exchange) send() {
 	}
 }
 
-// rewriteHost calls the server by its own name where the client's is not passed on.
-func (x *Exchange) rewriteHost() {
-	if !x.lb.RewriteHost {
-		return
+// adapt makes the request one for the server that gets it: with its name as Host where the client's is not passed on, and
+// its base path before the path.
+func (x *Exchange) adapt() (err error) {
+	if x.lb.RewriteHost {
+		if x.failovers.n > 0 && x.host == "" {
+			x.host = string(x.req.Host())
+		}
+		if err := x.req.SetHost(x.lb.host(x.backend)); err != nil {
+			return err
+		}
 	}
-	if x.failovers.n > 0 && x.host == "" {
-		x.host = string(x.req.Host())
-	}
-	_ = x.req.SetHost(x.lb.host(x.backend)) // it cannot fail: it is an address
+	x.based, err = x.worker.rebase(&x.req, x.based, x.lb.BasePaths[x.backend.Addr()])
+	return err
 }
 
 // rebase puts base before the path, in place of the first bytes of it that are another server's base; the asterisk of
-// OPTIONS is no path. It returns how much of the path is base now.
-func (w *worker) rebase(h *head.Head, before int, base string) int {
+// OPTIONS is no path. It returns how much of the path is base now. The error is head.ErrFull, after very many attempts.
+func (w *worker) rebase(h *head.Head, before int, base string) (int, error) {
 	target := h.Target()[before:]
 	if base == "" && before == 0 || target[0] != '/' {
-		return before
+		return before, nil
 	}
 	out := append(append(w.scratch(), base...), target...)
-	_ = h.SetTargetBytes(out) // all of it was good before
+	err := h.SetTargetBytes(out)
 	w.sent(out)
-	return len(base)
+	if err != nil {
+		return before, err
+	}
+	return len(base), nil
 }
 
 // hopOf is what a request says about its next connection: nothing, which keeps it, or that it asks to switch protocols.
@@ -81,7 +90,7 @@ func (x *Exchange) firstOfBody(out []byte) ([]byte, error) {
 	n, err := x.reqBody.Scan(b)
 	x.wantsMore = false
 	out = append(out, b[:n]...)
-	x.replay.keep(b[:n])
+	x.keep(b[:n])
 	x.conn.stream.Consume(n)
 	x.bodyIn += int64(n)
 	if err == nil && x.tooLarge() {

@@ -77,7 +77,7 @@ func (s *Server) NewService(name string, t Target) *Service {
 // Name is the service's name in the configuration.
 func (v *Service) Name() string { return v.name }
 
-// Set replaces what new requests are led to.
+// Set replaces what new requests are led to; nil is a target without a backend.
 func (v *Service) Set(t Target) { v.target.Store(&t) }
 
 // Stats are the numbers of the requests that routers gave to the service and of those that it has led to a backend of its
@@ -91,8 +91,12 @@ func (v *Service) choose(x *Exchange) choice {
 	if x.tangled = x.tangled || x.depth == maxDepth; x.tangled {
 		return choice{}
 	}
+	target := *v.target.Load()
+	if target == nil {
+		return choice{service: v}
+	}
 	x.depth++
-	c := (*v.target.Load()).choose(x)
+	c := target.choose(x)
 	x.depth--
 	if c.service == nil {
 		c.service = v

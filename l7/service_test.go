@@ -2,11 +2,15 @@ package l7
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +18,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
 	"github.com/weirlb/weir/internal/weirtest"
 	"github.com/weirlb/weir/upstream"
@@ -49,6 +54,7 @@ func mock(t testing.TB, loops int) *Server {
 type leaf struct {
 	offer offer
 	asked int
+	lb    LoadBalancer
 }
 
 func (l *leaf) choose(*Exchange) choice {
@@ -56,7 +62,7 @@ func (l *leaf) choose(*Exchange) choice {
 	if l.offer == nothing {
 		return choice{}
 	}
-	return choice{offer: l.offer, lb: &LoadBalancer{}}
+	return choice{offer: l.offer, lb: &l.lb}
 }
 
 func (s *Server) leaves(offers ...offer) (services []*Service) {
@@ -146,7 +152,7 @@ func TestHighestRandomWeight(t *testing.T) {
 	first := make([]*Service, clients)
 	got := map[*Service]int{}
 	for i := range first {
-		first[i] = x(s, v, address(i))
+		first[i] = chosen(s, v, address(i))
 		got[first[i]]++
 	}
 	for i, w := range weights {
@@ -156,7 +162,7 @@ func TestHighestRandomWeight(t *testing.T) {
 	}
 	(*services[1].target.Load()).(*leaf).offer = panicky
 	for i, before := range first {
-		now := x(s, v, address(i))
+		now := chosen(s, v, address(i))
 		if before != services[1] && now != before {
 			t.Fatalf("client %d has moved from %s to %s", i, before.Name(), now.Name())
 		}
@@ -167,7 +173,7 @@ func TestHighestRandomWeight(t *testing.T) {
 	for _, v := range services {
 		(*v.target.Load()).(*leaf).offer = panicky
 	}
-	if now := x(s, v, address(0)); now != first[0] {
+	if now := chosen(s, v, address(0)); now != first[0] {
 		t.Error("with all down a client has moved")
 	}
 	if c := client(s, address(0)).ask(s.NewService("none", NewHighestRandomWeight(nil))); c.offer != nothing {
@@ -175,8 +181,8 @@ func TestHighestRandomWeight(t *testing.T) {
 	}
 }
 
-// x is the service that is chosen for a client.
-func x(s *Server, v *Service, ip netip.Addr) *Service { return client(s, ip).ask(v).service }
+// chosen is the service that is chosen for a client.
+func chosen(s *Server, v *Service, ip netip.Addr) *Service { return client(s, ip).ask(v).service }
 
 func TestFailoverChoice(t *testing.T) {
 	s := mock(t, 1)
@@ -195,6 +201,19 @@ func TestFailoverChoice(t *testing.T) {
 				t.Errorf("%s with %d failovers", c.service.Name(), c.failovers.n)
 			}
 		})
+	}
+}
+
+// TestServiceWithoutTarget: one that is still to be filled offers nothing.
+func TestServiceWithoutTarget(t *testing.T) {
+	s := mock(t, 1)
+	v := s.NewService("new", nil)
+	if c := client(s, netip.IPv4Unspecified()).ask(v); c.offer != nothing || c.service != v {
+		t.Errorf("%+v", c)
+	}
+	v.Set(&leaf{offer: sound})
+	if c := client(s, netip.IPv4Unspecified()).ask(v); c.offer != sound {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -253,13 +272,14 @@ func TestWeightedEndToEnd(t *testing.T) {
 	if got["one"] != 2 || got["two"] != 6 {
 		t.Errorf("%v", got)
 	}
+	// A client has its answer a moment before it is counted and then recorded.
+	has(t, strings.Join(b.records(8), "\n"), `"ServiceName":"one"`, `"ServiceName":"two"`)
 	if n := b.svc.Stats().Requests[2]; n != 8 {
 		t.Errorf("the router's service counts %d", n)
 	}
 	if n := two.Stats().Requests[2]; n != 6 {
 		t.Errorf("the child counts %d", n)
 	}
-	has(t, strings.Join(b.records(8), "\n"), `"ServiceName":"one"`, `"ServiceName":"two"`)
 	b.health(two, upstream.Down)
 	if _, body := b.get("/"); !strings.HasPrefix(body, "one ") {
 		t.Errorf("%s", body)
@@ -291,15 +311,17 @@ func TestFailoverByStatus(t *testing.T) {
 		status, wants int // of the answer; bytes of body that its server has seen
 		by            string
 	}{
-		{"good", 200, 10, false, 0, 200, 10, "main"},
-		{"not named", 403, 10, false, 0, 403, 10, "main"},
-		{"named, without body", 503, 0, false, 0, 200, 0, "fallback"},
-		{"named alone", 404, 0, false, 0, 200, 0, "fallback"},
-		{"with body", 500, 10, false, 0, 200, 10, "fallback"},
-		{"with large body", 500, 1 << 20, false, 0, 200, 1 << 20, "fallback"},
-		{"with too large a body", 500, 1<<20 + 1, false, 0, 500, 1<<20 + 1, "main"},
-		{"chunked", 500, 300_000, true, 0, 200, 300_000, "fallback"},
+		{"good", 200, 10, false, -1, 200, 10, "main"},
+		{"not named", 403, 10, false, -1, 403, 10, "main"},
+		{"named, without body", 503, 0, false, -1, 200, 0, "fallback"},
+		{"named alone", 404, 0, false, -1, 200, 0, "fallback"},
+		{"with body", 500, 10, false, -1, 200, 10, "fallback"},
+		{"with large body", 500, 1 << 20, false, -1, 200, 1 << 20, "fallback"},
+		{"with too large a body", 500, 1<<20 + 1, false, -1, 500, 1<<20 + 1, "main"},
+		{"chunked", 500, 300_000, true, -1, 200, 300_000, "fallback"},
 		{"chunked, too large", 500, 300_000, true, 200_000, 500, 300_000, "main"},
+		{"none kept", 500, 1, false, 0, 500, 1, "main"},
+		{"none kept, without body", 500, 0, false, 0, 200, 0, "fallback"},
 		{"largest that is kept", 500, 100, false, 100, 200, 100, "fallback"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -352,7 +374,7 @@ func TestFailoverWhileUploading(t *testing.T) {
 	})
 	gotHead := make(chan struct{})
 	b := newBed(t, setup{})
-	b.failover(0, early, backend(t, func(w http.ResponseWriter, r *http.Request) {
+	b.failover(-1, early, backend(t, func(w http.ResponseWriter, r *http.Request) {
 		close(gotHead)
 		echo(w, r)
 	}))
@@ -379,7 +401,7 @@ func TestFailoverWithoutResponse(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBed(t, setup{transport: Transport{ResponseTimeout: 100 * time.Millisecond}, front: FrontOptions{ReadTimeout: time.Second}})
-			b.failover(0, raw(t, tt.serve), named(t, "fallback", 200))
+			b.failover(-1, raw(t, tt.serve), named(t, "fallback", 200))
 			has(t, b.exchange("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"),
 				"HTTP/1.1 200 OK\r\n", "fallback POST a 5")
 		})
@@ -418,7 +440,7 @@ func rewriting(v *Service) *LoadBalancer {
 // TestFailoverRestoresHost: a service that calls servers by their own name does not spoil the name for the next one.
 func TestFailoverRestoresHost(t *testing.T) {
 	b := newBed(t, setup{})
-	main, _ := b.failover(0, named(t, "main", 500), named(t, "fallback", 200))
+	main, _ := b.failover(-1, named(t, "main", 500), named(t, "fallback", 200))
 	main.Set(rewriting(main))
 	has(t, b.exchange("GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n"), "fallback GET shop.test 0")
 }
@@ -428,7 +450,7 @@ func TestFailoverKeepsConnections(t *testing.T) {
 	var opened atomic.Int64
 	busy := answers("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
 	b := newBed(t, setup{})
-	b.failover(0, raw(t, func(c net.Conn) { opened.Add(1); busy(c) }), named(t, "fallback", 200))
+	b.failover(-1, raw(t, func(c net.Conn) { opened.Add(1); busy(c) }), named(t, "fallback", 200))
 	for range 3 {
 		if status, _ := b.get("/"); status != 200 {
 			t.Errorf("status %d", status)
@@ -441,10 +463,9 @@ func TestFailoverKeepsConnections(t *testing.T) {
 
 func TestStatuses(t *testing.T) {
 	var s Statuses
-	s.Add(500, 502)
-	s.Add(404, 404)
-	s.Add(-5, 99)
-	s.Add(999, 2000)
+	for _, r := range [][2]int{{500, 502}, {404, 404}, {-5, 99}, {999, 2000}, {503, 499}} {
+		s.Add(r[0], r[1])
+	}
 	for code := -10; code < 1100; code++ {
 		want := code >= 500 && code <= 502 || code == 404 || code == 999
 		if s.Has(code) != want {
@@ -470,12 +491,13 @@ func TestMirror(t *testing.T) {
 		withBody            bool
 		maxBody             int64
 	}{
-		{"no body", "GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n", `GET /a?b a expect="" te=[] 0 0`, true, 0},
-		{"body", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", `POST /a a expect="" te=[] 5 5`, true, 0},
-		{"chunked", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", `POST /a a expect="" te=[chunked] -1 5`, true, 0},
-		{"expect", "POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", `POST /a a expect="" te=[] 5 5`, true, 0},
+		{"no body", "GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n", `GET /a?b a expect="" te=[] 0 0`, true, -1},
+		{"body", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", `POST /a a expect="" te=[] 5 5`, true, -1},
+		{"chunked", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", `POST /a a expect="" te=[chunked] -1 5`, true, -1},
+		{"expect", "POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", `POST /a a expect="" te=[] 5 5`, true, -1},
 		{"without its body", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", `POST /a a expect="" te=[] 0 0`, false, 0},
 		{"body too long", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "", true, 4},
+		{"no body may be kept", "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "", true, 0},
 		{"chunked body too long", "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "", true, 6},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -597,6 +619,28 @@ func TestMirrorIsBounded(t *testing.T) {
 	}
 }
 
+// TestMirrorOverTLS: copies go over TLS where the mirror's servers speak it.
+func TestMirrorOverTLS(t *testing.T) {
+	seen := make(chan string, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen <- r.RequestURI }))
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	b := newBed(t, setup{})
+	lb := b.balancer("copies", server.Listener.Addr().(*net.TCPAddr).AddrPort())
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	lb.Transport = &Transport{TLS: &tls.Config{RootCAs: roots, ServerName: "example.com"}, MaxIdle: 1}
+	copies := b.server.NewService("copies", lb)
+	b.svc.Set(&Mirror{Main: b.service("main", backend(t, echo)), Mirrors: []Reflection{{copies, 100}}})
+	if status, _ := b.get("/secret"); status != 200 {
+		t.Errorf("status %d", status)
+	}
+	if got := <-seen; got != "/secret" {
+		t.Errorf("%q", got)
+	}
+	weirtest.Eventually(t, patience, func() bool { return copies.Stats().Requests[2] == 1 }, "the copy is not counted")
+}
+
 // TestMirrorReusesConnections: copies go over connections that rest.
 func TestMirrorReusesConnections(t *testing.T) {
 	var opened atomic.Int64
@@ -612,4 +656,78 @@ func TestMirrorReusesConnections(t *testing.T) {
 	if n := opened.Load(); n != 1 {
 		t.Errorf("%d connections for 3 copies", n)
 	}
+}
+
+// TestReplayBudget: where a loop keeps as much as it may, a request gets the response it has got.
+func TestReplayBudget(t *testing.T) {
+	b := newBed(t, setup{})
+	b.failover(-1, named(t, "main", 500), named(t, "fallback", 200))
+	w := b.server.workers[0]
+	post := "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"
+	_ = w.loop.Call(func() { w.kept = maxKept - 4 })
+	has(t, b.exchange(post), "HTTP/1.1 500", "main POST a 5")
+	_ = w.loop.Call(func() { w.kept = maxKept - 5 })
+	has(t, b.exchange(post), "HTTP/1.1 200", "fallback POST a 5")
+	_ = w.loop.Call(func() { w.kept -= maxKept - 5 })
+}
+
+// TestFailoverWhenBackendIsClosed: a request whose backend is taken away goes to the fallback.
+func TestFailoverWhenBackendIsClosed(t *testing.T) {
+	asked := make(chan struct{})
+	b := newBed(t, setup{})
+	main, _ := b.failover(-1, raw(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1000))
+		close(asked)
+		_, _ = io.Copy(io.Discard, c)
+		c.Close()
+	}), named(t, "fallback", 200))
+	got := make(chan string)
+	c := b.dial()
+	go func() {
+		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello")
+		all, _ := io.ReadAll(c)
+		got <- string(all)
+	}()
+	<-asked
+	b.server.CloseBackend((*main.target.Load()).(*LoadBalancer).Pool.Backends()[0], accesslog.BackendDown)
+	has(t, <-got, "HTTP/1.1 200 OK", "fallback POST a 5")
+}
+
+func BenchmarkChoose(b *testing.B) {
+	s := mock(b, 1)
+	leaves := s.leaves(sound, sound, sound, sound)
+	for name, target := range map[string]Target{
+		"weighted": s.NewWeighted([]Child{{leaves[0], 3}, {leaves[1], 2}, {leaves[2], 1}}, nil),
+		"hrw":      NewHighestRandomWeight([]Child{{leaves[0], 3}, {leaves[1], 2}, {leaves[2], 1}}),
+		"failover": &Failover{Main: leaves[0], Fallback: leaves[1]},
+		"mirror":   &Mirror{Main: leaves[0]},
+	} {
+		b.Run(name, func(b *testing.B) {
+			v, x := s.NewService("v", target), client(s, netip.MustParseAddr("192.0.2.1"))
+			b.ReportAllocs()
+			for b.Loop() {
+				x.ask(v)
+			}
+		})
+	}
+}
+
+func TestBackendBehindUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.sock")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", r.Host, r.URL) })}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ln) }()
+	t.Cleanup(func() { server.Close(); <-done })
+	b := newBed(t, setup{backends: []netip.AddrPort{upstream.UnixAddr(path)}, rewriteHost: true})
+	for range 3 {
+		if status, body := b.get("/x"); status != 200 || body != "localhost /x" {
+			t.Errorf("%d %q", status, body)
+		}
+	}
+	weirtest.Eventually(t, patience, func() bool { return b.server.Idle(b.pool.Backends()[0]) == 1 }, "not one connection that all requests used")
+	has(t, b.records(3)[2], `"ServiceAddr":"unix:`+path+`"`, `"ServiceURL":"unix:`+path+`"`, `"UpstreamReused":true`)
 }

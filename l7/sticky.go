@@ -42,6 +42,13 @@ type signer struct {
 	_   [64]byte // no two loops write to one cache line
 }
 
+// stickyName is the name of a service's cookie where none is given: a short hash, which does not tell what the service is
+// called.
+func stickyName(service string) string {
+	sum := sha256.Sum256([]byte(service))
+	return "_" + hex.EncodeToString(sum[:4])
+}
+
 // NewSticky returns the cookie of a service for the server's loops. key, at least 16 bytes, must be the same on all nodes
 // that serve the same clients, and after a restart; it is not kept. The errors are ErrStickyKey and ErrCookie.
 func (s *Server) NewSticky(service string, key []byte, c Cookie) (*Sticky, error) {
@@ -49,8 +56,7 @@ func (s *Server) NewSticky(service string, key []byte, c Cookie) (*Sticky, error
 		return nil, ErrStickyKey
 	}
 	if c.Name == "" {
-		sum := sha256.Sum256([]byte(service))
-		c.Name = "_" + hex.EncodeToString(sum[:4])
+		c.Name = stickyName(service)
 	}
 	if !head.IsToken(c.Name) {
 		return nil, fmt.Errorf("%w: name %q", ErrCookie, c.Name)
@@ -65,7 +71,9 @@ func (s *Server) NewSticky(service string, key []byte, c Cookie) (*Sticky, error
 	own := hmac.New(sha256.New, key) // a key for each service: no one's cookies mean anything to another
 	own.Write([]byte("weir sticky\x00" + service))
 	k := own.Sum(nil)
-	t := &Sticky{name: c.Name, attributes: attributes, encoding: base64.RawURLEncoding.Strict(), signers: make([]signer, len(s.workers))}
+	t := &Sticky{
+		name: c.Name, attributes: attributes, encoding: base64.RawURLEncoding.Strict(), signers: make([]signer, len(s.workers)),
+	}
 	for i := range t.signers {
 		t.signers[i].mac = hmac.New(sha256.New, k)
 	}

@@ -26,6 +26,7 @@ type worker struct {
 	line    accesslog.Record // of the exchange that is ending just now
 	request route.Request    // what rules see of the request that is routed just now
 	fields  fields           // its headers
+	word    []byte           // where a short value is put together; here, so that it is not allocated
 	out     []byte           // where heads are put together, with the first of the body, to leave in one write
 
 	first     *conn // the open connections, newest first
@@ -35,6 +36,7 @@ type worker struct {
 	places    map[*upstream.Backend]*place
 	copies    []*mirrorCall // on their way
 	copied    int           // bytes of their bodies
+	kept      int           // bytes of requests that may be sent again
 	linger    time.Duration // lingerTime, but for tests
 	sweeper   eventloop.Timer
 	flusher   eventloop.Timer

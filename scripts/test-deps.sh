@@ -11,6 +11,9 @@ mariadb-client	mariadb
 redis-server	redis-server
 redis-tools	redis-benchmark
 nginx	nginx
+nodejs	node
+varnish	varnishtest
+slowhttptest	slowhttptest
 libnginx-mod-stream	/usr/lib/nginx/modules/ngx_stream_module.so
 haproxy	haproxy
 wrk	wrk

@@ -87,6 +87,8 @@ func (a *applier) step(s step) (undo func(), err error) {
 		return replace(a.web.services, s.name, a.web.server.NewService(s.name, nil)), nil
 	case fillWebService:
 		return a.fillWebService(s.name)
+	case makeWebRouter:
+		return replace(a.web.routers, s.name, a.web.server.NewCounters()), nil
 	case makeTable:
 		return nil, a.makeTable(s.name)
 	case storeCertificate:

@@ -80,10 +80,6 @@ func (a *applier) makeFront(name string, t *table) (http l4.Handler, https l4.Ho
 
 func (a *applier) webRouter(at webRoutePlan, service string) *l7.Router {
 	r := &l7.Router{Name: at.router, Service: a.web.services[service], Counters: a.web.routers[at.router]}
-	if r.Counters == nil {
-		r.Counters = a.web.server.NewCounters()
-		a.web.routers[at.router] = r.Counters
-	}
 	for _, m := range at.middlewares {
 		r.Middlewares = append(r.Middlewares, a.web.middlewares[m])
 	}
@@ -115,11 +111,14 @@ func (a *applier) security(hosts []securityPlan) (*sni.Table[*l7.Security], erro
 // answers what comes on old connections that there is nothing.
 func (a *applier) setFront(name string, t *table) (undo func()) {
 	if t.front == nil {
-		if f := a.web.fronts[name]; f != nil {
-			nothing, _ := route.NewTable[*l7.Router](nil) // nothing is wrong with nothing
-			f.Set(l7.FrontSettings{FrontOptions: f.Settings().FrontOptions, Table: nothing})
+		f := a.web.fronts[name]
+		if f == nil {
+			return func() {}
 		}
-		return func() {}
+		before := f.Settings()
+		nothing, _ := route.NewTable[*l7.Router](nil) // nothing is wrong with nothing
+		f.Set(l7.FrontSettings{FrontOptions: before.FrontOptions, Table: nothing})
+		return func() { f.Set(before) }
 	}
 	before := t.front.Settings()
 	undoMap := replace(a.web.fronts, name, t.front)
@@ -150,6 +149,9 @@ func (a *applier) setWebService(name string) error {
 		return err
 	}
 	a.web.services[name].Set(target)
+	if p.pool == nil {
+		delete(a.web.transports, name)
+	}
 	return nil
 }
 

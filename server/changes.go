@@ -1,6 +1,6 @@
 package server
 
-import "strings"
+import "github.com/weirlb/weir/upstream"
 
 // changes are the names of what differs between two plans, such as "service orders".
 type changes struct{ added, changed, removed []string }
@@ -56,7 +56,7 @@ func backendsOf(service string, pool *poolPlan) map[string]int {
 	out := make(map[string]int)
 	if pool != nil {
 		for _, e := range pool.endpoints {
-			out[strings.Join([]string{service, e.Addr.String()}, "@")] = e.Weight
+			out[upstream.Key{Service: service, Addr: e.Addr}.String()] = e.Weight
 		}
 	}
 	return out

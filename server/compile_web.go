@@ -13,6 +13,7 @@ import (
 	"github.com/weirlb/weir/l7"
 	"github.com/weirlb/weir/l7/http1"
 	"github.com/weirlb/weir/l7/route"
+	"github.com/weirlb/weir/upstream"
 )
 
 // webALPN is what HTTPS connections agree on.
@@ -256,6 +257,9 @@ func (c *compiler) webPool(at, name string, l *config.HTTPLoadBalancer, p *webSe
 	for i := range l.Servers {
 		s := &l.Servers[i]
 		scheme, addr := s.AddrPort()
+		if path := s.Socket(); path != "" {
+			scheme, addr = "http", upstream.UnixAddr(path)
+		}
 		if i > 0 && secure != (scheme == "https") {
 			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), "http and https servers in one service are not supported by weir",
 				"make two services and join them with weighted")

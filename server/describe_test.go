@@ -31,6 +31,7 @@ func describe(p *plan) string {
 		say("entrypoint %s %s grace %v+%v", name, strings.Join(addrs, " "), e.acceptGrace, e.grace)
 		say("  %+v", e.options)
 		say("  routers %s", strings.Join(e.routers, " "))
+		describeFront(say, e.front)
 	}
 	for _, name := range sorted(p.routers) {
 		r := p.routers[name]
@@ -44,6 +45,7 @@ func describe(p *plan) string {
 	for _, name := range sorted(p.services) {
 		describeService(say, name, p.services[name])
 	}
+	describeWeb(say, p.web)
 	for _, key := range sorted(p.tls) {
 		t := p.tls[key]
 		say("tls %q %s to %s suites=%v curves=%v auth=%v cas=%d bytes strict=%v protocols=%v", key,
@@ -64,14 +66,17 @@ func describeService(say func(string, ...any), name string, s servicePlan) {
 	if s.failover != nil {
 		say("service %s leads to %s, else %s", name, s.failover.service, s.failover.fallback)
 	}
-	if s.pool == nil {
-		return
+	if s.pool != nil {
+		describePool(say, "service "+name, s.pool)
 	}
-	say("service %s pool %+v", name, s.pool.options)
-	for _, e := range s.pool.endpoints {
+}
+
+func describePool(say func(string, ...any), whose string, p *poolPlan) {
+	say("%s pool %+v", whose, p.options)
+	for _, e := range p.endpoints {
 		say("  %s weight %d priority %d max %d", e.Addr, e.Weight, e.Priority, e.MaxConnections)
 	}
-	if c := s.pool.check; c != nil {
+	if c := p.check; c != nil {
 		o := c.options
 		say("  check %s every %v, %v, %v within %v rise %d fall %d jitter %d port %d proxy %d", c.kind,
 			o.Interval, o.FastInterval, o.UnhealthyInterval, o.Timeout, o.Rise, o.Fall, o.Jitter, c.params.Port, c.params.ProxyProtocol)

@@ -27,6 +27,7 @@ const (
 	makeWebMiddleware
 	makeWebService   // without what it leads to: services lead to each other
 	fillWebService   // with that, for new ones
+	makeWebRouter    // its counters
 	makeTable        // routing table of an entrypoint
 	storeCertificate // all certificates, in place of those before
 	switchAccessLog
@@ -62,6 +63,7 @@ var verbs = map[verb]string{
 	makeWebMiddleware: "make http middleware",
 	makeWebService:    "make http service",
 	fillWebService:    "fill http service",
+	makeWebRouter:     "make http router",
 	setWebService:     "set http service",
 	dropWebService:    "drop http service",
 	dropWebRouter:     "drop http router",

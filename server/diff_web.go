@@ -29,8 +29,13 @@ func (d *differ) web() {
 			d.add(setWebService, name)
 		}
 	}
-	for _, name := range sorted(from.routers) {
-		if _, stays := to.routers[name]; !stays {
+	for _, name := range union(from.routers, to.routers) {
+		_, was := from.routers[name]
+		_, is := to.routers[name]
+		switch {
+		case !was:
+			d.add(makeWebRouter, name)
+		case !is:
 			d.add(dropWebRouter, name)
 		}
 	}

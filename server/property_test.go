@@ -15,6 +15,7 @@ import (
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
 	"github.com/weirlb/weir/l7"
+	"github.com/weirlb/weir/l7/route"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -68,8 +69,49 @@ func drawConfig(t *rapid.T, label string) string {
 		fmt.Fprintf(&b, "    r1: { entryPoints: [e0], rule: \"HostSNI(`a.example`)%s\", tls: { %s }, service: %s }\n",
 			pick("r1 rule", "", " && ALPN(`x`)"), pick("r1 tls", "", "passthrough: true"), pick("r1 service", services...))
 	}
+	if some("http") {
+		b.WriteString(drawHTTP(pick, some))
+	}
 	if some("tls") {
 		b.WriteString("tls: { options: { default: { minVersion: VersionTLS13 } } }\n")
+	}
+	return b.String()
+}
+
+// drawHTTP makes an http section, whose names are those of the tcp section.
+func drawHTTP(pick func(string, ...string) string, some func(string) bool) string {
+	var b strings.Builder
+	b.WriteString("http:\n  middlewares:\n")
+	fmt.Fprintf(&b, "    m0: { stripPrefix: { prefixes: [%s] } }\n", pick("http m0", "/a", "/b"))
+	if some("http m1") {
+		b.WriteString("    m1: { rateLimit: { average: 10 } }\n")
+	}
+	b.WriteString("  services:\n")
+	for _, name := range []string{"p0", "p1"} {
+		fmt.Fprintf(&b, "    %s: { loadBalancer: { slowStart: 0s, servers: [ { url: \"http://127.0.0.1:1\" }", name)
+		for port := 2; port < 4; port++ {
+			if some(fmt.Sprint("http ", name, " server ", port)) {
+				fmt.Fprintf(&b, ", { url: \"http://127.0.0.1:%d\" }", port)
+			}
+		}
+		b.WriteString(" ], " + pick("http "+name+" more", "", "passHostHeader: false", "sticky: { cookie: { name: c } }",
+			"serversTransport: { maxIdleConnsPerHost: 5 }", "healthCheck: { path: /, interval: 1h }") + " } }\n")
+	}
+	services := []string{"p0", "p1"}
+	if what := pick("http s0", "none", "weighted", "highestRandomWeight", "failover", "mirroring", "loadBalancer"); what != "none" {
+		b.WriteString("    s0: { " + what + ": " + map[string]string{
+			"weighted": "{ services: [ { name: p0, weight: 3 }, { name: p1 } ] }", "highestRandomWeight": "{ services: [ { name: p0 }, { name: p1 } ] }",
+			"failover": "{ service: p1, fallback: p0 }", "mirroring": "{ service: p0, mirrors: [ { name: p1, percent: 50 } ] }",
+			"loadBalancer": "{ servers: [ { url: \"http://127.0.0.1:9\" } ] }",
+		}[what] + " }\n")
+		services = append(services, "s0")
+	}
+	b.WriteString("  routers:\n")
+	fmt.Fprintf(&b, "    r0: { entryPoints: [e0], rule: \"PathPrefix(`/`)\", service: %s, middlewares: [%s] }\n",
+		pick("http r0 service", services...), pick("http r0 middleware", "", "m0"))
+	if some("http r1") {
+		fmt.Fprintf(&b, "    r1: { entryPoints: [e0], rule: \"Host(`%s`)\", tls: {}, service: %s }\n",
+			pick("http r1 host", "a.example", "b.example"), pick("http r1 service", services...))
 	}
 	return b.String()
 }
@@ -98,7 +140,10 @@ func visible(t *rapid.T, topo *topology) string {
 			}
 			b.WriteString("\n")
 		}
+		b.WriteString(visibleFront(t, topo, name))
 	}
+	fmt.Fprintf(&b, "http middlewares %v services %v routers %v transports %v\n", sorted(topo.web.middlewares), sorted(topo.web.services),
+		sorted(topo.web.routers), sorted(topo.web.transports))
 	fmt.Fprintf(&b, "middlewares %v services %v tls %v certificates %d\n", sorted(topo.middlewares), sorted(topo.services),
 		sorted(topo.configs), len(topo.store.Load().fallback))
 	for _, name := range sorted(topo.pools) {
@@ -113,6 +158,46 @@ func visible(t *rapid.T, topo *topology) string {
 				fmt.Fprintf(&b, " check fall %d", m.check.options.Fall)
 			}
 			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// visibleFront tells what clients could find out about the HTTP side of an entrypoint.
+func visibleFront(t *rapid.T, topo *topology, name string) string {
+	f, planned := topo.web.fronts[name], topo.plan.entrypoints[name].front
+	if f == nil {
+		if planned != nil {
+			t.Fatalf("entrypoint %s has no HTTP side", name)
+		}
+		return ""
+	}
+	set := f.Settings()
+	var b strings.Builder
+	for _, path := range []string{"/a", "/b"} {
+		for _, host := range []string{"a.example", "b.example"} {
+			for _, secure := range []bool{false, true} {
+				r, ok := set.Table.Match(&route.Request{Host: []byte(host), Path: []byte(path), Method: []byte("GET"), Headers: headers{}, TLS: secure})
+				if !ok {
+					continue
+				}
+				if r.Value.Service != topo.web.services[r.Value.Service.Name()] || r.Value.Counters != topo.web.routers[r.Name] {
+					t.Fatalf("router %s leads to a service, or has counters, not in force", r.Name)
+				}
+				fmt.Fprintf(&b, "  http %s%s tls=%v: %s to %s", host, path, secure, r.Name, r.Value.Service.Name())
+				for _, m := range r.Value.Middlewares {
+					if m != topo.web.middlewares[m.Name] {
+						t.Fatalf("router %s asks a middleware that is not in force", r.Name)
+					}
+					fmt.Fprintf(&b, " via %s", m.Name)
+				}
+				b.WriteString("\n")
+			}
+		}
+	}
+	for _, host := range []string{"a.example", "b.example"} {
+		if _, ok := f.HandlerFor([]byte(host)); ok {
+			fmt.Fprintf(&b, "  https for %s\n", host)
 		}
 	}
 	return b.String()

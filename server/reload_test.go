@@ -137,7 +137,7 @@ func TestRemovedBackendDrains(t *testing.T) {
 	a := weirtest.Serve(t, weirtest.WhoWhenAsked("a"))
 	b := weirtest.Serve(t, weirtest.WhoWhenAsked("b"))
 	grace := func(text string) string {
-		return strings.Replace(text, `address: "127.0.0.1:0" }`, `address: "127.0.0.1:0", transport: { lifeCycle: { graceTimeOut: 300ms } } }`, 1)
+		return strings.Replace(text, `address: "127.0.0.1:0" }`, `address: "127.0.0.1:0", transport: { lifeCycle: { graceTimeOut: 2s } } }`, 1)
 	}
 	both, only := grace(simple("127.0.0.1:0", a.Addr, b.Addr)), grace(simple("127.0.0.1:0", a.Addr))
 	r := start(t, both)

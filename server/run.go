@@ -18,6 +18,7 @@ import (
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
 	"github.com/weirlb/weir/l7"
+	"github.com/weirlb/weir/upstream"
 )
 
 // Options say what a Server is made from.
@@ -227,16 +228,16 @@ func (s *Server) transition(t health.Transition) {
 	}
 	k := t.Backend.Key()
 	if t.Up {
-		s.log.Info("backend is up", "service", serviceName(k), "backend", k.Addr)
+		s.log.Info("backend is up", "service", serviceName(k), "backend", upstream.Show(k.Addr))
 		return
 	}
-	s.log.Warn("backend is down", "service", serviceName(k), "backend", k.Addr, "cause", t.Cause)
+	s.log.Warn("backend is down", "service", serviceName(k), "backend", upstream.Show(k.Addr), "cause", t.Cause)
 }
 
 func (s *Server) passive() {
 	for _, b := range s.tripped(time.Now()) {
 		k, status := b.Key(), b.Status()
-		s.log.Warn("backend is ejected after failed connections", "service", serviceName(k), "backend", k.Addr, "until", status.EjectedUntil)
+		s.log.Warn("backend is ejected after failed connections", "service", serviceName(k), "backend", upstream.Show(k.Addr), "until", status.EjectedUntil)
 	}
 }
 

@@ -165,8 +165,9 @@ func (r *running) eventually(cond func() bool, msg string) {
 // line is a client connection on which lines go back and forth.
 type line struct {
 	net.Conn
-	t *testing.T
-	r *bufio.Reader
+	t    *testing.T
+	r    *bufio.Reader
+	host string // that requests name
 }
 
 func dial(t *testing.T, addr string) *line {
@@ -184,7 +185,7 @@ func wrap(t *testing.T, conn net.Conn) *line {
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	return &line{Conn: conn, t: t, r: bufio.NewReader(conn)}
+	return &line{Conn: conn, t: t, r: bufio.NewReader(conn), host: "a.example"}
 }
 
 // say sends a line and returns the answer.

@@ -12,6 +12,7 @@ import (
 // more, then lets its connections go on for its graceTimeOut, then ends them.
 type stopping struct {
 	begun, over bool
+	drained     bool // all entrypoints are closed, and HTTP knows
 	at          time.Time
 	stages      []*stage
 }
@@ -84,6 +85,10 @@ func (s *Server) goOnStopping(now time.Time) {
 			s.engine.CloseEntrypoint(g.entrypoint.live, accesslog.Shutdown)
 		}
 		closed, cut = closed && g.closed, cut && g.cut
+	}
+	if closed && !s.stop.drained {
+		s.stop.drained = true
+		s.web.server.Drain() // for connections that were accepted and have said nothing yet, too
 	}
 	// What came in by entrypoints that are gone has deadlines of its own, and is waited for as long.
 	if closed && (s.engine.Active() == 0 || cut && len(s.leaving) == 0) {

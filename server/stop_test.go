@@ -35,7 +35,7 @@ func TestGracefulStopWaitsForConnections(t *testing.T) {
 	c.Close()
 	select {
 	case <-r.done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("does not stop although the last connection has ended")
 	}
 	if r.err != nil {
@@ -80,7 +80,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	r.signals <- syscall.SIGTERM
 	select {
 	case <-r.done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("does not stop at the second signal")
 	}
 	c.ends()

@@ -222,7 +222,7 @@ func (b seen) state(v *view, now time.Time) admin.Backend {
 	k, status, stats := b.backend.Key(), b.backend.Status(), b.backend.Stats()
 	service, protocol := cutKey(k.Service)
 	out := admin.Backend{
-		Service: service, Protocol: protocol, Address: k.Addr.String(), Name: status.Name, Health: status.Health.String(),
+		Service: service, Protocol: protocol, Address: upstream.Show(k.Addr), Name: status.Name, Health: status.Health.String(),
 		Weight: status.Weight, Priority: status.Priority, Active: stats.Active, Max: int64(status.MaxConnections),
 		Connections: stats.Connections, ConnectFailures: stats.ConnectFailures, ConnectTimeouts: stats.ConnectTimeouts,
 		ConnectSeconds: stats.LastConnect.Seconds(), BytesIn: stats.BytesIn, BytesOut: stats.BytesOut,

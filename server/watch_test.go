@@ -67,7 +67,7 @@ func TestLateLoadIsPassedOver(t *testing.T) {
 	r.mustReload(simple("127.0.0.1:0", a.Addr))
 	select {
 	case r.loads <- early:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("Run does not take a load")
 	}
 	r.do(t.Context(), func() {})

@@ -179,14 +179,19 @@ func TestRunCountsWrongHTTP(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			// The client comes again when it has counted why the last
+			// connection was no good.
+			var stop atomic.Bool
+			var came atomic.Int64
 			addr := misbehave(t, func(c net.Conn) {
+				stop.Store(came.Add(1) > 1)
 				c.Read(make([]byte, small))
 				io.WriteString(c, tt.answer)
 				c.(*net.TCPConn).CloseWrite()
 				io.Copy(io.Discard, c)
 			})
-			c := client(t, ClientSpec{Addr: addr, Exchange: kind, Connections: 1, Duration: 100 * time.Millisecond})
-			res, err := c.Run(new(atomic.Bool), func() {})
+			c := client(t, ClientSpec{Addr: addr, Exchange: kind, Connections: 1, Duration: time.Minute})
+			res, err := c.Run(&stop, func() {})
 			if err != nil && !errors.Is(err, ErrTooManyErrors) {
 				t.Fatal(err)
 			}
@@ -200,13 +205,16 @@ func TestRunCountsWrongHTTP(t *testing.T) {
 // An answer does not count before its request is out.
 func TestAnswerBeforeTheRequestIsWrong(t *testing.T) {
 	kind := Exchange{Request: 64 << 20, Answer: 128, HTTP: true}
+	var stop atomic.Bool
+	var came atomic.Int64
 	addr := misbehave(t, func(c net.Conn) {
+		stop.Store(came.Add(1) > 1)
 		c.Read(make([]byte, 1))
 		fmt.Fprintf(c, "%s%s", answerHead(128), pattern(128))
 		io.Copy(io.Discard, c)
 	})
-	c := client(t, ClientSpec{Addr: addr, Exchange: kind, Connections: 1, Duration: 100 * time.Millisecond})
-	res, err := c.Run(new(atomic.Bool), func() {})
+	c := client(t, ClientSpec{Addr: addr, Exchange: kind, Connections: 1, Duration: time.Minute})
+	res, err := c.Run(&stop, func() {})
 	if err != nil && !errors.Is(err, ErrTooManyErrors) {
 		t.Fatal(err)
 	}

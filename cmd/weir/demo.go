@@ -40,11 +40,12 @@ type demo struct {
 	Config string // the configuration file
 	CA     string // certificate of the demo's own authority
 
-	Admin, Echo, Greeter, Secure     string // addresses of the balancer
-	EchoA, EchoB, Hello, Shop, Blog  string // addresses of the backends
-	App                              string
-	EchoHost, EchoPort, GreetPort    string
-	SecurePort, CertFile, AppKeyFile string
+	Admin, Echo, Greeter, Secure, Web    string // addresses of the balancer
+	EchoA, EchoB, Hello, Shop, Blog, App string // addresses of the TCP backends
+	PageA, PageB, API                    string // addresses of the HTTP backends
+	EchoHost, EchoPort, GreetPort        string
+	SecurePort                           string
+	AppCert, AppKey, SiteCert, SiteKey   string // files
 }
 
 // demoConfig is a configuration such as a user would write.
@@ -54,6 +55,7 @@ admin: { address: "{{.Admin}}" }
 entryPoints:
   echo:    { address: "{{.Echo}}" }
   greeter: { address: "{{.Greeter}}" }
+  web:     { address: "{{.Web}}" }
   secure:  { address: "{{.Secure}}" }
 
 tcp:
@@ -76,8 +78,25 @@ tcp:
     blog:    { loadBalancer: { servers: [ { address: "{{.Blog}}" } ], healthCheck: { type: tls } } }
     app:     { loadBalancer: { servers: [ { address: "{{.App}}" } ], healthCheck: { type: http, path: /health } } }
 
+http:
+  routers:
+    pages:        { entryPoints: [web], rule: "Host(` + "`site.weir.test`" + `)", service: pages }
+    api:          { entryPoints: [web], rule: "Host(` + "`site.weir.test`" + `) && PathPrefix(` + "`/api`" + `)", service: api }
+    # HTTPS shares its port with the names of TCP routers, which come first.
+    secure-pages: { entryPoints: [secure], rule: "Host(` + "`site.weir.test`" + `)", tls: {}, service: pages }
+    secure-api:   { entryPoints: [secure], rule: "Host(` + "`site.weir.test`" + `) && PathPrefix(` + "`/api`" + `)", tls: {}, service: api }
+
+  services:
+    pages:
+      loadBalancer:
+        servers: [ { url: "http://{{.PageA}}" }, { url: "http://{{.PageB}}" } ]
+        healthCheck: { path: /health, interval: 1s }
+    api: { loadBalancer: { servers: [ { url: "http://{{.API}}" } ], healthCheck: { path: /health } } }
+
 tls:
-  certificates: [ { certFile: "{{.CertFile}}", keyFile: "{{.AppKeyFile}}" } ]
+  certificates:
+    - { certFile: "{{.AppCert}}", keyFile: "{{.AppKey}}" }
+    - { certFile: "{{.SiteCert}}", keyFile: "{{.SiteKey}}" }
 `
 
 // demoText is what the user is told.
@@ -103,6 +122,26 @@ weir balances on loopback. In another terminal, try:
     curl --cacert {{.CA}} --resolve app.weir.test:{{.SecurePort}}:127.0.0.1 https://app.weir.test:{{.SecurePort}}/
       app answers, over a connection without TLS
 
+  HTTP, request by request: two backends take turns, over one connection:
+    curl -H 'Host: site.weir.test' http://{{.Web}}/ http://{{.Web}}/
+      gamma and delta answer, one after the other
+
+  The path decides too:
+    curl -H 'Host: site.weir.test' http://{{.Web}}/api/items
+      api answers: it was asked for /api/items
+
+  HTTPS, on the port of the TLS names above:
+    curl --cacert {{.CA}} --resolve site.weir.test:{{.SecurePort}}:127.0.0.1 https://site.weir.test:{{.SecurePort}}/
+      gamma or delta answers, and knows from X-Forwarded-Proto that it was https
+
+  Why a request goes where it goes, asked of the file without sending it:
+    weir routes test -c {{.Config}} http://site.weir.test/api/items
+      router api, service api, and what every other router's rule found
+
+  A host nobody serves gets weir's own answer:
+    curl -i -H 'Host: else.weir.test' http://{{.Web}}/
+      404 Not Found
+
   A name nobody serves is refused in the TLS handshake:
     curl --cacert {{.CA}} --resolve else.weir.test:{{.SecurePort}}:127.0.0.1 https://else.weir.test:{{.SecurePort}}/
       curl: TLS alert, unrecognized name
@@ -111,6 +150,7 @@ weir balances on loopback. In another terminal, try:
     weir status --admin {{.Admin}}
     weir backends --admin {{.Admin}}
     curl http://{{.Admin}}/metrics
+      connections and requests by entrypoint, service and backend
 
   Change it: edit {{.Config}} and save; it is reloaded and no connection is lost.
 
@@ -166,24 +206,35 @@ func (d *demo) prepare(b *demoBackends) error {
 	d.Hello = address(b.greet("hello, you came through weir\n"))
 	d.Shop = address(b.https("shop", authority))
 	d.Blog = address(b.https("blog", authority))
-	d.App = address(b.http("app"))
-	d.CertFile, d.AppKeyFile, err = authority.write("app.weir.test")
+	d.App, d.API = address(b.http("app")), address(b.http("api"))
+	d.PageA, d.PageB = address(b.http("gamma")), address(b.http("delta"))
+	d.AppCert, d.AppKey, err = authority.write("app.weir.test")
+	failed = errors.Join(failed, err)
+	d.SiteCert, d.SiteKey, err = authority.write("site.weir.test")
 	if failed = errors.Join(failed, err); failed != nil {
 		return failed
 	}
-	free, err := freeAddresses(4)
-	if err != nil {
+	if err := d.choosePorts(); err != nil {
 		return err
 	}
-	d.Admin, d.Echo, d.Greeter, d.Secure = free[0], free[1], free[2], free[3]
-	d.EchoHost, d.EchoPort, _ = strings.Cut(d.Echo, ":")
-	_, d.GreetPort, _ = strings.Cut(d.Greeter, ":")
-	_, d.SecurePort, _ = strings.Cut(d.Secure, ":")
 	file, err := os.Create(d.Config)
 	if err != nil {
 		return err
 	}
 	return errors.Join(render(file, demoConfig, d), file.Close())
+}
+
+// choosePorts finds addresses for the balancer to listen on.
+func (d *demo) choosePorts() error {
+	free, err := freeAddresses(5)
+	if err != nil {
+		return err
+	}
+	d.Admin, d.Echo, d.Greeter, d.Secure, d.Web = free[0], free[1], free[2], free[3], free[4]
+	d.EchoHost, d.EchoPort, _ = strings.Cut(d.Echo, ":")
+	_, d.GreetPort, _ = strings.Cut(d.Greeter, ":")
+	_, d.SecurePort, _ = strings.Cut(d.Secure, ":")
+	return nil
 }
 
 func render(w io.Writer, text string, d *demo) error {

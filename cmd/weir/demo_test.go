@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +36,32 @@ func (s *shown) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// promise is a command that the demo prints, and what a user sees who tries it.
+type promise struct {
+	name    string
+	command string // a part of it
+	want    string // regular expression for all that is seen
+}
+
+// promises are all that the demo prints, in its order.
+var promises = []promise{
+	{"echo", "echo hi | nc", `^((alpha: hi\n){2}beta: hi\n|alpha: hi\nbeta: hi\nalpha: hi\n|beta: hi\n(alpha: hi\n){2})$`},
+	{"server speaks first", "</dev/null", `^hello, you came through weir\n$`},
+	{"passed through", "https://shop.", `^shop was asked over TLS, as shop.weir.test\n$`},
+	{"passed through to another", "https://blog.", `^blog was asked over TLS, as blog.weir.test\n$`},
+	{"certificate", "openssl", `^subject=CN=shop.weir.test\n$`},
+	{"TLS ended", "https://app.", `^app was asked without TLS\n$`},
+	{"HTTP in turn", "-H 'Host: site.weir.test'", `^(gamma .*\ndelta|delta .*\ngamma) was asked for / by 127.0.0.1 over http\n$`},
+	{"HTTP by path", "/api/items", `^api was asked for /api/items by 127.0.0.1 over http\n$`},
+	{"HTTPS", "https://site.", `^(gamma|delta) was asked for / by 127.0.0.1 over https\n$`},
+	{"why", "weir routes test", `^entrypoint web: router api, service api\n(.*\n)*.* api matches: .*\n.* pages matches: `},
+	{"unknown host", "curl -i", `^HTTP/1.1 404 Not Found\n`},
+	{"unknown name", "https://else.", `^curl: .*unrecognized name`},
+	{"status", "weir status", `(?m)^backends +9: 9 up$`},
+	{"backends", "weir backends", `^(.*\n){10}$`}, // nine and a heading
+	{"metrics", "/metrics", `(?m)^weir_entrypoint_http_requests_total\{`},
+}
+
 func TestDemoShowsWhatItPromises(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out, done := &shown{all: make(chan struct{})}, make(chan error, 1)
@@ -43,47 +71,31 @@ func TestDemoShowsWhatItPromises(t *testing.T) {
 	case err := <-done:
 		t.Fatalf("demo: %v", err)
 	}
-	find := func(pattern string) string {
-		t.Helper()
-		m := regexp.MustCompile(pattern).FindStringSubmatch(out.text.String())
-		if m == nil {
-			t.Fatalf("no %s in:\n%s", pattern, out.text.String())
-		}
-		return m[1]
+	text := out.text.String()
+	commands := regexp.MustCompile(`(?m)^    (\S.*)$`).FindAllStringSubmatch(text, -1)
+	if len(commands) != len(promises) {
+		t.Fatalf("%d commands are printed, and %d tried:\n%s", len(commands), len(promises), text)
 	}
+	admin := regexp.MustCompile(`status --admin (\S+)`).FindStringSubmatch(text)
 	// A first probe that comes between two connections would have the turns begin again.
 	weirtest.Eventually(t, 20*time.Second, func() bool {
-		_, stdout, _ := weir("backends", "--admin", find(`status --admin (\S+)`))
-		return strings.Count(stdout, " up ") == 6
+		_, stdout, _ := weir("backends", "--admin", admin[1])
+		return strings.Count(stdout, " up ") == 9
 	}, "all backends of the demo are up")
-	echo := strings.ReplaceAll(find(`nc -N (\S+ \d+); done`), " ", ":")
-	counts := map[string]int{}
-	for range 3 {
-		counts[talk(t, echo, "hi\n")]++
-	}
-	if counts["alpha: hi\n"] != 2 || counts["beta: hi\n"] != 1 {
-		t.Errorf("echo: %v", counts)
-	}
-	if got := talk(t, strings.ReplaceAll(find(`nc -N (\S+ \d+) </dev/null`), " ", ":"), ""); got != "hello, you came through weir\n" {
-		t.Errorf("greeter: %q", got)
-	}
-	secure, ca := find(`-connect (\S+)`), find(`--cacert (\S+)`)
-	for name, want := range map[string]string{
-		"shop": "shop was asked over TLS, as shop.weir.test\n", "blog": "blog was asked over TLS, as blog.weir.test\n",
-		"app": "app was asked without TLS\n",
-	} {
-		if got, err := fetch(t, ca, secure, name+".weir.test"); err != nil || got != want {
-			t.Errorf("%s: %q, %v", name, got, err)
+	for i, p := range promises {
+		command := commands[i][1]
+		if !strings.Contains(command, p.command) {
+			t.Errorf("%s: %q is printed", p.name, command)
+			continue
+		}
+		if got := try(t, command); !regexp.MustCompile(p.want).MatchString(got) {
+			t.Errorf("%s: %s\nshows %q, want %s", p.name, command, got, p.want)
 		}
 	}
-	if _, err := fetch(t, ca, secure, "else.weir.test"); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
-		t.Errorf("a name nobody serves: %v", err)
+	edit := regexp.MustCompile(`edit (\S+) and save`).FindStringSubmatch(text)
+	if edit == nil {
+		t.Fatalf("no file to edit in:\n%s", text)
 	}
-	code, stdout, stderr := weir("backends", "--admin", find(`status --admin (\S+)`))
-	if code != exitOK || strings.Count(stdout, "127.0.0.1") != 6 {
-		t.Errorf("backends: exit code %d\n%s%s", code, stdout, stderr)
-	}
-	file := find(`edit (\S+) and save`)
 	cancel()
 	select {
 	case err := <-done:
@@ -93,9 +105,45 @@ func TestDemoShowsWhatItPromises(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("demo does not end")
 	}
-	if _, err := os.Stat(file); !os.IsNotExist(err) {
-		t.Errorf("%s is left behind: %v", file, err)
+	if _, err := os.Stat(edit[1]); !os.IsNotExist(err) {
+		t.Errorf("%s is left behind: %v", edit[1], err)
 	}
+}
+
+// try does what a printed command does and returns what it shows. The programs it names need not be installed.
+func try(t *testing.T, command string) string {
+	t.Helper()
+	var words []string
+	for _, m := range regexp.MustCompile(`'([^']*)'|(\S+)`).FindAllStringSubmatch(command, -1) {
+		words = append(words, m[1]+m[2])
+	}
+	after := func(word string) string {
+		i := slices.Index(words, word)
+		if i < 0 || i+1 >= len(words) {
+			t.Fatalf("no %s in %s", word, command)
+		}
+		return words[i+1]
+	}
+	netcat := regexp.MustCompile(`nc -N (\S+) (\d+)`).FindStringSubmatch(command)
+	switch words[0] {
+	case "for":
+		addr := net.JoinHostPort(netcat[1], netcat[2])
+		return talk(t, addr, "hi\n") + talk(t, addr, "hi\n") + talk(t, addr, "hi\n")
+	case "nc":
+		return talk(t, net.JoinHostPort(netcat[1], netcat[2]), "")
+	case "openssl":
+		return subject(t, after("-connect"), after("-servername"))
+	case "curl":
+		return curl(t, words[1:])
+	case "weir":
+		code, stdout, stderr := weir(words[1:]...)
+		if code != exitOK {
+			t.Errorf("%s: exit code %d\n%s", command, code, stderr)
+		}
+		return stdout
+	}
+	t.Fatalf("nobody knows how to try %s", command)
+	return ""
 }
 
 // talk sends text and the end, and returns all that comes back.
@@ -118,27 +166,82 @@ func talk(t *testing.T, addr, text string) string {
 	return string(all)
 }
 
-func fetch(t *testing.T, ca, addr, name string) (string, error) {
+// subject is what openssl says about the certificate shown for a name.
+func subject(t *testing.T, addr, name string) string {
 	t.Helper()
-	pem, err := os.ReadFile(ca)
+	conn, err := tls.Dial("tcp", addr, &tls.Config{ServerName: name, InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	client := http.Client{Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{RootCAs: roots, ServerName: name},
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, network, addr)
+	defer conn.Close()
+	return "subject=" + conn.ConnectionState().PeerCertificates[0].Subject.String() + "\n"
+}
+
+// curl asks for URLs over one connection, as the program of that name does.
+func curl(t *testing.T, args []string) string {
+	t.Helper()
+	var urls []string
+	header, roots, resolved, head := http.Header{}, x509.NewCertPool(), "", false
+	for i := 0; i < len(args); i++ {
+		switch args[i] {
+		case "-i":
+			head = true
+			continue
+		case "-H":
+			name, value, _ := strings.Cut(args[i+1], ": ")
+			header.Set(name, value)
+		case "--cacert":
+			pem, err := os.ReadFile(args[i+1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			roots.AppendCertsFromPEM(pem)
+		case "--resolve": // name:port:address
+			parts := strings.Split(args[i+1], ":")
+			resolved = net.JoinHostPort(parts[2], parts[1])
+		default:
+			urls = append(urls, args[i])
+			continue
+		}
+		i++ // a flag with a value
+	}
+	dials := 0
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials++
+			return new(net.Dialer).DialContext(ctx, network, cmp.Or(resolved, addr))
 		},
-	}}
-	resp, err := client.Get("https://" + name + "/")
+	}
+	defer transport.CloseIdleConnections()
+	seen := ""
+	for _, url := range urls {
+		seen += fetch(t, &http.Client{Transport: transport, Timeout: 10 * time.Second}, url, header, head)
+	}
+	if dials != 1 {
+		t.Errorf("%d connections were made for %v", dials, urls)
+	}
+	return seen
+}
+
+func fetch(t *testing.T, client *http.Client, url string, header http.Header, head bool) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
-		return "", err
+		t.Fatal(err)
+	}
+	req.Header, req.Host = header.Clone(), header.Get("Host")
+	resp, err := client.Do(req)
+	if err != nil {
+		return "curl: " + err.Error()
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return string(body), err
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head {
+		return resp.Proto + " " + resp.Status + "\n" + string(body)
+	}
+	return string(body)
 }

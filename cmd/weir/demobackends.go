@@ -127,11 +127,7 @@ func (b *demoBackends) web(name string, secure *tls.Config) (addr string, err er
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0), // health checks hang up after the handshake, and it would say so
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			how := "without TLS"
-			if r.TLS != nil {
-				how = "over TLS, as " + r.TLS.ServerName
-			}
-			fmt.Fprintf(w, "%s was asked %s\n", name, how)
+			fmt.Fprintf(w, "%s was asked %s\n", name, howAsked(r))
 		}),
 	}
 	if !b.keep(s) {
@@ -143,4 +139,16 @@ func (b *demoBackends) web(name string, secure *tls.Config) (addr string, err er
 	}
 	b.wg.Go(func() { _ = s.Serve(ln) }) // ends with close
 	return addr, nil
+}
+
+// howAsked says what a backend can tell about the way a request came: an HTTP balancer says who asked and how, one that
+// passes bytes on does not.
+func howAsked(r *http.Request) string {
+	switch scheme := r.Header.Get("X-Forwarded-Proto"); {
+	case r.TLS != nil:
+		return "over TLS, as " + r.TLS.ServerName
+	case scheme != "":
+		return fmt.Sprintf("for %s by %s over %s", r.URL.Path, r.Header.Get("X-Forwarded-For"), scheme)
+	}
+	return "without TLS"
 }

@@ -135,7 +135,7 @@ func TestBadBackends(t *testing.T) {
 	add := func(name, servers string) {
 		fmt.Fprintf(&entrypoints, "  %s: { address: \"127.0.0.1:0\", transport: { idleTimeout: 1s } }\n", name)
 		fmt.Fprintf(&routers, "    %s: { entryPoints: [%s], rule: \"HostSNI(`*`)\", service: %s }\n", name, name, name)
-		fmt.Fprintf(&services, "    %s: { loadBalancer: { servers: [ %s ], connect: { timeout: 300ms } } }\n", name, servers)
+		fmt.Fprintf(&services, "    %s: { loadBalancer: { servers: [ %s ], connect: { timeout: 1s } } }\n", name, servers)
 	}
 	for _, b := range bad {
 		add(b.name, fmt.Sprintf("{ address: %q }", b.addr))

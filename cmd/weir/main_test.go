@@ -139,7 +139,7 @@ func TestVerbs(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"backends", "check", "config", "demo", "entrypoints", "log-level", "reload", "routers", "run", "services", "status", "version",
+		"backends", "check", "config", "demo", "entrypoints", "log-level", "reload", "routers", "routes", "run", "services", "status", "version",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -201,9 +202,16 @@ func clip(s string, most int) string {
 	return s[:min(len(s), most)]
 }
 
-// appendAddrPort writes 192.0.2.1:80 or [2001:db8::1]:80. IPv4 addresses that came in IPv6 clothes are undressed.
+// isUnix reports whether a stands for a Unix socket: then its zone is an absolute path.
+func isUnix(a netip.AddrPort) bool { return strings.HasPrefix(a.Addr().Zone(), "/") }
+
+// appendAddrPort writes 192.0.2.1:80, [2001:db8::1]:80 or unix:/run/app.sock. IPv4 addresses that came in IPv6 clothes are
+// undressed.
 func appendAddrPort(dst []byte, a netip.AddrPort) []byte {
 	addr := a.Addr().Unmap()
+	if isUnix(a) {
+		return appendZone(append(dst, "unix:"...), addr.Zone())
+	}
 	if addr.Is4() {
 		dst = addr.AppendTo(dst)
 	} else {
@@ -224,7 +232,10 @@ func appendHost(dst []byte, a netip.Addr) []byte {
 	if zone == "" {
 		return dst
 	}
-	dst = append(dst, '%')
+	return appendZone(append(dst, '%'), zone)
+}
+
+func appendZone(dst []byte, zone string) []byte {
 	for i := range len(zone) {
 		if c := zone[i]; plain(c) {
 			dst = append(dst, c)

@@ -117,8 +117,11 @@ func appendWord(dst []byte, s string) []byte {
 	return appendEscaped(dst, s)
 }
 
-// appendURL writes http://192.0.2.1:80, or //192.0.2.1:80 where the scheme is not known. The address is valid.
+// appendURL writes http://192.0.2.1:80, or //192.0.2.1:80 where the scheme is not known, and Unix sockets as they are. The address is valid.
 func appendURL(dst []byte, r *Record) []byte {
+	if isUnix(r.Backend) {
+		return appendAddrPort(dst, r.Backend)
+	}
 	if r.OriginScheme != "" {
 		dst = append(append(dst, r.OriginScheme...), ':')
 	}

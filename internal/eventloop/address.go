@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -37,9 +38,29 @@ func (a *rawAddr) addrPort() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// set writes addr in the form of its own family.
+// familyOf is the address family of addr. A zone that is an absolute path makes it the address of a Unix socket.
+func familyOf(addr netip.AddrPort) int {
+	switch ip := addr.Addr(); {
+	case strings.HasPrefix(ip.Zone(), "/"):
+		return unix.AF_UNIX
+	case ip.Is6():
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
+}
+
+// set writes addr in the form of its own family. A path that is too long is cut, and leads nowhere then.
 func (a *rawAddr) set(addr netip.AddrPort) {
 	ip := addr.Addr()
+	if familyOf(addr) == unix.AF_UNIX {
+		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(&a.sa))
+		*sa = unix.RawSockaddrUnix{Family: unix.AF_UNIX}
+		for i, c := range []byte(ip.Zone()[:min(len(ip.Zone()), len(sa.Path)-1)]) {
+			sa.Path[i] = int8(c)
+		}
+		a.length = uint32(unsafe.Sizeof(*sa))
+		return
+	}
 	if ip.Is4() {
 		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(&a.sa))
 		*sa = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: networkOrder(addr.Port()), Addr: ip.As4()}
@@ -65,7 +86,7 @@ func networkOrder(port uint16) uint16 {
 func (a *rawAddr) accept(fd int) (int, error) {
 	a.reset()
 	for {
-		nfd, _, errno := syscall.Syscall6(syscall.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&a.sa)),
+		nfd, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&a.sa)),
 			uintptr(unsafe.Pointer(&a.length)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		switch errno {
 		case 0:

@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -14,13 +15,13 @@ type Dialer interface {
 	Connected(s *Stream, err error)
 }
 
-// Dial starts to connect s to addr and returns at once; d is told how it ended, never from inside Dial. An error means
+// errBacklog is what a Unix socket says whose server does not keep up with accepting; unlike TCP it does not try again.
+var errBacklog = errors.New("the server's backlog is full")
+
+// Dial starts to connect s to addr and returns at once; an address whose zone is an absolute path is that of a Unix socket. d is told how it ended, never from inside Dial. An error means
 // that the attempt could not even start, and d will not be told. The caller bounds the attempt by a timer and Close.
 func (s *Stream) Dial(l *Loop, addr netip.AddrPort, d Dialer) error {
-	family := unix.AF_INET
-	if addr.Addr().Is6() {
-		family = unix.AF_INET6
-	}
+	family := familyOf(addr)
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("dial %s: socket: %w", addr, err)
@@ -28,6 +29,9 @@ func (s *Stream) Dial(l *Loop, addr netip.AddrPort, d Dialer) error {
 	l.addr.set(addr)
 	if err := l.addr.connect(fd); err != nil && err != unix.EINPROGRESS {
 		_ = unix.Close(fd)
+		if family == unix.AF_UNIX && err == unix.EAGAIN {
+			err = errBacklog
+		}
 		return fmt.Errorf("dial %s: %w", addr, err)
 	}
 	s.begin(l, fd, addr, nil)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -306,4 +307,48 @@ func TestStreamServesSeveralLives(t *testing.T) {
 func fillHeld(s *Stream) {
 	s.in = append(s.loop.buffers.get(10), "left over"...)
 	s.out = append(s.loop.buffers.get(10), "left over"...)
+}
+
+// A Unix socket has an address too, and what TCP can tell about a peer it can tell as well.
+func TestDialUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.sock")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	l := startLoop(t, nil)
+	s := new(Stream)
+	to := netip.AddrPortFrom(netip.IPv6Unspecified().WithZone(path), 0)
+	if d := <-dial(t, l, s, to); d.err != nil {
+		t.Fatal(d.err)
+	}
+	server, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	on(t, l, func() {
+		if err := s.Write([]byte("ping")); err != nil {
+			t.Error(err)
+		}
+		if s.PeerLeft() || !s.Quiet() {
+			t.Error("a peer that is there and silent looks gone, or as if it had said something")
+		}
+	})
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(server, got); err != nil || string(got) != "ping" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	server.Close()
+	weirtest.Eventually(t, patience, func() (left bool) {
+		on(t, l, func() { left = s.PeerLeft() })
+		return left
+	}, "a peer that has left is not noticed")
+	on(t, l, s.Close)
+
+	gone := new(Stream)
+	to = netip.AddrPortFrom(netip.IPv6Unspecified().WithZone(path+".not"), 0)
+	if d := <-dial(t, l, gone, to); !errors.Is(d.err, unix.ENOENT) {
+		t.Errorf("dialling a path where nothing is: %v", d.err)
+	}
 }

@@ -15,6 +15,9 @@
 //   - closing truncates: what one write does not take is dropped (4 of 16 MiB arrived);
 //   - one accept(2) that fails with EMFILE shuts the engine down with every connection on it.
 //
+// Nor is its Polling used: a loop waits by itself, without the yield to the scheduler that Polling makes whenever it finds
+// nothing (docs/design/2026-11-26-waiting.md).
+//
 // # How a loop works
 //
 // Every descriptor is registered once for its whole life, edge-triggered, for reading, writing and hang-up. An event is

@@ -16,14 +16,6 @@ const (
 	listenBacklog = 4096                   // the kernel caps it at net.core.somaxconn
 )
 
-// keepalive notices a peer that vanished without a word: probes after 60 s of silence, 10 s apart, six of them.
-var keepalive = [...]struct{ level, option, value int }{
-	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 6},
-}
-
 // Accepter gets the connections of a listener.
 type Accepter interface {
 	// Accept is called on the listener's loop and owns fd, which is non-blocking: it opens a Stream on it or closes it.
@@ -103,11 +95,12 @@ func bind(fd int, addr netip.AddrPort, v6only bool) error {
 
 func bindAndListen(fd int, addr netip.AddrPort, v6only bool) (netip.AddrPort, error) {
 	var none netip.AddrPort
-	// Accepted sockets inherit NODELAY and keepalive from here, which saves a system call each per connection.
-	options := append(keepalive[:len(keepalive):len(keepalive)],
-		struct{ level, option, value int }{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1},
-		struct{ level, option, value int }{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
-	for _, o := range options {
+	// Accepted sockets inherit NODELAY from here, which saves a system call per connection. They would inherit keepalive
+	// too, but most connections end before it matters, and each would have the kernel set a timer and take it back.
+	for _, o := range [...]struct{ level, option, value int }{
+		{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1},
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+	} {
 		if err := unix.SetsockoptInt(fd, o.level, o.option, o.value); err != nil {
 			return none, fmt.Errorf("set socket option %d/%d: %w", o.level, o.option, err)
 		}

@@ -67,7 +67,8 @@ func TestAcceptedSocketsInheritTheirOptions(t *testing.T) {
 	l := startLoop(t, nil)
 	s, _ := accepted(t, l, nil)
 	on(t, l, func() {
-		for _, o := range append(keepalive[:len(keepalive):len(keepalive)], struct{ level, option, value int }{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1}) {
+		// Keepalive comes once a connection has shown itself long-lived.
+		for _, o := range [...]struct{ level, option, value int }{{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1}, {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0}} {
 			if v, err := unix.GetsockoptInt(int(s.fd), o.level, o.option); err != nil || v != o.value {
 				t.Errorf("option %d/%d is %d (%v), want %d", o.level, o.option, v, err, o.value)
 			}
@@ -101,12 +102,32 @@ func TestOpenSocketRefuses(t *testing.T) {
 	}
 }
 
-func TestV6Only(t *testing.T) {
-	socket, err := OpenSocket(netip.MustParseAddrPort("[::]:0"), true)
-	if err != nil {
-		t.Fatal(err)
+// v6Socket is a socket on all of IPv6 whose port nobody listens on by IPv4, now or while the test runs. The kernel picks the
+// port with an eye on IPv6 alone, and other programs listen too.
+func v6Socket(t *testing.T) *Socket {
+	t.Helper()
+	for range 20 {
+		socket, err := OpenSocket(netip.MustParseAddrPort("[::]:0"), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = socket.Close() })
+		holder, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(holder) })
+		err = unix.Bind(holder, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(socket.Addr().Port())}) // and no listen
+		if err == nil {
+			return socket
+		}
 	}
-	defer func() { _ = socket.Close() }()
+	t.Fatal("the IPv4 ports are taken too")
+	return nil
+}
+
+func TestV6Only(t *testing.T) {
+	socket := v6Socket(t)
 	if only, err := unix.GetsockoptInt(socket.FD(), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY); err != nil || only != 1 {
 		t.Errorf("IPV6_V6ONLY is %d (%v)", only, err)
 	}

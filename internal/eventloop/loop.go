@@ -8,9 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
-	"github.com/panjf2000/gnet/v2/pkg/queue"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,6 +29,7 @@ type Loop struct {
 	id     int
 	log    *slog.Logger
 	poller *netpoll.Poller
+	epoll  int   // its descriptor
 	gate   *Gate // bounds the CPU that TLS handshakes take from the loops
 
 	// Everything below is the loop goroutine's own.
@@ -38,6 +37,7 @@ type Loop struct {
 	buf      []byte    // shared read buffer; its content never outlives one event
 	seal     []byte    // shared scratch that gathers TLS records before one write
 	addr     rawAddr   // scratch for system calls that fill in an address
+	tasks    tasks
 	buffers  bufferPool
 	pipes    pipePool
 	timers   timers
@@ -68,11 +68,25 @@ func New(id int, gate *Gate, log *slog.Logger) (*Loop, error) {
 		buf:    make([]byte, readBufferSize),
 		done:   make(chan struct{}),
 	}
-	if err := l.timers.open(l); err != nil {
+	if err := l.open(); err != nil {
 		_ = poller.Close()
 		return nil, fmt.Errorf("loop %d: %w", id, err)
 	}
 	return l, nil
+}
+
+func (l *Loop) open() (err error) {
+	if l.epoll, err = descriptorOf(l.poller); err != nil {
+		return err
+	}
+	if err := l.tasks.open(l); err != nil {
+		return err
+	}
+	if err := l.timers.open(l); err != nil {
+		l.tasks.close()
+		return err
+	}
+	return nil
 }
 
 // ID is the number the loop was opened with.
@@ -91,12 +105,12 @@ func (l *Loop) Run() error {
 	l.started = true
 	l.mu.Unlock()
 
-	err := l.poller.Polling(l.dispatch)
+	err := l.poll()
 	l.mu.Lock()
 	l.closed = true
 	l.release()
 	l.mu.Unlock()
-	if errors.Is(err, gneterrors.ErrEngineShutdown) {
+	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("loop %d: poll: %w", l.id, err)
@@ -105,27 +119,26 @@ func (l *Loop) Run() error {
 // release gives the loop's own descriptors back. mu is held: a post must not write to a number that is somebody else's.
 func (l *Loop) release() {
 	l.timers.close()
+	l.tasks.close()
 	l.pipes.close()
 	_ = l.poller.Close()
 	close(l.done)
 }
 
-// Post runs task on the loop, soon and in the order posted. Safe from any goroutine, the loop's own included; a task must
-// not post itself again, because the loop runs tasks until none is left before it looks at sockets. A task is refused
-// once Close was called; one that was taken runs, unless the loop never does.
+// Post runs task on the loop, soon and in the order posted. Safe from any goroutine, the loop's own included. A task is
+// refused once Close was called; one that was taken runs, unless the loop never does.
 func (l *Loop) Post(task func()) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
 		return ErrLoopClosed
 	}
-	return l.poller.Trigger(queue.HighPriority, l.runTask, task)
+	return l.tasks.push(task)
 }
 
-func (l *Loop) runTask(task any) error {
+func (l *Loop) runTask(task func()) {
 	defer l.rescue(-1)
-	task.(func())()
-	return nil
+	task()
 }
 
 // Call runs task on the loop and waits for it. It must not be called on the loop itself.
@@ -159,21 +172,20 @@ func (l *Loop) Close() error {
 		l.release()
 		return nil
 	}
-	return l.poller.Trigger(queue.HighPriority, func(any) error { return gneterrors.ErrEngineShutdown }, nil)
+	return l.tasks.push(nil)
 }
 
 // Done is closed when the loop has ended: Run is about to return, or Close was called before Run.
 func (l *Loop) Done() <-chan struct{} { return l.done }
 
-// dispatch hands one event to the descriptor's watcher. It never returns an error: to the poller that would mean the end.
-func (l *Loop) dispatch(fd int, events netpoll.IOEvent, _ netpoll.IOFlags) error {
+// dispatch hands one event to the descriptor's watcher.
+func (l *Loop) dispatch(fd int, events uint32) {
 	defer l.rescue(fd)
 	if fd < len(l.watchers) {
 		if w := l.watchers[fd]; w != nil {
 			w.event(events)
 		}
 	}
-	return nil
 }
 
 // rescue keeps one connection's bug from ending everybody's loop: the panic is counted and logged, its stream closed.
@@ -238,7 +250,7 @@ func (l *Loop) again(fd int) {
 // forget drops the watcher and closes the descriptor, which also removes it from the poller: no duplicates exist.
 func (l *Loop) forget(fd int) {
 	l.watchers[fd] = nil
-	_ = unix.Close(fd) // on Linux the descriptor is gone whatever close says
+	closeFD(fd) // on Linux the descriptor is gone whatever close says
 }
 
 // Discard closes an accepted descriptor that nobody wants.

@@ -54,7 +54,7 @@ type Relay struct {
 	quiet   int           // checks in a row that saw no byte
 	active  bool          // a byte moved since the last check
 	running bool
-	kept    bool // keepalive is on for b
+	kept    bool // keepalive is on
 	first   Side // who sent its end first
 	last    End  // how it will have ended, once everything is sent
 	polls   int  // looks left until then; 0 = it has not come to that
@@ -82,7 +82,7 @@ func (r *Relay) Start(a, b *Stream, idle time.Duration, h RelayHandler) {
 	if r.idle > 0 {
 		a.loop.Arm(&r.timer, r.idle, r)
 	} else {
-		r.keepAlive() // nothing else would notice a backend that has vanished
+		r.keepAlive() // nothing else would notice a peer that has vanished
 	}
 	if r.pump(&r.ab) {
 		r.pump(&r.ba)
@@ -290,6 +290,7 @@ func (r *Relay) Expired(*Timer) {
 func (r *Relay) keepAlive() {
 	if !r.kept {
 		r.kept = true
+		r.a.KeepAlive()
 		r.b.KeepAlive()
 	}
 }

@@ -593,9 +593,12 @@ func TestIdleTimeoutCountsChecks(t *testing.T) {
 		on(t, l, func() { c.relay.Expired(&c.relay.timer) })
 	}
 	on(t, l, func() {
-		keep, err := unix.GetsockoptInt(int(c.b.fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
-		if err != nil || keep != 1 {
-			t.Errorf("keepalive of the dialled side is %d (%v) after the first check", keep, err)
+		for side, s := range map[string]*Stream{"accepted": &c.a, "dialled": &c.b} {
+			for _, o := range keepalive {
+				if v, err := unix.GetsockoptInt(int(s.fd), o.level, o.option); err != nil || v != o.value {
+					t.Errorf("option %d/%d of the %s side is %d (%v) after the first check, want %d", o.level, o.option, side, v, err, o.value)
+				}
+			}
 		}
 		for check := 1; c.relay.Running(); check++ {
 			c.relay.Expired(&c.relay.timer)

@@ -26,6 +26,14 @@ const (
 	tcpFinWait2    = 5
 )
 
+// keepalive notices a peer that vanished without a word: probes after 60 s of silence, 10 s apart, six of them.
+var keepalive = [...]struct{ level, option, value int }{
+	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 6},
+}
+
 // Handler is told that a stream may have made progress: bytes or the end can be read, or room to write has come back.
 // It is a hint; Read and Buffered tell what is so.
 type Handler interface {
@@ -110,16 +118,26 @@ func (s *Stream) PeerLeft() bool {
 		return false
 	}
 	info, err := unix.GetsockoptTCPInfo(int(s.fd), unix.IPPROTO_TCP, unix.TCP_INFO) // the event may have been a stale one
-	return err == nil && info.State != tcpEstablished && info.State != tcpFinWait1 && info.State != tcpFinWait2
+	if err != nil {                                                                 // not TCP
+		n, err := s.peek()
+		return n == 0 && err == nil
+	}
+	return info.State != tcpEstablished && info.State != tcpFinWait1 && info.State != tcpFinWait2
+}
+
+// peek tells whether a byte is there to read: 0 without an error is the end.
+func (s *Stream) peek() (int, error) {
+	var b [1]byte
+	n, _, err := unix.Recvfrom(int(s.fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n, err
 }
 
 // Quiet reports whether the connection stands and has nothing to read, not even its end. It costs a system call.
 func (s *Stream) Quiet() bool {
-	var b [1]byte
 	if !s.open || s.failed != nil || s.ended || len(s.in) > 0 {
 		return false
 	}
-	_, _, err := unix.Recvfrom(int(s.fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	_, err := s.peek()
 	return err == unix.EAGAIN
 }
 
@@ -278,7 +296,7 @@ func (s *Stream) receiveRaw(p []byte) (int, error) {
 		return 0, s.again()
 	}
 	for {
-		n, err := unix.Read(int(s.fd), p)
+		n, err := read(int(s.fd), p)
 		switch {
 		case n > 0:
 			s.readable = n == len(p) || s.hangup
@@ -364,7 +382,7 @@ func (s *Stream) keep(p []byte) {
 func (s *Stream) write(p []byte) (int, error) {
 	s.beforeWrite()
 	for {
-		n, err := unix.Write(int(s.fd), p)
+		n, err := write(int(s.fd), p)
 		switch {
 		case err == nil:
 			s.writable = n == len(p)
@@ -513,7 +531,7 @@ func (s *Stream) Revoke() {
 	}
 }
 
-// KeepAlive turns TCP keepalive on, for a dialled connection that has shown itself long-lived.
+// KeepAlive turns TCP keepalive on, for a connection that has shown itself long-lived.
 func (s *Stream) KeepAlive() {
 	if !s.open {
 		return

@@ -19,6 +19,7 @@ func aptPackage(program string) string {
 		"redis-server": "redis-server", "redis-cli": "redis-tools", "redis-benchmark": "redis-tools",
 		"nginx": "nginx libnginx-mod-stream", "haproxy": "haproxy", "wrk": "wrk", "curl": "curl", "openssl": "openssl",
 		"socat": "socat", "nc": "netcat-openbsd", "ip": "iproute2", "nsenter": "util-linux", "strace": "strace", "go": "golang",
+		"node": "nodejs", "varnishtest": "varnish", "slowhttptest": "slowhttptest",
 	}
 	if name, ok := packages[program]; ok {
 		return name

@@ -112,7 +112,8 @@ func startWeir(t testing.TB, command []string, config string, flags ...string) *
 	t.Helper()
 	dir := t.TempDir()
 	w := &WeirProcess{File: filepath.Join(dir, "weir.yaml"), Admin: adminAddress(config)}
-	if w.Admin == "" {
+	// A port that the configuration names is free too until weir binds it, and may be drawn once more.
+	for w.Admin == "" || adminAddress(config) == "" && strings.Contains(config, w.Admin) {
 		w.Admin = FreeAddr(t)
 	}
 	writeFile(t, w.File, 0o644, []byte(w.withAdmin(config)))

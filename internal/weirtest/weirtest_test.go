@@ -501,3 +501,14 @@ func TestAdminAddress(t *testing.T) {
 		})
 	}
 }
+
+func TestNode(t *testing.T) {
+	n := Node(t, `
+const [host, port] = process.argv[2].split(':');
+require('http').createServer((req, res) => res.end('from node')).listen(port, host);
+`)
+	answer := ask(t, dial(t, n.Addr), "GET / HTTP/1.0\r\n\r\n")
+	if !strings.HasPrefix(answer, "HTTP/1.1 200 ") || !strings.HasSuffix(answer, "from node") {
+		t.Errorf("answer %q", answer)
+	}
+}

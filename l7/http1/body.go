@@ -11,6 +11,7 @@ import (
 type Body struct {
 	kind    head.FramingKind
 	left    int64 // for Length
+	content int64 // bytes so far, without what frames them
 	chunked Chunked
 }
 
@@ -51,9 +52,13 @@ func (p *Body) Next(b []byte) (n int, piece Piece, err error) {
 		p.Skip(int64(n))
 		return n, Data, nil
 	case head.UntilClose:
+		p.content += int64(len(b))
 		return len(b), Data, nil
 	case head.Chunked:
 		n, piece, err = p.chunked.Next(b)
+		if piece == Data {
+			p.content += int64(n)
+		}
 		if p.chunked.Done() {
 			p.kind = head.None
 		}
@@ -79,6 +84,7 @@ func (p *Body) Left() int64 {
 
 // Skip counts n bytes that were moved without Scan, at most Left.
 func (p *Body) Skip(n int64) {
+	p.content += n
 	switch p.kind {
 	case head.Length:
 		if p.left -= n; p.left <= 0 {
@@ -88,6 +94,10 @@ func (p *Body) Skip(n int64) {
 		p.chunked.advance(n)
 	}
 }
+
+// Content is how many bytes of content there have been so far: those of chunk sizes and trailers do not count. It stays
+// when the body is over.
+func (p *Body) Content() int64 { return p.content }
 
 // End says that the connection has ended. The error is ErrTruncated if more of
 // the body was to come.

@@ -134,3 +134,42 @@ func TestEveryForbiddenTrailerHasItsName(t *testing.T) {
 		}
 	}
 }
+
+// Content counts what the message says, however the body is framed and however it arrives.
+func TestBodyContent(t *testing.T) {
+	for _, tt := range []struct {
+		name, wire string
+		framing    head.Framing
+		want       int64
+	}{
+		{"none", "", head.Framing{}, 0},
+		{"length", "hello", head.Framing{Kind: head.Length, Length: 5}, 5},
+		{"until close", "hello", head.Framing{Kind: head.UntilClose}, 5},
+		{"chunked", "5;a=b\r\nhello\r\n3\r\nyou\r\n0\r\nX-T: v\r\n\r\n", head.Framing{Kind: head.Chunked}, 8},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for size := 1; size <= len(tt.wire)+1; size++ {
+				var b Body
+				b.Begin(tt.framing)
+				for rest := []byte(tt.wire); len(rest) > 0; {
+					n, err := b.Scan(rest[:min(size, len(rest))])
+					if err != nil || n == 0 {
+						t.Fatalf("%d, %v", n, err)
+					}
+					rest = rest[n:]
+				}
+				if b.Content() != tt.want {
+					t.Fatalf("in pieces of %d: %d bytes of content, want %d", size, b.Content(), tt.want)
+				}
+			}
+			var skipped Body
+			skipped.Begin(tt.framing)
+			if n := min(skipped.Left(), 5); n > 0 {
+				skipped.Skip(n)
+				if skipped.Content() != n {
+					t.Errorf("%d bytes of content after %d were moved", skipped.Content(), n)
+				}
+			}
+		})
+	}
+}
