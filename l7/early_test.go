@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirlb/weir/internal/weirtest"
-	"github.com/weirlb/weir/l7/head"
 )
 
 // headOf reads a request's head and leaves its body where it is.
@@ -354,19 +353,5 @@ func TestReaderThatStopsAtTheLastBytes(t *testing.T) {
 		weirtest.Eventually(t, patience, func() bool { return b.inState(tt.at) == 1 && b.unsent() > 0 }, "all is said")
 		b.idle(0)
 		rest(t, c, true)
-	}
-}
-
-// Answers without a body say nothing of a length.
-func TestAnswersWithoutBody(t *testing.T) {
-	for _, status := range []int{204, 304} {
-		b := newBed(t, setup{middlewares: []*Middleware{{Request: func(x *Exchange) Action {
-			x.Answer(status, func(h *head.Head) { _ = h.Set("X-A", "b") }, "nothing")
-			return Answered
-		}}}})
-		text := b.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-		if strings.Contains(text, "Content-Length") || !strings.HasSuffix(text, "\r\n\r\n") {
-			t.Errorf("%q", text)
-		}
 	}
 }
