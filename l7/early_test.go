@@ -9,10 +9,9 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/weirlb/weir/internal/weirtest"
 )
@@ -39,14 +38,13 @@ func TestEarlyResponse(t *testing.T) {
 	}{
 		{"and closes", func(c net.Conn, _ *bufio.Reader) { _, _ = io.WriteString(c, refusal) }},
 		{"and waits", func(c net.Conn, r *bufio.Reader) {
-			_, _ = io.WriteString(c, refusal)
-			_, _ = c.Read(make([]byte, 1))
-			waitClosed(c)
+			_, err := io.WriteString(c, refusal)
+			waitReset(c, err)
 		}},
 		{"after bulk", func(c net.Conn, r *bufio.Reader) {
 			_, _ = io.CopyN(io.Discard, r, 2<<20)
-			_, _ = io.WriteString(c, refusal)
-			waitClosed(c)
+			_, err := io.WriteString(c, refusal)
+			waitReset(c, err)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -82,18 +80,18 @@ func TestEarlyResponse(t *testing.T) {
 	}
 }
 
-// waitClosed waits for the other side to close without reading what it sends.
-func waitClosed(c net.Conn) {
-	raw, err := c.(*net.TCPConn).SyscallConn()
-	if err != nil {
+// waitReset waits for the other side to reset the connection, without reading what it sends. A reset that err has told
+// already is not told again.
+func waitReset(c net.Conn, err error) {
+	raw, failed := c.(*net.TCPConn).SyscallConn()
+	if failed != nil {
 		return
 	}
-	for gone := false; !gone; {
+	for gone := err != nil; !gone; time.Sleep(time.Millisecond) {
 		_ = raw.Control(func(fd uintptr) {
-			info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-			gone = err != nil || info.State != 1
+			code, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
+			gone = err != nil || code != 0
 		})
-		time.Sleep(time.Millisecond)
 	}
 }
 

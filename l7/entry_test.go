@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/weirlb/weir/internal/weirtest"
 )
@@ -150,23 +149,19 @@ func (b *bed) unsent() (n int) {
 	return n
 }
 
-// pending is how many bytes wait in the kernel to be read.
-func pending(t testing.TB, c net.Conn) (n int) {
+// pending reports whether bytes wait in the kernel to be read.
+func pending(t testing.TB, c net.Conn) (yes bool) {
 	t.Helper()
 	raw, err := c.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var queued int32
 	_ = raw.Control(func(fd uintptr) {
-		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCINQ, uintptr(unsafe.Pointer(&queued))); errno != 0 {
-			err = errno
-		}
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		yes = n > 0 && err == nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(queued)
+	return yes
 }
 
 // trusting is TLS to servers of an authority.

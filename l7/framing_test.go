@@ -135,7 +135,7 @@ func untilIdle(t testing.TB, b *bed, c net.Conn) string {
 		if err != nil {
 			t.Fatalf("read: %v", err)
 		}
-		if b.unsent() == 0 && pending(t, c) == 0 {
+		if b.unsent() == 0 && !pending(t, c) {
 			return string(got)
 		}
 	}
