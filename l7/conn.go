@@ -333,7 +333,7 @@ func (c *conn) finish() {
 	if c.unsent = c.stream.Buffered(); c.unsent > 0 {
 		c.worker.loop.Arm(&c.timer, c.set.tick, c)
 	} else {
-		c.worker.loop.Arm(&c.timer, lingerTime, c)
+		c.worker.loop.Arm(&c.timer, c.worker.linger, c)
 	}
 	c.drop()
 }
@@ -342,7 +342,7 @@ func (c *conn) finish() {
 func (c *conn) drop() {
 	if c.unsent > 0 && c.stream.Buffered() == 0 {
 		c.unsent = 0
-		c.worker.loop.Arm(&c.timer, lingerTime, c)
+		c.worker.loop.Arm(&c.timer, c.worker.linger, c)
 	}
 	for c.state == lingering {
 		c.stream.Hold(nil)

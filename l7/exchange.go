@@ -168,7 +168,8 @@ func (x *Exchange) route() {
 	}
 	x.router = found.Value
 	x.routed = x.mark.Sub(x.began) // finding it takes no time worth a look at the clock
-	if c.security != nil && !c.set.secures(x.req.Hostname(), c.security) {
+	if c.security != nil && !c.set.secures(x.req.Hostname(), x.router, c.security) {
+		c.last = true // another connection is what the client needs (RFC 9110 section 15.5.20)
 		x.fail(421, accesslog.Client, accesslog.Misdirected)
 		return
 	}
@@ -273,17 +274,12 @@ func (x *Exchange) tick() {
 			x.fail(408, accesslog.Client, accesslog.RequestTimeout)
 		}
 		return
-	case x.phase == waiting && x.lb.Transport.ResponseTimeout > 0:
-		if c.overdue(x.lb.Transport.ResponseTimeout) {
-			x.blame()
-			x.miss(504, accesslog.Backend, accesslog.ResponseTimeout)
-		}
-		return
+	case x.timer.Armed():
+		return // that is the timeout which counts
 	}
 	if c.overdue(c.set.IdleTimeout) {
 		if x.phase == waiting {
-			x.blame()
-			x.miss(504, accesslog.Backend, accesslog.ResponseTimeout)
+			x.silent()
 			return
 		}
 		x.fail(504, accesslog.Backend, accesslog.IdleTimeout)

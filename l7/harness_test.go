@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
@@ -51,9 +52,15 @@ type door struct {
 	t     testing.TB
 	front *Front
 	tls   *Security
+	send  int
 }
 
 func (d door) Accept(ln *eventloop.Listener, fd int, from netip.AddrPort) {
+	if d.send > 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, d.send); err != nil {
+			d.t.Error(err)
+		}
+	}
 	s := new(eventloop.Stream)
 	if err := s.Open(ln.Loop(), fd, from, nil); err != nil {
 		d.t.Errorf("open: %v", err)
@@ -73,6 +80,7 @@ type setup struct {
 	security    *Security
 	rule        string // of the one route
 	rewriteHost bool
+	sendBuffer  int // of the kernel, for each client; 0 = what it likes
 }
 
 func newBed(t testing.TB, o setup) *bed {
@@ -137,7 +145,7 @@ func newBed(t testing.TB, o setup) *bed {
 			}
 		}
 		var ln *eventloop.Listener
-		_ = loop.Call(func() { ln, err = loop.Listen(socket, door{t, b.front, o.security}) })
+		_ = loop.Call(func() { ln, err = loop.Listen(socket, door{t, b.front, o.security, o.sendBuffer}) })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -113,7 +113,7 @@ func (x *Exchange) leaveQueue() {
 	}
 }
 
-// Expired ends the wait for a slot or for a connection.
+// Expired ends the wait for a slot, for a connection or for a response.
 func (x *Exchange) Expired(*eventloop.Timer) {
 	defer x.conn.rescue()
 	switch x.phase {
@@ -122,6 +122,10 @@ func (x *Exchange) Expired(*eventloop.Timer) {
 		x.miss(503, accesslog.Weir, accesslog.QueueTimeout)
 	case connecting:
 		x.connectFailed(accesslog.ConnectTimeout)
+	case waiting:
+		if x.reqBody.Done() || x.wantsMore { // else it was the leave to send the body that was waited for, and it has come
+			x.silent()
+		}
 	}
 }
 

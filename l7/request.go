@@ -32,6 +32,7 @@ func (x *Exchange) send() {
 	_ = x.link.stream.Write(out) // an error stays with the stream, where upload and listen see it
 	x.worker.sent(out)
 	x.up.Open(x.conn.stream, &x.link.stream)
+	x.await()
 	if x.copies != 0 && x.reqBody.Done() {
 		x.reflect()
 	}
@@ -137,6 +138,7 @@ func (x *Exchange) upload() {
 			return
 		}
 	}
+	x.await()
 	if x.copies != 0 {
 		x.reflect()
 	}

@@ -47,6 +47,19 @@ func (x *Exchange) listen() {
 	}
 }
 
+// await bounds the wait for the response from when the server has all that it needs for one.
+func (x *Exchange) await() {
+	if d := x.lb.Transport.ResponseTimeout; d > 0 && x.phase == waiting && (x.reqBody.Done() || x.wantsMore) {
+		x.worker.loop.Arm(&x.timer, d, x)
+	}
+}
+
+// silent ends an exchange whose response has not come in time.
+func (x *Exchange) silent() {
+	x.blame()
+	x.miss(504, accesslog.Backend, accesslog.ResponseTimeout)
+}
+
 // distrust ends an exchange whose response broke HTTP.
 func (x *Exchange) distrust(err error) {
 	x.blame()
@@ -77,6 +90,7 @@ func (x *Exchange) deserted() {
 // hear goes on with a response of which the head is the first n bytes of b. The head refers to b: all that is done with it
 // is done here, before anything else is read.
 func (x *Exchange) hear(b []byte, n int) {
+	x.worker.loop.Disarm(&x.timer)
 	switch status := x.res.Status(); {
 	case status == 101:
 		x.switchProtocols(b[n:])
@@ -107,6 +121,7 @@ func (x *Exchange) interim(rest []byte) {
 		x.worker.sent(out)
 	}
 	x.link.stream.Hold(rest)
+	x.await()
 }
 
 // answer sends the head of the response to the client, with what has come of the body in the same write.
@@ -260,9 +275,12 @@ func (x *Exchange) complete() {
 		x.blame()
 		x.detail = "extra-bytes"
 	}
-	if x.res.KeepAlive && x.reqBody.Done() && !extra && !ended && l.reusable() {
+	switch {
+	case !x.reqBody.Done():
+		l.reset() // an end would wait behind what the server does not read
+	case x.res.KeepAlive && !extra && !ended && l.reusable():
 		x.worker.rest(l, x.firstAt)
-	} else {
+	default:
 		l.close()
 	}
 	x.release()

@@ -37,12 +37,13 @@ type worker struct {
 	copies    []*mirrorCall // on their way
 	copied    int           // bytes of their bodies
 	kept      int           // bytes of requests that may be sent again
+	linger    time.Duration // lingerTime, but for tests
 	sweeper   eventloop.Timer
 	flusher   eventloop.Timer
 }
 
 func newWorker(s *Server, loop *eventloop.Loop) *worker {
-	w := &worker{server: s, loop: loop, log: s.options.AccessLog.NewBuffer(), places: make(map[*upstream.Backend]*place)}
+	w := &worker{server: s, loop: loop, log: s.options.AccessLog.NewBuffer(), places: make(map[*upstream.Backend]*place), linger: lingerTime}
 	w.request.Headers = &w.fields
 	return w
 }
