@@ -254,7 +254,7 @@ func TestKeepAliveDoesNotAllocate(t *testing.T) {
 	for range 300 {
 		get()
 	}
-	runtime.GC()                                      // what comes from a pool of the runtime is there again
+	runtime.GC()                                     // what comes from a pool of the runtime is there again
 	if n := testing.AllocsPerRun(300, get); n >= 1 { // the log's goroutine hands on what has been gathered now and then
 		t.Errorf("%v allocations a request", n)
 	}

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/weirlb/weir/internal/weirtest"
 )
 
@@ -84,15 +82,7 @@ func TestEarlyResponse(t *testing.T) {
 
 // waitClosed waits for the other side to close without reading what it sends.
 func waitClosed(c net.Conn) {
-	raw, err := c.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		return
-	}
-	for gone := false; !gone; {
-		_ = raw.Control(func(fd uintptr) {
-			info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-			gone = err != nil || info.State != 1
-		})
+	for weirtest.Established(c) {
 		time.Sleep(time.Millisecond)
 	}
 }

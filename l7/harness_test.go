@@ -13,11 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
@@ -57,7 +57,7 @@ type door struct {
 
 func (d door) Accept(ln *eventloop.Listener, fd int, from netip.AddrPort) {
 	if d.send > 0 {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, d.send); err != nil {
+		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, d.send); err != nil {
 			d.t.Error(err)
 		}
 	}
