@@ -168,7 +168,8 @@ func (x *Exchange) route() {
 	}
 	x.router = found.Value
 	x.routed = x.mark.Sub(x.began) // finding it takes no time worth a look at the clock
-	if c.security != nil && !c.set.secures(x.req.Hostname(), c.security) {
+	if c.security != nil && !c.set.secures(x.req.Hostname(), x.router, c.security) {
+		c.last = true // another connection is what the client needs (RFC 9110 section 15.5.20)
 		x.fail(421, accesslog.Client, accesslog.Misdirected)
 		return
 	}

@@ -34,8 +34,8 @@ type FrontOptions struct {
 
 // Security is how TLS is ended for some server names.
 type Security struct {
-	Name   string // of the settings
-	Config *tls.Config
+	Name   string      // of the settings
+	Config *tls.Config // it stays the same as long as the settings do
 }
 
 // FrontSettings is everything a request is decided with.
@@ -151,14 +151,17 @@ func (f *Front) open(s *eventloop.Stream, security *Security) {
 	w.take().begin(f, s, security)
 }
 
-// secures reports whether a connection whose TLS was ended by s may carry requests for a host: where the host has settings
-// of its own, such as a demand for client certificates, the connection must have met them (RFC 9110 section 15.5.20).
-func (v *settings) secures(host []byte, s *Security) bool {
+// secures reports whether a connection whose TLS was ended by s may carry a request for a host to a router: where the host
+// has settings of its own, or the router demands some, such as certificates of clients, the connection must have met them.
+func (v *settings) secures(host []byte, r *Router, s *Security) bool {
+	if r.Demands != nil && r.Demands != s.Config {
+		return false
+	}
 	if v.Security == nil {
 		return true
 	}
 	other, ok := v.Security.First(host)
-	return !ok || other.Name == s.Name
+	return !ok || other.Config == s.Config
 }
 
 // trusts reports whether a peer's word about who the client is counts.

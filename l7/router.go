@@ -1,6 +1,8 @@
 package l7
 
 import (
+	"crypto/tls"
+
 	"github.com/weirlb/weir/l7/head"
 	"github.com/weirlb/weir/l7/route"
 )
@@ -10,6 +12,7 @@ type Router struct {
 	Name        string
 	Service     *Service
 	Middlewares []*Middleware // in the order in which they see requests
+	Demands     *tls.Config   // what must have ended the TLS of its connections, for it asks more of clients than others may; nil = nothing
 	Counters    *Counters
 }
 

@@ -110,12 +110,12 @@ func TestMisdirected(t *testing.T) {
 	}
 	set.Security = table.Build()
 	b.front.Set(set)
-	c := b.dialTLS(ca, "a.test")
-	r := bufio.NewReader(c)
 	for _, tt := range []struct {
 		host   string
 		status int
 	}{{"a.test", 200}, {"b.test", 421}, {"B.TEST:443", 421}, {"c.test", 200}} {
+		c := b.dialTLS(ca, "a.test")
+		r := bufio.NewReader(c)
 		send(t, c, "GET / HTTP/1.1\r\nHost: "+tt.host+"\r\n\r\n")
 		resp, err := http.ReadResponse(r, nil)
 		if err != nil {
@@ -124,6 +124,9 @@ func TestMisdirected(t *testing.T) {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		if resp.StatusCode != tt.status {
 			t.Errorf("%s: status %d, want %d", tt.host, resp.StatusCode, tt.status)
+		}
+		if resp.Close != (tt.status == 421) { // the client needs another connection
+			t.Errorf("%s: the connection is said to end: %v", tt.host, resp.Close)
 		}
 	}
 	if e := b.entries(4)[1]; e.Reason != "misdirected" || e.DownstreamStatus != 421 {

@@ -80,7 +80,7 @@ func (c *compiler) front(name string, e *config.EntryPoint, h *config.HTTP) *fro
 		at := webRoutePlan{router: router, middlewares: c.cfg.RouterMiddlewares(r, name)}
 		if tls := c.cfg.RouterTLS(r, name); tls != nil {
 			at.config = c.webTLS(tls.Options)
-			c.secureHosts(hosts, c.plan.web.routers[router].rule, at.config)
+			c.secureHosts(hosts, name, router, at.config)
 		}
 		f.routes = append(f.routes, at)
 	}
@@ -99,16 +99,19 @@ func (c *compiler) front(name string, e *config.EntryPoint, h *config.HTTP) *fro
 	return f
 }
 
-// secureHosts notes how TLS is ended for the hosts of a rule. Two routers may want it differently for one host, which is
-// decided before a request is there to tell them apart: then, as in Traefik, the default settings are used.
-func (c *compiler) secureHosts(hosts map[rule.HostPattern]string, expr rule.Expr, config string) {
-	names, any := rule.Hosts(expr)
+// secureHosts notes how TLS is ended for the hosts of a router. Two routers may want it differently for one host, which is
+// decided before a request is there to tell them apart: then, as in Traefik, the default settings are used, and a router
+// that demands a certificate of clients gets no request at all.
+func (c *compiler) secureHosts(hosts map[rule.HostPattern]string, entrypoint, router, config string) {
+	names, any := rule.Hosts(c.plan.web.routers[router].rule)
 	if any {
 		names = []rule.HostPattern{{Kind: rule.Any, Name: "*"}}
 	}
 	for _, host := range names {
 		if have, ok := hosts[host]; ok && have != config {
 			hosts[host] = c.webTLS("")
+			c.plan.warnings = append(c.plan.warnings, fmt.Sprintf("http.routers.%s and another router want different tls.options for %s at entrypoint %s:"+
+				" the default ones are used; a router that demands certificates of clients answers 421 there", router, host.Name, entrypoint))
 			continue
 		}
 		hosts[host] = config

@@ -26,6 +26,7 @@ type plan struct {
 	web          webPlan
 	tls          map[string]tlsPlan // by routerPlan.config
 	certificates []certificatePlan  // the first is the default
+	warnings     []string           // what is allowed and hardly meant, for the log
 }
 
 // logPlan is the program's own log.

@@ -290,18 +290,23 @@ http:
   routers:
     open:   { rule: "Host(%[1]sa.example%[1]s)", tls: {}, service: app }
     closed: { rule: "Host(%[1]sa.example%[1]s) && Path(%[1]s/closed%[1]s)", tls: { options: mutual }, service: app }
+    any:    { rule: "Path(%[1]s/any%[1]s)", priority: 1000, tls: { options: mutual }, service: app }
     other:  { rule: "Host(%[1]sb.example%[1]s)", tls: { options: mutual }, service: app }
   services: { app: { loadBalancer: { servers: [ { url: "http://%[2]s" } ] } } }
 tls:
   certificates: [ { certFile: %[3]s, keyFile: %[4]s } ]
   options: { mutual: { clientAuth: { caFiles: [ %[5]s ], clientAuthType: RequireAndVerifyClientCert } } }
 `, "`", app.addr, cert.CertFile, cert.KeyFile, ca.File)
-	front := mustCompile(t, text).entrypoints["web"].front
+	p := mustCompile(t, text)
+	if len(p.warnings) != 1 || !strings.Contains(p.warnings[0], "different tls.options for a.example at entrypoint web") {
+		t.Errorf("warnings %q", p.warnings)
+	}
+	front := p.entrypoints["web"].front
 	got := make(map[string]string)
 	for _, h := range front.hosts {
 		got[h.host.Name] = h.config
 	}
-	if len(got) != 2 || got["a.example"] != "default for HTTP" || got["b.example"] != "mutual for HTTP" {
+	if len(got) != 3 || got["*"] != "mutual for HTTP" || got["a.example"] != "default for HTTP" || got["b.example"] != "mutual for HTTP" {
 		t.Errorf("TLS is ended as %v", got)
 	}
 
@@ -314,9 +319,16 @@ tls:
 	if status, _ := conn.get("/"); status != 200 {
 		t.Errorf("the host with the usual options: status %d", status)
 	}
-	conn.host = "b.example"
-	if status, body := conn.get("/"); status != 421 {
-		t.Errorf("the host with options of its own, on that connection: status %d, %q", status, body)
+	for _, tt := range []struct{ name, host, path string }{
+		{"the host with options of its own", "b.example", "/"},
+		{"the path whose router demands a certificate", "a.example", "/closed"},
+		{"a router without a host that demands one", "a.example", "/any"},
+	} {
+		conn := secure("a.example")
+		conn.host = tt.host
+		if status, body := conn.get(tt.path); status != 421 {
+			t.Errorf("%s, on a connection without: status %d, %q", tt.name, status, body)
+		}
 	}
 	if err := secure("b.example").Conn.(*tls.Conn).Handshake(); err == nil {
 		t.Error("a client without a certificate is let in")

@@ -24,6 +24,11 @@ type tlsPlan struct {
 	protocols []string
 }
 
+// demanding reports whether clients must show a certificate.
+func (p tlsPlan) demanding() bool {
+	return p.auth == tls.RequireAnyClientCert || p.auth == tls.RequireAndVerifyClientCert
+}
+
 var tlsVersions = map[string]uint16{
 	"VersionTLS10": tls.VersionTLS10, "VersionTLS11": tls.VersionTLS11,
 	"VersionTLS12": tls.VersionTLS12, "VersionTLS13": tls.VersionTLS13,

@@ -68,6 +68,9 @@ func (t *topology) apply(to *plan, now time.Time) ([]step, error) {
 		return nil, err
 	}
 	t.plan = to
+	for _, text := range to.warnings {
+		t.log.Warn(text)
+	}
 	return steps, nil
 }
 

@@ -423,3 +423,26 @@ func TestQuietAndMayRead(t *testing.T) {
 		}
 	})
 }
+
+// What the peer said before its reset can be read although writing has failed, and before the loop has heard of either.
+func TestLastWordsBehindAFailedWrite(t *testing.T) {
+	l := startLoop(t, nil)
+	told, h := arrivals()
+	s, c := accepted(t, l, h)
+	for range len(told) {
+		<-told // the news of its beginning
+	}
+	on(t, l, func() {
+		_, _ = c.Write([]byte("last words"))
+		abort(c)
+		for s.Failed() == nil {
+			_ = s.Write([]byte("more"))
+		}
+		if text, _ := received(s, 100); text != "last words" {
+			t.Errorf("%q", text)
+		}
+		if _, err := received(s, 100); err == nil || err == ErrAgain {
+			t.Errorf("behind them: %v", err)
+		}
+	})
+}

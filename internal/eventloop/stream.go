@@ -410,10 +410,13 @@ func (s *Stream) beforeWrite() {
 	s.wrote = true
 }
 
+// fail keeps the first error of a write. What the peer said before it went may still be here: a server that refuses a large
+// request answers, closes, and its reset comes before the news of its answer.
 func (s *Stream) fail(err error) {
 	if s.failed == nil {
 		s.failed = err
 	}
+	s.readable, s.hangup = true, true
 }
 
 // flush writes kept bytes, and the end after them when CloseWrite asked for it.
