@@ -153,6 +153,7 @@ func (f *Front) open(s *eventloop.Stream, security *Security) {
 
 // secures reports whether a connection whose TLS was ended by s may carry a request for a host to a router: where the host
 // has settings of its own, or the router demands some, such as certificates of clients, the connection must have met them.
+// A reload that changes settings under their name leaves open connections what they have, unless a router demands them.
 func (v *settings) secures(host []byte, r *Router, s *Security) bool {
 	if r.Demands != nil && r.Demands != s.Config {
 		return false
@@ -161,7 +162,7 @@ func (v *settings) secures(host []byte, r *Router, s *Security) bool {
 		return true
 	}
 	other, ok := v.Security.First(host)
-	return !ok || other.Config == s.Config
+	return !ok || other.Name == s.Name
 }
 
 // trusts reports whether a peer's word about who the client is counts.
