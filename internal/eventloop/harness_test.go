@@ -55,6 +55,8 @@ func (l *Loop) closeStreams() {
 			w.Close()
 		case *Listener:
 			w.Close()
+		case *Datagrams:
+			w.Close()
 		}
 	}
 }
