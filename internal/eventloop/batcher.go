@@ -2,18 +2,24 @@ package eventloop
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"runtime/debug"
 	"syscall"
 	"unsafe"
 
-	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"golang.org/x/sys/unix"
 )
 
 const (
-	receiveBatch = 32      // datagrams, or trains of them, taken by one system call
-	slotSize     = 1 << 16 // room for the largest datagram and for the largest train of an interface
+	turnEvents = 64 // sockets served in a turn, so that streams on the loop do not wait for long
+	// receiveBatch is how many datagrams, or trains of them, one system call takes. Beyond 16 it does not matter: a datagram
+	// there and back costs a forwarding loop 0.71 of what it does in batches of one with 8, 0.70 with 16, 0.69 with 32 and 0.70
+	// with 64 (BenchmarkDatagramFlows, 32 clients with 8 in flight).
+	receiveBatch = 32
+	receiveLeast = 8                // slots left below which what is queued is sent, to have them all again
+	slotCount    = 2 * receiveBatch // datagrams or trains that a turn brings before it has to send
+	slotSize     = 1 << 16          // room for the largest datagram and for the largest train of an interface
 	// slotGap keeps the beginnings of slots apart in the processor's caches, where addresses that differ by a power of two
 	// share a place: small datagrams would push each other out.
 	slotGap = 192
@@ -33,31 +39,43 @@ type slot struct {
 	control [controlRoom]byte
 }
 
-// Batcher moves the datagrams of all sockets of one loop, through buffers that they share: about 2.3 MiB of address space
-// a loop, of which only what datagrams have filled is memory. All methods must be called on the loop.
+// Batcher moves the datagrams of all sockets of one loop, through buffers that they share: 4.2 MiB of address space, of which
+// only what datagrams have filled is memory. All methods must be called on the loop.
+//
+// The sockets have a poller of their own inside the loop's, so that there is an end of a turn: what many sockets have received
+// for one is sent by one system call then. This takes 0.04 to 0.07 off the cost of a datagram there and back, compared with
+// sending after the event of each socket (200 clients with one in flight, and 32 with 8).
 type Batcher struct {
-	loop *Loop
+	loop  *Loop
+	epoll int
 
+	events  []unix.EpollEvent
 	memory  []byte // of all slots
 	room    int    // bytes of a slot
+	most    int    // slots offered to one system call
+	used    int    // slots whose bytes may be queued
 	slots   []slot
 	headers []mmsghdr // of the slots
 	batch   []Datagram
 
 	out    outbox
 	task   func() // serve, made once
-	turn   bool   // an event is being served, after which what is queued goes out
+	turn   bool   // events are being served, after which what is queued goes out
 	posted bool   // a task will send what is queued
+	closed bool
 }
 
-// NewBatcher makes the batcher of l. One is enough for all sockets of a loop.
-func NewBatcher(l *Loop) *Batcher { return newBatcher(l, receiveBatch, slotSize) }
+// NewBatcher makes the batcher of l, on the loop or before it runs. One is enough for all sockets of a loop. It is closed
+// before the loop.
+func NewBatcher(l *Loop) (*Batcher, error) { return newBatcher(l, slotCount, receiveBatch, slotSize) }
 
-func newBatcher(l *Loop, slots, room int) *Batcher {
+func newBatcher(l *Loop, slots, most, room int) (*Batcher, error) {
 	b := &Batcher{
 		loop:    l,
+		events:  make([]unix.EpollEvent, turnEvents),
 		memory:  make([]byte, slots*(room+slotGap)),
 		room:    room,
+		most:    most,
 		slots:   make([]slot, slots),
 		headers: make([]mmsghdr, slots),
 		batch:   make([]Datagram, 0, datagramShare),
@@ -73,11 +91,67 @@ func newBatcher(l *Loop, slots, room int) *Batcher {
 	}
 	b.out.open()
 	b.task = b.serve
-	return b
+	return b, b.open()
+}
+
+func (b *Batcher) open() (err error) {
+	if b.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("loop %d: open poller of datagrams: %w", b.loop.id, err)
+	}
+	if err := b.loop.watchLevel(b.epoll, b); err != nil {
+		_ = unix.Close(b.epoll)
+		return fmt.Errorf("loop %d: watch datagrams: %w", b.loop.id, err)
+	}
+	return nil
 }
 
 // Loop is the loop whose sockets the batcher serves.
 func (b *Batcher) Loop() *Loop { return b.loop }
+
+// Close sends what is queued and ends the batcher. Sockets still open are not told and receive no more; their owner closes
+// them first. Closing twice is fine.
+func (b *Batcher) Close() {
+	if b.closed {
+		return
+	}
+	b.closed = true
+	b.send()
+	b.loop.forget(b.epoll)
+}
+
+// watch has the events of fd sent to d, edge-triggered and of reading only: with those of writing, each datagram that the
+// interface has sent would be one.
+func (b *Batcher) watch(fd int, d *Datagrams) error {
+	b.loop.setWatcher(fd, d)
+	if err := b.register(unix.EPOLL_CTL_ADD, fd); err != nil {
+		return fmt.Errorf("epoll_ctl: %w", err)
+	}
+	return nil
+}
+
+// again asks for another event of a socket that may still be readable, behind those of everybody else.
+func (b *Batcher) again(fd int32) {
+	_ = b.register(unix.EPOLL_CTL_MOD, int(fd)) // fails only if it is not registered
+}
+
+func (b *Batcher) register(operation, fd int) error {
+	return unix.EpollCtl(b.epoll, operation, fd, &unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLET&math.MaxUint32})
+}
+
+// event is a turn: the sockets that are ready, and then all that they have for others.
+func (b *Batcher) event(uint32) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(b.epoll), uintptr(unsafe.Pointer(&b.events[0])),
+		uintptr(len(b.events)), 0, 0, 0)
+	if errno != 0 {
+		return // interrupted, and the loop's poller tells again
+	}
+	b.turn = true
+	for _, e := range b.events[:n] {
+		b.loop.dispatch(int(e.Fd), e.Events)
+	}
+	b.turn = false
+	b.flush()
+}
 
 // ready prepares a slot for the next message. Only slots that were used need it.
 func (b *Batcher) ready(i int) {
@@ -106,22 +180,32 @@ func (b *Batcher) connect(fd int, addr netip.AddrPort, from netip.Addr) error {
 	return nil
 }
 
-// read takes a batch of messages from fd. It returns for how many there was room, and how many came.
-func (b *Batcher) read(fd int32) (slots, n int, errno syscall.Errno) {
-	if b.out.borrowed {
-		b.send() // what is queued lies in the slots
+// read takes messages from fd, into the slots after those whose bytes are queued. It returns the first slot, for how many
+// messages there was room, and how many came.
+func (b *Batcher) read(fd int32) (first, room, n int, errno syscall.Errno) {
+	switch {
+	case !b.out.borrowed:
+		b.used = 0
+	case len(b.slots)-b.used < min(receiveLeast, b.most):
+		b.send()
+		b.used = 0
 	}
-	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])),
-		uintptr(len(b.headers)), unix.MSG_DONTWAIT, 0, 0)
-	return len(b.headers), int(r), errno
+	first, room = b.used, min(b.most, len(b.slots)-b.used)
+	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[first])), uintptr(room),
+		unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return first, room, 0, errno
+	}
+	b.used += int(r)
+	return first, room, int(r), 0
 }
 
 // deliver hands the n messages that came to the receiver, and returns how many datagrams they were.
-func (b *Batcher) deliver(d *Datagrams, n int) (datagrams int) {
+func (b *Batcher) deliver(d *Datagrams, first, n int) (datagrams int) {
 	gen := d.gen
-	for i := range n {
+	for i := first; i < first+n; i++ {
 		if d.gen == gen {
-			datagrams += b.open(d, i)
+			datagrams += b.unpack(d, i)
 		}
 		b.ready(i)
 	}
@@ -129,8 +213,8 @@ func (b *Batcher) deliver(d *Datagrams, n int) (datagrams int) {
 	return datagrams
 }
 
-// open adds the datagrams of slot i to the batch.
-func (b *Batcher) open(d *Datagrams, i int) int {
+// unpack adds the datagrams of slot i to the batch.
+func (b *Batcher) unpack(d *Datagrams, i int) int {
 	s, m := &b.slots[i], &b.headers[i]
 	c := parseControl(s.control[:min(int(m.header.Controllen), controlRoom)])
 	if c.overflown {
@@ -175,11 +259,6 @@ func (b *Batcher) hand(d *Datagrams, gen uint32) {
 	if len(batch) > 0 && d.gen == gen {
 		d.hand(batch)
 	}
-}
-
-// again asks for another event of a socket that may still be readable, behind those of everybody else.
-func (b *Batcher) again(fd int32) {
-	_ = b.loop.poller.ModRead(&netpoll.PollAttachment{FD: int(fd)}, true) // fails only if it is not registered
 }
 
 // rescue ends a panic of a callback: it is counted and logged.

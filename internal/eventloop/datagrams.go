@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,11 +89,8 @@ func (d *Datagrams) begin(b *Batcher, fd int, r Receiver, losses Losses) {
 	*d = Datagrams{batcher: b, receiver: r, losses: losses, fd: int32(fd), head: none, tail: none, gen: d.gen + 1, open: true}
 }
 
-// watch asks for events of reading only: with those of writing, each datagram that the interface has sent would be one.
 func (d *Datagrams) watch() error {
-	l, fd := d.batcher.loop, int(d.fd)
-	l.setWatcher(fd, d)
-	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: fd}, true); err != nil {
+	if err := d.batcher.watch(int(d.fd), d); err != nil {
 		d.Close()
 		return err
 	}
@@ -132,8 +128,8 @@ func (d *Datagrams) Truncated() uint32 { return d.cut }
 // Unsent counts datagrams that were given to Send or SendTo and that the system refused, modulo 2^32.
 func (d *Datagrams) Unsent() uint32 { return d.lost }
 
-// Send queues a datagram for the peer of a dialled socket. It goes out once the callback that d's loop is in has
-// returned, or a little later when sent from elsewhere; it is dropped and counted when the system has no room. p may be
+// Send queues a datagram for the peer of a dialled socket. It goes out at the end of the turn in which datagrams are
+// received, or a little later when sent from elsewhere, and sooner when many are queued. It is dropped and counted when the system has no room. p may be
 // used again at once, unless it is out of a batch. On a closed socket nothing happens.
 func (d *Datagrams) Send(p []byte) {
 	if d.open {
@@ -167,25 +163,19 @@ func (d *Datagrams) Close() {
 	d.receiver, d.socket = nil, nil
 }
 
-// event reads what has arrived. What the receiver sends meanwhile goes out in the end.
-func (d *Datagrams) event(uint32) {
-	b := d.batcher
-	b.turn = true
-	d.receive()
-	b.turn = false
-	b.flush()
-}
+// event reads what has arrived. The batcher sends what the receiver has for others in the end.
+func (d *Datagrams) event(uint32) { d.receive() }
 
 // receive reads until nothing is left or the socket has had its share. A batch that is not full means that nothing is
 // left, which saves the call that says EAGAIN: who comes later causes an event.
 func (d *Datagrams) receive() {
 	gen := d.gen
 	for left := datagramShare; left > 0; {
-		slots, n, err := d.batcher.read(d.fd)
+		first, room, n, err := d.batcher.read(d.fd)
 		switch err {
 		case 0:
-			left -= d.batcher.deliver(d, n)
-			if d.gen != gen || n < slots {
+			left -= d.batcher.deliver(d, first, n)
+			if d.gen != gen || n < room {
 				return
 			}
 		case unix.EAGAIN:

@@ -26,7 +26,18 @@ func (f lostFunc) Lost(d *Datagrams, to netip.AddrPort, n int, err error) { f(d,
 // post is a batcher on a loop of its own.
 func post(t testing.TB) *Batcher {
 	t.Helper()
-	return NewBatcher(startLoop(t, nil))
+	return postOf(t, slotCount, receiveBatch, slotSize)
+}
+
+func postOf(t testing.TB, slots, most, room int) (b *Batcher) {
+	t.Helper()
+	l := startLoop(t, nil)
+	var err error
+	on(t, l, func() { b, err = newBatcher(l, slots, most, room) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // openDatagrams opens a bound socket on the batcher's loop.
@@ -112,27 +123,29 @@ func openOn(t testing.TB, h *weirtest.Host, b *Batcher, at netip.Addr, r Receive
 }
 
 // dialOn connects a socket of a host, as Dial does.
-func dialOn(t testing.TB, h *weirtest.Host, b *Batcher, to netip.AddrPort, losses Losses) *Datagrams {
+func dialOn(t testing.TB, h *weirtest.Host, b *Batcher, to netip.AddrPort, r Receiver, losses Losses) *Datagrams {
 	t.Helper()
-	var fd int
+	d := new(Datagrams)
 	var err error
+	on(t, b.loop, func() { err = d.dialOn(h, b, to, r, losses) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (d *Datagrams) dialOn(h *weirtest.Host, b *Batcher, to netip.AddrPort, r Receiver, losses Losses) (err error) {
+	var fd int
 	h.Do(func() {
 		if fd, err = datagramSocket(to.Addr()); err == nil {
 			err = b.connect(fd, to, netip.Addr{})
 		}
 	})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	d := new(Datagrams)
-	on(t, b.loop, func() {
-		d.begin(b, fd, answerAll, losses)
-		err = d.watch()
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	d.begin(b, fd, r, losses)
+	return d.watch()
 }
 
 // answerAll sends every datagram back where it came from.
@@ -391,7 +404,7 @@ func TestFullSocketDrops(t *testing.T) {
 		var d *Datagrams
 		send := func(p []byte) { d.Send(p) }
 		if dialled {
-			d = dialOn(t, host, b, nobody, count)
+			d = dialOn(t, host, b, nobody, answerAll, count)
 		} else {
 			d = openOn(t, host, b, host.Addr, answerAll, count)
 			send = func(p []byte) { d.SendTo(p, nobody, netip.Addr{}) }
@@ -481,7 +494,7 @@ func TestTrainsOfFragments(t *testing.T) {
 	for i := range 3 {
 		expectBytes(t, "datagram", await(t, got, "a datagram").Bytes, pattern(4000, byte(i)))
 	}
-	c := dialOn(t, near, b, sink.Addr(), nil)
+	c := dialOn(t, near, b, sink.Addr(), answerAll, nil)
 	on(t, b.loop, func() {
 		for i := range 3 {
 			c.Send(pattern(4000, byte(i)))
@@ -496,7 +509,7 @@ func TestTrainsOfFragments(t *testing.T) {
 }
 
 func TestTruncatedDatagrams(t *testing.T) {
-	b := newBatcher(startLoop(t, nil), 4, 100)
+	b := postOf(t, 4, 4, 100)
 	got := make(chan kept, 3)
 	d := openDatagrams(t, b, anyPort, keeper(got), nil)
 	c := dialUDP(t, d.Addr())

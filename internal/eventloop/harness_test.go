@@ -57,6 +57,8 @@ func (l *Loop) closeStreams() {
 			w.Close()
 		case *Datagrams:
 			w.Close()
+		case *Batcher:
+			w.Close()
 		}
 	}
 }
