@@ -23,6 +23,9 @@ func TestParseControl(t *testing.T) {
 	six := v6.As16()
 	mapped, multicast := netip.AddrFrom16(v4.As16()).As16(), netip.MustParseAddr("ff02::1").As16()
 	index := number(3)
+	info6 := func(ip [16]byte) []byte {
+		return message(unix.SOL_IPV6, unix.IPV6_PKTINFO, slices.Concat(ip[:], index)...)
+	}
 	info4 := message(unix.SOL_IP, unix.IP_PKTINFO, 3, 0, 0, 0, 192, 0, 2, 1, 192, 0, 2, 255)
 	gro := message(unix.SOL_UDP, unix.UDP_GRO, number(1200)...)
 	lying := slices.Clone(gro)
@@ -36,9 +39,9 @@ func TestParseControl(t *testing.T) {
 	}{
 		{"nothing", nil, control{}},
 		{"IPv4", info4, control{local: v4}},
-		{"IPv6", message(unix.SOL_IPV6, unix.IPV6_PKTINFO, slices.Concat(six[:], index)...), control{local: v6}},
-		{"IPv4 on an IPv6 socket", message(unix.SOL_IPV6, unix.IPV6_PKTINFO, slices.Concat(mapped[:], index)...), control{local: v4}},
-		{"multicast", message(unix.SOL_IPV6, unix.IPV6_PKTINFO, slices.Concat(multicast[:], index)...), control{}},
+		{"IPv6", info6(six), control{local: v6}},
+		{"IPv4 on an IPv6 socket", info6(mapped), control{local: v4}},
+		{"multicast", info6(multicast), control{}},
 		{"overflow", message(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, number(7)...), control{overflow: 7, overflown: true}},
 		{"several", slices.Concat(message(99, 99, 1), info4, gro), control{local: v4, segment: 1200}},
 		{"a negative segment", message(unix.SOL_UDP, unix.UDP_GRO, number(1<<31)...), control{}},

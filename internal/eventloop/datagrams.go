@@ -129,16 +129,17 @@ func (d *Datagrams) Truncated() uint32 { return d.cut }
 func (d *Datagrams) Unsent() uint32 { return d.lost }
 
 // Send queues a datagram for the peer of a dialled socket. It goes out at the end of the turn in which datagrams are
-// received, or a little later when sent from elsewhere, and sooner when many are queued. It is dropped and counted when the system has no room. p may be
-// used again at once, unless it is out of a batch. On a closed socket nothing happens.
+// received, a little later when sent from elsewhere, and sooner when many are queued; when the system has no room for it
+// then, it is dropped and counted. p may be used again at once, unless it is out of a batch. On a closed socket nothing
+// happens.
 func (d *Datagrams) Send(p []byte) {
 	if d.open {
 		d.batcher.enqueue(d, p, netip.AddrPort{}, netip.Addr{})
 	}
 }
 
-// SendTo is Send for a bound socket: to the peer, from the given local address. The zero value leaves the choice to the
-// system; a socket with one address has none.
+// SendTo is Send for a bound socket: to a peer, from a local address, such as a datagram's From and Local. The zero value of
+// from leaves the choice to the system; a socket that is bound to one address has none.
 func (d *Datagrams) SendTo(p []byte, to netip.AddrPort, from netip.Addr) {
 	if !d.open {
 		return

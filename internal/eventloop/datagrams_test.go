@@ -529,7 +529,7 @@ func TestTruncatedDatagrams(t *testing.T) {
 // A flood has its share of a turn, and others come before the rest of it; in the end all of it is there.
 func TestFloodLetsOthersThrough(t *testing.T) {
 	b := post(t)
-	const flood = 4*datagramShare + 5
+	const flood = datagramShare + 2*receiveBatch + 5 // fits into a receive buffer of the usual size
 	var order []string
 	done := make(chan struct{})
 	noted := func(name string) receivedFunc {
@@ -699,17 +699,17 @@ func TestSendingInLost(t *testing.T) {
 // More than the queue holds goes out in between, in order.
 func TestMoreThanTheQueueHolds(t *testing.T) {
 	b, far := post(t), post(t)
-	const datagrams = 3*outboxSize + 1
+	const datagrams = outboxSize + 50 // fits into a receive buffer of the usual size
 	got := make(chan kept, datagrams)
 	sink := openDatagrams(t, far, anyPort, keeper(got), nil)
 	d := dialDatagrams(t, b, sink.Addr(), answerAll, nil)
 	on(t, b.loop, func() {
 		for i := range datagrams {
-			d.Send(pattern(300+i%3, byte(i)))
+			d.Send(pattern(20+i%3, byte(i)))
 		}
 	})
 	for i := range datagrams {
-		expectBytes(t, "datagram", await(t, got, "a datagram").Bytes, pattern(300+i%3, byte(i)))
+		expectBytes(t, "datagram", await(t, got, "a datagram").Bytes, pattern(20+i%3, byte(i)))
 	}
 }
 
@@ -768,6 +768,52 @@ func TestDatagramsOnlyIPv6(t *testing.T) {
 	if only, err := unix.GetsockoptInt(socket.FD(), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY); err != nil || only != 1 {
 		t.Errorf("IPV6_V6ONLY is %d (%v)", only, err)
 	}
+}
+
+func TestBatcherGivesItsDescriptorBack(t *testing.T) {
+	l := startLoop(t, nil)
+	before := descriptors(t)
+	on(t, l, func() {
+		b, err := NewBatcher(l)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		b.Close()
+		b.Close()
+	})
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors are open, %d before", after, before)
+	}
+}
+
+// What is sent once no task can be posted any more goes out at once.
+func TestSendWhenTheLoopIsOver(t *testing.T) {
+	l, err := New(0, nil, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := NewBatcher(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(anyPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	_ = server.SetDeadline(time.Now().Add(patience))
+	var d Datagrams
+	if err := d.Dial(b, server.LocalAddr().(*net.UDPAddr).AddrPort(), netip.Addr{}, answerAll, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.Send([]byte("last words"))
+	expectUDP(t, server, []byte("last words"))
+	d.Close()
+	b.Close()
 }
 
 // A flow is to cost no more than 1 KiB beside its sockets, and this is the engine's part of it.

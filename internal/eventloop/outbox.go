@@ -9,13 +9,19 @@ import (
 )
 
 const (
-	outboxSize    = 256     // messages queued on a loop before they are sent without waiting for the end of the turn
-	sendBatch     = 64      // messages given to one system call
-	copyRoom      = 1 << 16 // bytes of queued datagrams that do not lie in a batch
-	trainSegments = 64      // datagrams in a train: what every kernel with UDP_SEGMENT takes (UDP_MAX_SEGMENTS)
-	trainBytes    = 65000   // bytes in a train: a little less than an IP packet holds
+	outboxSize = 256     // messages queued on a loop before they are sent without waiting for the end of the turn
+	sendBatch  = 64      // messages given to one system call
+	copyRoom   = 1 << 16 // bytes of queued datagrams that do not lie in a batch
+	none       = -1      // number of no message
+)
 
-	none = -1 // number of no message
+// A train is some datagrams of one size, to one peer, that the kernel gets as one message and cuts as late as it can
+// (UDP_SEGMENT, UDP_GRO). A datagram there and back costs a forwarding loop, compared with what it costs without trains:
+// 0.09 when peers across a veth send and take trains of 32, 0.88 when they send and take 32 single ones at a time, 0.86 on
+// loopback with 8 single ones at a time, and the same when each comes alone (BenchmarkDatagramTrains, BenchmarkDatagramFlows).
+const (
+	trainSegments = 64    // datagrams in a train: what every kernel with UDP_SEGMENT takes (UDP_MAX_SEGMENTS)
+	trainBytes    = 65000 // bytes in a train: a little less than an IP packet holds
 )
 
 // outgoing is what is queued for one peer and lies in one piece: a datagram, or several of one size of which the last may
