@@ -55,6 +55,10 @@ func (l *Loop) closeStreams() {
 			w.Close()
 		case *Listener:
 			w.Close()
+		case *Datagrams:
+			w.Close()
+		case *Batcher:
+			w.Close()
 		}
 	}
 }

@@ -1,0 +1,272 @@
+package eventloop
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"runtime/debug"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	turnEvents = 64 // sockets served in a turn, so that streams on the loop do not wait for long
+	// receiveBatch is how many datagrams, or trains of them, one system call takes. A datagram there and back costs a
+	// forwarding loop 0.73 of what it does in batches of one with 8, and no less with 16, 32 or 64 (BenchmarkDatagramFlows,
+	// 32 clients with 8 in flight).
+	receiveBatch = 32
+	receiveLeast = 8                // slots left below which what is queued is sent, to have them all again
+	slotCount    = 2 * receiveBatch // datagrams or trains that a turn brings before it has to send
+	slotSize     = 1 << 16          // room for the largest datagram and for the largest train of an interface
+	// slotGap keeps the beginnings of slots apart in the processor's caches, where addresses that differ by a power of two
+	// share a place: small datagrams would push each other out.
+	slotGap = 192
+)
+
+// mmsghdr is a message of recvmmsg(2) and sendmmsg(2): one datagram or one train.
+type mmsghdr struct {
+	header unix.Msghdr
+	size   uint32
+	_      [4]byte
+}
+
+// slot is where one received message goes.
+type slot struct {
+	from    rawAddr
+	vector  unix.Iovec
+	control [controlRoom]byte
+}
+
+// Batcher moves the datagrams of all sockets of one loop, through buffers that they share: 4.2 MiB of address space, of which
+// only what datagrams have filled is memory. All methods must be called on the loop.
+//
+// The sockets have a poller of their own inside the loop's, so that there is an end of a turn: what many sockets have received
+// for one is sent by one system call then. This takes 0.04 to 0.07 off the cost of a datagram there and back, compared with
+// sending after the event of each socket (200 clients with one in flight, and 32 with 8).
+type Batcher struct {
+	loop  *Loop
+	epoll int
+
+	events  []unix.EpollEvent
+	memory  []byte // of all slots
+	room    int    // bytes of a slot
+	most    int    // slots offered to one system call
+	used    int    // slots whose bytes may be queued
+	slots   []slot
+	headers []mmsghdr // of the slots
+	batch   []Datagram
+
+	out    outbox
+	task   func() // serve, made once
+	turn   bool   // events are being served, after which what is queued goes out
+	posted bool   // a task will send what is queued
+	closed bool
+}
+
+// NewBatcher makes the batcher of l, on the loop or before it runs. One is enough for all sockets of a loop. It is closed
+// before the loop.
+func NewBatcher(l *Loop) (*Batcher, error) { return newBatcher(l, slotCount, receiveBatch, slotSize) }
+
+func newBatcher(l *Loop, slots, most, room int) (*Batcher, error) {
+	b := &Batcher{
+		loop:    l,
+		events:  make([]unix.EpollEvent, turnEvents),
+		memory:  make([]byte, slots*(room+slotGap)),
+		room:    room,
+		most:    most,
+		slots:   make([]slot, slots),
+		headers: make([]mmsghdr, slots),
+		batch:   make([]Datagram, 0, datagramShare),
+	}
+	for i := range b.slots {
+		s, h := &b.slots[i], &b.headers[i].header
+		s.vector.Base = &b.memory[i*(room+slotGap)]
+		s.vector.SetLen(room)
+		h.Name = (*byte)(unsafe.Pointer(&s.from.sa))
+		h.Iov, h.Iovlen = &s.vector, 1
+		h.Control = &s.control[0]
+		b.ready(i)
+	}
+	b.out.open()
+	b.task = b.serve
+	return b, b.open()
+}
+
+func (b *Batcher) open() (err error) {
+	if b.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("loop %d: open poller of datagrams: %w", b.loop.id, err)
+	}
+	if err := b.loop.watchLevel(b.epoll, b); err != nil {
+		_ = unix.Close(b.epoll)
+		return fmt.Errorf("loop %d: watch datagrams: %w", b.loop.id, err)
+	}
+	return nil
+}
+
+// Loop is the loop whose sockets the batcher serves.
+func (b *Batcher) Loop() *Loop { return b.loop }
+
+// Close sends what is queued and ends the batcher. Sockets still open are not told and receive no more; their owner closes
+// them first. Closing twice is fine.
+func (b *Batcher) Close() {
+	if b.closed {
+		return
+	}
+	b.closed = true
+	b.send()
+	b.loop.forget(b.epoll)
+}
+
+// watch has the events of fd sent to d, edge-triggered and of reading only: with those of writing, each datagram that the
+// interface has sent would be one.
+func (b *Batcher) watch(fd int, d *Datagrams) error {
+	b.loop.setWatcher(fd, d)
+	if err := b.register(unix.EPOLL_CTL_ADD, fd); err != nil {
+		return fmt.Errorf("epoll_ctl: %w", err)
+	}
+	return nil
+}
+
+// again asks for another event of a socket that may still be readable, behind those of everybody else.
+func (b *Batcher) again(fd int32) {
+	_ = b.register(unix.EPOLL_CTL_MOD, int(fd)) // fails only if it is not registered
+}
+
+func (b *Batcher) register(operation, fd int) error {
+	event := unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLET&math.MaxUint32}
+	return unix.EpollCtl(b.epoll, operation, fd, &event)
+}
+
+// event is a turn: the sockets that are ready, and then all that they have for others.
+func (b *Batcher) event(uint32) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(b.epoll), uintptr(unsafe.Pointer(&b.events[0])),
+		uintptr(len(b.events)), 0, 0, 0)
+	if errno != 0 {
+		return // interrupted, and the loop's poller tells again
+	}
+	b.turn = true
+	for _, e := range b.events[:n] {
+		b.loop.dispatch(int(e.Fd), e.Events)
+	}
+	b.turn = false
+	b.flush()
+}
+
+// ready prepares a slot for the next message. Only slots that were used need it.
+func (b *Batcher) ready(i int) {
+	h := &b.headers[i].header
+	h.Namelen = uint32(unsafe.Sizeof(b.slots[i].from.sa))
+	h.Controllen = controlRoom
+	h.Flags = 0
+}
+
+// connect binds fd to from, if that is given, and connects it.
+func (b *Batcher) connect(fd int, addr netip.AddrPort, from netip.Addr) error {
+	raw := &b.loop.addr
+	if from.IsValid() {
+		raw.set(netip.AddrPortFrom(from, 0))
+		if err := raw.bind(fd); err != nil {
+			return fmt.Errorf("bind to %s: %w", from, err)
+		}
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1); err != nil {
+		return fmt.Errorf("set UDP_GRO: %w", err)
+	}
+	raw.set(addr)
+	if err := raw.connect(fd); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return nil
+}
+
+// read takes messages from fd, into the slots after those whose bytes are queued. It returns the first slot, for how many
+// messages there was room, and how many came.
+func (b *Batcher) read(fd int32) (first, room, n int, errno syscall.Errno) {
+	switch {
+	case !b.out.borrowed:
+		b.used = 0
+	case len(b.slots)-b.used < min(receiveLeast, b.most):
+		b.send()
+		b.used = 0
+	}
+	first, room = b.used, min(b.most, len(b.slots)-b.used)
+	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[first])), uintptr(room),
+		unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return first, room, 0, errno
+	}
+	b.used += int(r)
+	return first, room, int(r), 0
+}
+
+// deliver hands the n messages that came to the receiver, and returns how many datagrams they were.
+func (b *Batcher) deliver(d *Datagrams, first, n int) (datagrams int) {
+	gen := d.gen
+	for i := first; i < first+n; i++ {
+		if d.gen == gen {
+			datagrams += b.unpack(d, i)
+		}
+		b.ready(i)
+	}
+	b.hand(d, gen)
+	return datagrams
+}
+
+// unpack adds the datagrams of slot i to the batch.
+func (b *Batcher) unpack(d *Datagrams, i int) int {
+	s, m := &b.slots[i], &b.headers[i]
+	c := parseControl(s.control[:min(int(m.header.Controllen), controlRoom)])
+	if c.overflown {
+		d.overflow = c.overflow
+	}
+	one := Datagram{Local: c.local}
+	if d.socket != nil {
+		one.From = s.from.addrPort()
+		if !c.local.IsValid() && !d.socket.addr.Addr().IsUnspecified() {
+			one.Local = d.socket.addr.Addr()
+		}
+	}
+	start := i * (b.room + slotGap)
+	rest := b.memory[start : start+min(int(m.size), b.room)]
+	datagrams, gen := 1, d.gen
+	for ; c.segment > 0 && len(rest) > c.segment; datagrams++ {
+		one.Bytes, rest = rest[:c.segment:c.segment], rest[c.segment:]
+		if b.add(d, one); d.gen != gen {
+			return datagrams
+		}
+	}
+	one.Bytes, one.Truncated = rest[:len(rest):len(rest)], m.header.Flags&unix.MSG_TRUNC != 0
+	if one.Truncated {
+		d.cut++
+	}
+	b.add(d, one)
+	return datagrams
+}
+
+// add puts a datagram into the batch, which is handed over when it is full.
+func (b *Batcher) add(d *Datagrams, one Datagram) {
+	b.batch = append(b.batch, one)
+	if len(b.batch) == cap(b.batch) {
+		b.hand(d, d.gen)
+	}
+}
+
+// hand gives the batch to d's receiver, unless that life of d is over.
+func (b *Batcher) hand(d *Datagrams, gen uint32) {
+	batch := b.batch
+	b.batch = b.batch[:0]
+	if len(batch) > 0 && d.gen == gen {
+		d.hand(batch)
+	}
+}
+
+// rescue ends a panic of a callback: it is counted and logged.
+func (b *Batcher) rescue() {
+	if cause := recover(); cause != nil {
+		b.loop.panics.Add(1)
+		b.loop.log.Error("receiver of datagrams panicked; the batch is dropped",
+			"loop", b.loop.id, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	}
+}
