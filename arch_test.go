@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"config":             {"internal/rule"},
 	"server":             {"config", "l4", "l4/peek", "l7", "l7/http1", "l7/route", "discovery", "health", "cluster", "upstream", "sni", "admin", "internal/accesslog", "internal/eventloop", "internal/rule"},
 	"l4":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/rule", "l4/peek", "upstream", "sni"},
+	"l4/flow":            {"upstream"},
 	"l4/peek":            {"sni"},
 	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/rule", "l7/head", "l7/http1", "l7/route", "upstream", "sni"},
 	"l7/head":            {},
