@@ -33,10 +33,14 @@ func (w *worker) move(f *eventloop.Flow, body *http1.Body, kind head.FramingKind
 	return n, bad
 }
 
-// ended turns the end of a source into the end of the body, if the body may end so.
+// ended turns the end of a source into the end of the body, if the body may end so. A TLS connection that ends without
+// close_notify may have been cut by anybody on the way: what lasts to the end of it is not complete (RFC 9112 section 9.8).
 func ended(body *http1.Body, err error) error {
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case err == io.EOF:
 		return body.End()
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return http1.ErrTruncated
 	}
 	return err
 }

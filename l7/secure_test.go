@@ -238,3 +238,39 @@ func TestGreeting(t *testing.T) {
 		mu.Unlock()
 	}
 }
+
+// A body that lasts to the end of a TLS connection is complete only if the server has said that it ends: anybody on the way
+// could have cut it.
+func TestCloseDelimitedOverTLS(t *testing.T) {
+	ca := weirtest.CA(t)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.Server("127.0.0.1").TLS}}
+	for _, tt := range []struct {
+		name     string
+		end      func(secure *tls.Conn, plain net.Conn)
+		complete bool
+	}{
+		{"with close_notify", func(secure *tls.Conn, _ net.Conn) { secure.Close() }, true},
+		{"without", func(_ *tls.Conn, plain net.Conn) { plain.Close() }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := raw(t, func(plain net.Conn) {
+				secure := tls.Server(plain, config)
+				if _, err := http.ReadRequest(bufio.NewReader(secure)); err == nil {
+					_, _ = io.WriteString(secure, "HTTP/1.1 200 OK\r\n\r\nhalf of it, or all")
+				}
+				tt.end(secure, plain)
+			})
+			b := newBed(t, setup{backends: []netip.AddrPort{server}, transport: Transport{TLS: trusting(ca)}})
+			c := b.dial()
+			send(t, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			got, err := io.ReadAll(c)
+			if complete := err == nil && strings.HasSuffix(string(got), "\r\n\r\nhalf of it, or all"); complete != tt.complete {
+				t.Errorf("%q, %v", got, err)
+			}
+			want := map[bool]string{true: "done", false: "backend-abort"}[tt.complete]
+			if e := b.entries(1)[0]; e.Reason != want {
+				t.Errorf("reason %s, want %s", e.Reason, want)
+			}
+		})
+	}
+}

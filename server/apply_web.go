@@ -11,6 +11,7 @@ import (
 	"github.com/weirlb/weir/l4"
 	"github.com/weirlb/weir/l4/peek"
 	"github.com/weirlb/weir/l7"
+	"github.com/weirlb/weir/l7/http1"
 	"github.com/weirlb/weir/l7/route"
 	"github.com/weirlb/weir/sni"
 )
@@ -219,12 +220,17 @@ func (a *applier) transport(name string, p transportPlan) *l7.Transport {
 	return t
 }
 
+// maxResponseHead bounds the head of a server's response, and a line in it: servers are given more room than clients,
+// because policies and cookies that they set may be long.
+const maxResponseHead = 64 << 10
+
 func newTransport(p transportPlan, loops int) *l7.Transport {
 	t := &l7.Transport{
 		MaxIdle:         (p.maxIdle + loops - 1) / loops,
 		IdleTimeout:     p.idleTimeout,
 		MaxRequests:     p.maxRequests,
 		ResponseTimeout: p.responseTimeout,
+		ResponseLimits:  http1.Limits{Line: maxResponseHead, Head: maxResponseHead, Fields: 256},
 	}
 	switch p.proxyProtocol {
 	case 1:

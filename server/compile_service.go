@@ -131,6 +131,9 @@ func (c *compiler) webCheck(at string, h *config.HealthCheck, t transportPlan) *
 			FollowRedirects: h.FollowRedirects == nil || *h.FollowRedirects,
 		}
 	}
+	if h.Type == "grpc" {
+		p.params.GRPC = health.GRPC{Host: h.Hostname}
+	}
 	if h.Scheme == "https" || h.Scheme == "" && t.secure != nil {
 		p.secure = cmp.Or(t.secure, &clientTLSPlan{insecure: true})
 		p.params.TLS = &health.TLS{}

@@ -29,10 +29,10 @@ const lookAgain = time.Second
 // release lets go of those whose time is up, and of backends without connections.
 func (t *topology) release(now time.Time) {
 	t.leaving = slices.DeleteFunc(t.leaving, func(l *leaving) bool {
-		if now.Before(l.until) {
-			return l.member != nil && l.member.backend.Active() == 0
+		if now.Before(l.until) && (l.member == nil || l.member.backend.Active() > 0) {
+			return false
 		}
-		t.cut(l)
+		t.cut(l) // for a backend without connections too: HTTP keeps idle ones, and counters
 		return true
 	})
 }

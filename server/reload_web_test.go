@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/internal/weirtest"
+	"github.com/weirlb/weir/upstream"
 )
 
 // webApp is a server of HTTP in the test's process.
@@ -332,5 +333,76 @@ tls:
 	}
 	if err := secure("b.example").Conn.(*tls.Conn).Handshake(); err == nil {
 		t.Error("a client without a certificate is let in")
+	}
+}
+
+// TestBackendsLeaveNothingBehind: what HTTP counts of a backend goes with it, even when it had nothing left to wait for.
+func TestBackendsLeaveNothingBehind(t *testing.T) {
+	one, two := serveWeb(t, "one"), serveWeb(t, "two")
+	site := func(addr string) string {
+		return fmt.Sprintf("entryPoints: { web: { address: \"127.0.0.1:0\" } }\nhttp: { routers: { r: { rule: \"PathPrefix(`/`)\", service: app } },"+
+			" services: { app: { loadBalancer: { servers: [ { url: \"http://%s\" } ] } } } }\n", addr)
+	}
+	r := start(t, site(one.addr))
+	if status, body := dial(t, r.addr("web")).get("/"); status != 200 || body != "one" {
+		t.Fatalf("%d %q", status, body)
+	}
+	var gone *upstream.Backend
+	r.do(t.Context(), func() { gone = r.pools[webKey("app")].members[0].backend })
+	r.eventually(func() bool { return r.web.server.BackendStats(gone).Requests[2] == 1 }, "the request is counted")
+	r.mustReload(site(two.addr))
+	r.eventually(func() bool { return r.web.server.BackendStats(gone).Requests[2] == 0 }, "nothing is kept of the backend that has left")
+}
+
+// TestLongResponseHeads: servers may say more than clients, up to a bound.
+func TestLongResponseHeads(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", strings.Repeat("x", 20<<10))
+		if r.URL.Path == "/much" {
+			w.Header().Set("X-Too-Much", strings.Repeat("x", 50<<10))
+		}
+	}))
+	defer s.Close()
+	r := start(t, fmt.Sprintf("entryPoints: { web: { address: \"127.0.0.1:0\" } }\nhttp: { routers: { r: { rule: \"PathPrefix(`/`)\", service: app } },"+
+		" services: { app: { loadBalancer: { servers: [ { url: \"%s\" } ] } } } }\n", s.URL))
+	for path, want := range map[string]int{"/": 200, "/much": 502} {
+		if status, _ := dial(t, r.addr("web")).get(path); status != want {
+			t.Errorf("%s: status %d, want %d", path, status, want)
+		}
+	}
+}
+
+// TestGRPCHealthCheck asks servers of an HTTP service by gRPC, under the host name that the check gives.
+func TestGRPCHealthCheck(t *testing.T) {
+	var serving atomic.Bool
+	hosts := make(chan string, 64)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case hosts <- r.Host + r.URL.Path:
+		default:
+		}
+		answer := []byte{0, 0, 0, 0, 2, 8, 2} // a message of two bytes: status (field 1) NOT_SERVING
+		if serving.Load() {
+			answer[6] = 1
+		}
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status")
+		_, _ = w.Write(answer)
+		w.Header().Set("Grpc-Status", "0")
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	r := start(t, fmt.Sprintf("entryPoints: { web: { address: \"127.0.0.1:0\" } }\nhttp: { routers: { r: { rule: \"PathPrefix(`/`)\", service: app } },"+
+		" services: { app: { loadBalancer: { servers: [ { url: \"%s\" } ], healthCheck: { mode: grpc, hostname: health.example, interval: 20ms, rise: 1, fall: 1 } } } } }\n", s.URL))
+	is := func(health string) func() bool {
+		return func() bool { return r.State().Backends[0].Health == health }
+	}
+	r.eventually(is("down"), "a server that does not serve is down")
+	serving.Store(true)
+	r.eventually(is("up"), "a server that serves is up")
+	if got := <-hosts; got != "health.example/grpc.health.v1.Health/Check" {
+		t.Errorf("asked for %s", got)
 	}
 }

@@ -264,7 +264,7 @@ func (s *Stream) Hold(b []byte) {
 }
 
 // Read takes held bytes first, then reads. It returns ErrAgain when nothing has arrived and io.EOF at the end; TLS bytes
-// come decrypted.
+// come decrypted, and the end is io.ErrUnexpectedEOF where the peer has not said by close_notify that it ends.
 func (s *Stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil // the system answers 0 here as it does at the end

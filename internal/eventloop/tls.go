@@ -75,6 +75,7 @@ type tlsState struct {
 	more   bool // reading may bring bytes: from the descriptor or from inside conn
 
 	handshaking bool // the loop's view: bytes go through inbox and outbox
+	cutOff      bool // the connection has ended; crypto/tls asks for more only while the peer has not said that it ends
 	sealing     bool // records are gathered in the loop's scratch, to leave in one write
 	unasked     int  // bytes crypto/tls has sent by itself since the socket last took everything
 
@@ -200,6 +201,9 @@ func (t *tlsState) read(p []byte) (int, error) {
 			return 0, t.s.again()
 		}
 		t.s.ended = ended(err)
+		if err == io.EOF && t.cutOff {
+			err = io.ErrUnexpectedEOF // between records crypto/tls makes no difference
+		}
 		return 0, err
 	}
 	return n, nil
@@ -272,12 +276,14 @@ func (t *tlsState) Read(p []byte) (int, error) {
 		return 0, errUnasked
 	}
 	if t.err != nil {
+		t.cutOff = t.err == io.EOF
 		return 0, t.err
 	}
 	n, err := t.s.receiveRaw(p)
 	if err == ErrAgain {
 		return 0, errWouldBlock
 	}
+	t.cutOff = err == io.EOF
 	return n, err
 }
 
