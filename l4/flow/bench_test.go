@@ -57,7 +57,7 @@ func BenchmarkFlow(b *testing.B) {
 
 // BenchmarkRefuse is a flood at the cap.
 func BenchmarkRefuse(b *testing.B) {
-	table := NewTable(Options{Pick: through(poolOf(retries, backendsOf(3)...), 0, nil), MaxFlows: 1}, start)
+	table := NewTable(Options{Pick: through(poolOf(retries, backendsOf(3)...), 0, nil), Flows: NewBudget(1)}, start)
 	actions := table.FromClient(keyOf(0), 1, start, make([]Action, 0, 8))
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

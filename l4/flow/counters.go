@@ -15,9 +15,12 @@ type Counters struct {
 
 // Dropped counts a datagram that goes nowhere. The shell calls it for those it could not receive or send. Counting in nil
 // counters counts nothing.
-func (c *Counters) Dropped(why Cause) {
+func (c *Counters) Dropped(why Cause) { c.DroppedMany(why, 1) }
+
+// DroppedMany counts n of them.
+func (c *Counters) DroppedMany(why Cause, n uint64) {
 	if c != nil {
-		c.dropped[why].Add(1)
+		c.dropped[why].Add(n)
 	}
 }
 

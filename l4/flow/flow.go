@@ -14,6 +14,7 @@ type Flow struct {
 	Key    Key // not to be changed
 	Socket any // the shell's; the table never looks at it
 
+	gate       Gate   // that let it in; nil = none
 	choice     Choice // Backend stays for the record when the flow has left it
 	hash       uint64
 	prev, next *Flow // in the order of activity, or next alone among the blank ones
@@ -43,6 +44,12 @@ func (f *Flow) Backend() *upstream.Backend {
 	}
 	return f.choice.Backend
 }
+
+// Pool returns the pool that the flow was led to last.
+func (f *Flow) Pool() *upstream.Pool { return f.choice.Pool }
+
+// Service returns where the flow's service counts, nil if nowhere.
+func (f *Flow) Service() *Counters { return f.choice.Counters }
 
 // Record is what the access log says of a flow.
 type Record struct {

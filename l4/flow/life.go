@@ -17,16 +17,17 @@ func (t *Table) open(key Key, h uint64, now time.Time) (*Flow, Cause) {
 	case o.Own != nil && o.Own(key.Client):
 		return nil, Looped
 	}
-	if why := o.admit(key.Client.Addr()); why != Kept {
+	if why := o.admit(key.Client.Addr(), now); why != Kept {
 		return nil, why
 	}
 	c, err := o.Pick(key, nil, now)
 	if err != nil {
-		o.leave(key.Client.Addr())
+		o.leave(key.Client.Addr(), o.Gate)
 		return nil, causeOf(err)
 	}
 	f := t.take()
 	f.Key, f.hash, f.start, f.active = key, h, t.latest, t.latest
+	f.gate = o.Gate
 	f.settle(c, t.latest)
 	f.route(t.generation)
 	t.index.add(f)
@@ -42,9 +43,32 @@ func (f *Flow) route(generation uint32) {
 	f.pickedDown = f.choice.Backend.Health() == upstream.Down
 }
 
+// admitAgain asks the gate there is now, when the routes have changed, about a flow that came by an earlier one.
+func (t *Table) admitAgain(f *Flow, now time.Time) Cause {
+	gate := t.options.Gate
+	if f.gate == gate {
+		return Kept
+	}
+	source := f.Key.Client.Addr()
+	if f.gate != nil {
+		f.gate.Leave(source)
+	}
+	f.gate = nil
+	if gate != nil {
+		if why := gate.Enter(source, now); why != Kept {
+			return why
+		}
+	}
+	f.gate = gate
+	return Kept
+}
+
 // move picks again for a flow whose backend is no longer good, or ends it if there is none. The pool may well come to the
 // same backend, when it panics or when only the routes have changed: then nothing moves.
 func (t *Table) move(f *Flow, now time.Time, dst []Action) []Action {
+	if why := t.admitAgain(f, now); why != Kept {
+		return t.end(f, Excluded, t.drop(why, f.choice.Counters, dst))
+	}
 	old, placed := f.choice, f.placed
 	if placed {
 		f.leaveBackend() // first, for its slot may be the one that is free
@@ -82,7 +106,7 @@ func (t *Table) end(f *Flow, why Reason, dst []Action) []Action {
 	f.reason, f.active = why, t.latest
 	t.index.remove(f)
 	t.order.remove(f)
-	t.options.leave(f.Key.Client.Addr())
+	t.options.leave(f.Key.Client.Addr(), f.gate)
 	if f.placed {
 		f.leaveBackend()
 	}

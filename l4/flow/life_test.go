@@ -132,7 +132,7 @@ func (s *shell) checkEmpty(backends []*upstream.Backend) {
 	if n := active(backends); n != 0 {
 		s.t.Errorf("%d slots are taken", n)
 	}
-	if n := s.table.options.Flows.Load(); n != 0 || s.table.Len() != 0 {
+	if n := s.table.options.Flows.Used(); n != 0 || s.table.Len() != 0 {
 		s.t.Errorf("%d flows are counted, %d in the table", n, s.table.Len())
 	}
 	if _, any := s.table.Next(); any {

@@ -50,7 +50,7 @@ func newMachine(t tester, draw func(int) int) *machine {
 	m.options.PanicThreshold = 50 * draw(2)
 	m.pool = poolOf(m.options, m.backends...)
 	m.responses, m.limit, m.timeout = draw(3), 1+draw(machineClients), time.Duration(1+draw(20))*time.Second
-	m.shell = newShell(t, Options{Pick: through(m.pool, m.responses, nil), IdleTimeout: m.timeout, MaxFlows: m.limit})
+	m.shell = newShell(t, Options{Pick: through(m.pool, m.responses, nil), IdleTimeout: m.timeout, Flows: NewBudget(m.limit)})
 	return m
 }
 
@@ -260,7 +260,7 @@ func (m *machine) check() {
 		m.fail("%d sockets, %d slots, want %d of both", len(m.open), active(m.backends), connected)
 	}
 	n := len(m.flows)
-	if m.table.Len() != n || m.table.options.Flows.Load() != int64(n) || s.Active != uint64(n) || s.Opened != m.opened {
+	if m.table.Len() != n || m.table.options.Flows.Used() != int64(n) || s.Active != uint64(n) || s.Opened != m.opened {
 		m.fail("%d in the table, %+v, want %d", m.table.Len(), s, n)
 	}
 }

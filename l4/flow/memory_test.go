@@ -18,7 +18,7 @@ func heap() int64 {
 // TestMemoryComesBack opens and expires 100,000 flows.
 func TestMemoryComesBack(t *testing.T) {
 	const flows = 100_000
-	table := NewTable(Options{Pick: through(poolOf(retries, backendsOf(3)...), 0, nil), MaxFlows: flows}, start)
+	table := NewTable(Options{Pick: through(poolOf(retries, backendsOf(3)...), 0, nil), Flows: NewBudget(flows)}, start)
 	actions := make([]Action, 0, 3*expireBudget)
 	before := heap()
 	for n := range flows + 1000 {

@@ -91,3 +91,49 @@ func (m *message) answers(question uint64) bool {
 	}
 	return m.question == question
 }
+
+// What isQuery demands of a header: no flag but RD, AD and CD (RFC 4035, section 3.2), and a question with nothing but
+// additional records, of which EDNS and a signature are one each.
+const (
+	flagsOfQueries = 0x0130
+	maxAdditional  = 2
+	recordFixed    = 10 // type, class, TTL and length of the data (RFC 1035, section 4.1.3)
+)
+
+// isQuery reports whether msg is a query of DNS from the first to the last byte. What is something else passes for one only
+// by design: some hundred bits must be as they are in a query.
+func isQuery(msg []byte) bool {
+	if len(msg) < dnsHeader || binary.BigEndian.Uint16(msg[2:])&^flagsOfQueries != 0 ||
+		binary.BigEndian.Uint64(msg[4:])>>16 != 1<<32 || binary.BigEndian.Uint16(msg[10:]) > maxAdditional {
+		return false
+	}
+	at, ok := skipName(msg, dnsHeader)
+	if !ok || at+4 > len(msg) || msg[at-1] != 0 {
+		return false // a question has nothing before it to point at
+	}
+	at += 4
+	for range binary.BigEndian.Uint16(msg[10:]) {
+		if at, ok = skipName(msg, at); !ok || at+recordFixed > len(msg) {
+			return false
+		}
+		at += recordFixed + int(binary.BigEndian.Uint16(msg[at+recordFixed-2:]))
+	}
+	return at == len(msg)
+}
+
+// skipName returns where the name ends that begins at a place in msg. A pointer ends it (RFC 1035, section 4.1.4).
+func skipName(msg []byte, at int) (end int, ok bool) {
+	for end = at; end < len(msg) && end-at < maxDNSName; {
+		switch size := int(msg[end]); {
+		case size == 0:
+			return end + 1, true
+		case size >= 0xc0:
+			return end + 2, end+2 <= len(msg) && msg[end+1] != 0 // nothing points at the beginning of the message
+		case size > maxDNSLabel:
+			return 0, false
+		default:
+			end += 1 + size
+		}
+	}
+	return 0, false
+}

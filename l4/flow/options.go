@@ -2,7 +2,6 @@ package flow
 
 import (
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/weirlb/weir/upstream"
@@ -17,13 +16,9 @@ type Options struct {
 
 	IdleTimeout time.Duration // of a flow, or of a shared socket, without a datagram either way, up to 1/64 more; 0 = 60 s
 
-	MaxFlows int           // of all that share Flows, at one time; 0 = 65,536
-	Flows    *atomic.Int64 // counts them, for the loops of an entrypoint together; nil = this one alone
-
-	// Enter counts a flow of a source and reports whether it may have it; Leave takes back what Enter has let in. They bound
-	// the flows of one source. Both nil: no bound but MaxFlows.
-	Enter func(source netip.Addr) bool
-	Leave func(source netip.Addr)
+	Flows   *Budget // of the entrypoint, all loops together; nil = this one alone may have 65,536
+	Sockets *Budget // of flows, the whole process together; nil = no bound. Shared sockets do not count
+	Gate    Gate    // nil = every source may have as many flows as it likes
 
 	// Own reports whether an address and port is one of weir's own sockets: datagrams from there would go round for ever
 	// (CVE-2024-2169). It should know the entrypoints and the sockets towards backends. It is asked for new flows, and with
@@ -39,28 +34,34 @@ type Options struct {
 	Counters *Counters // of the entrypoint on this loop; nil = the owner keeps its own
 }
 
+// Gate decides whether a source may have another flow, and counts those that it has.
+type Gate interface {
+	// Enter counts a flow of the source and returns Kept, or says why there may not be one. It is called on the loop and may
+	// not block.
+	Enter(source netip.Addr, now time.Time) Cause
+	// Leave takes back what Enter has let in.
+	Leave(source netip.Addr)
+}
+
 // Defaults of Options.
 const (
 	defaultIdleTimeout = time.Minute
 	defaultMaxFlows    = 1 << 16
 )
 
-// withDefaults fills in what was left at zero. old gives counters that go on over a change of options.
+// withDefaults fills in what was left at zero. old gives what goes on over a change of options.
 func (o Options) withDefaults(old Options) Options {
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = defaultIdleTimeout
 	}
-	if o.MaxFlows <= 0 {
-		o.MaxFlows = defaultMaxFlows
-	}
 	if o.Flows = firstOf(old.Flows, o.Flows); o.Flows == nil {
-		o.Flows = new(atomic.Int64)
+		o.Flows = NewBudget(defaultMaxFlows)
 	}
 	if o.Counters = firstOf(old.Counters, o.Counters); o.Counters == nil {
 		o.Counters = new(Counters)
 	}
-	if old.Flows != nil { // what was entered must be left where it was
-		o.Enter, o.Leave = old.Enter, old.Leave
+	if old.Flows != nil {
+		o.Sockets = old.Sockets // what was taken there must be given back there
 	}
 	return o
 }
@@ -73,28 +74,31 @@ func firstOf[T any](a, b *T) *T {
 	return b
 }
 
-// admit counts a new flow of the client, or says why it may not be.
-func (o *Options) admit(client netip.Addr) Cause {
-	for {
-		n := o.Flows.Load()
-		if n >= int64(o.MaxFlows) {
-			return TooMany
-		}
-		if o.Flows.CompareAndSwap(n, n+1) {
-			break
-		}
+// admit counts a new flow of the client, or says why it may not be. What is counted is left to leave.
+func (o *Options) admit(client netip.Addr, now time.Time) Cause {
+	if !o.Flows.Take() {
+		return TooMany
 	}
-	if o.Enter != nil && !o.Enter(client) {
-		o.Flows.Add(-1)
-		return TooManySource
+	if !o.Sockets.Take() {
+		o.Flows.Give()
+		return TooMany
 	}
-	return Kept
+	if o.Gate == nil {
+		return Kept
+	}
+	why := o.Gate.Enter(client, now)
+	if why != Kept {
+		o.Sockets.Give()
+		o.Flows.Give()
+	}
+	return why
 }
 
-// leave takes back what admit has counted.
-func (o *Options) leave(client netip.Addr) {
-	o.Flows.Add(-1)
-	if o.Leave != nil {
-		o.Leave(client)
+// leave takes back what admit has counted. gate is the one that let the flow in, which may have been replaced since.
+func (o *Options) leave(client netip.Addr, gate Gate) {
+	o.Flows.Give()
+	o.Sockets.Give()
+	if gate != nil {
+		gate.Leave(client)
 	}
 }

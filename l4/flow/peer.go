@@ -17,6 +17,9 @@ type Peer struct {
 	tally   tally
 }
 
+// Pool returns the pool that led here last.
+func (p *Peer) Pool() *upstream.Pool { return p.pool }
+
 // due returns when something is to be done about the peer, since the epoch.
 func (p *Peer) due(o *SharedOptions) time.Duration {
 	if e := p.queries.oldest(); e != nil {

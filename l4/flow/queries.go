@@ -11,6 +11,7 @@ type query struct {
 	key        Key
 	pool       *upstream.Pool // holds the slot that the query has on the backend
 	counters   *Counters      // of the service
+	gate       Gate           // that let it in; nil = none
 	sent       time.Duration
 	question   uint64
 	prev, next int32  // by time; none at the ends

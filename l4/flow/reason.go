@@ -14,6 +14,8 @@ const (
 	Removed                   // the shell cut it: the entrypoint, router or service was taken away
 	Stopped                   // the shell cut it: weir stopped and its grace time passed
 	NoSocket                  // this host had no socket for it
+	Excluded                  // the configuration was changed, and what it says now does not let the source in
+	Lost                      // the shell cut it: its backend went away and had time enough
 	reasonEnd
 )
 
@@ -27,7 +29,7 @@ func (r Reason) String() string {
 	}
 	return [NumReasons]string{
 		Live: "live", Done: "done", Idle: "idle", Unreachable: "unreachable", NoBackend: "no-backend", NoRoom: "no-room",
-		Removed: "removed", Stopped: "stopped", NoSocket: "no-socket",
+		Removed: "removed", Stopped: "stopped", NoSocket: "no-socket", Excluded: "excluded", Lost: "lost",
 	}[r]
 }
 
@@ -41,7 +43,10 @@ const (
 	Unanswerable                // the sender's address cannot be answered
 	Malformed                   // not a message of the protocol that the datagrams share sockets for
 	Stopping                    // no new flows any more
-	TooMany                     // the entrypoint has as many flows as it may
+	Unrouted                    // no router leads on from the entrypoint; counted by the shell
+	Denied                      // an allow list said no
+	RateLimited                 // the source sends too fast
+	TooMany                     // the entrypoint, or weir as a whole, has as many flows as it may
 	TooManySource               // the source has as many flows as it may
 	TooManyWaiting              // as many queries wait for this backend as may
 	WithoutBackend              // no backend was usable
@@ -52,6 +57,7 @@ const (
 	Amplified                   // the answer was more than a source that was seen once may draw
 	Unsent                      // the socket did not take it; counted by the shell
 	Truncated                   // it was longer than the buffer; counted by the shell
+	Overflow                    // the kernel had no room for it, for the loop did not read fast enough; counted by the shell
 	causeEnd
 )
 
@@ -65,8 +71,8 @@ func (c Cause) String() string {
 	}
 	return [NumCauses]string{
 		Kept: "kept", Looped: "looped", Unanswerable: "unanswerable", Malformed: "malformed", Stopping: "stopping",
-		TooMany: "too-many", TooManySource: "too-many-of-source", TooManyWaiting: "too-many-waiting",
+		Unrouted: "unrouted", Denied: "denied", RateLimited: "rate-limited", TooMany: "too-many", TooManySource: "too-many-of-source", TooManyWaiting: "too-many-waiting",
 		WithoutBackend: "no-backend", WithoutRoom: "no-room", WithoutSocket: "no-socket", Late: "late", Unasked: "unasked",
-		Amplified: "amplified", Unsent: "unsent", Truncated: "truncated",
+		Amplified: "amplified", Unsent: "unsent", Truncated: "truncated", Overflow: "overflow",
 	}[c]
 }

@@ -18,6 +18,7 @@ type Protocol uint8
 const (
 	OneWay Protocol = iota // nothing comes back: syslog, statsd, NetFlow. What comes back nevertheless is dropped
 	DNS                    // queries and answers, told apart by their identifier
+	Auto                   // what is a query of DNS beyond doubt is DNS, everything else is OneWay
 )
 
 // SharedOptions are the options of a Shared.
@@ -25,15 +26,15 @@ type SharedOptions struct {
 	Options  // a flow is a query of DNS that waits
 	Protocol Protocol
 
-	// Of DNS alone.
+	// Of queries alone.
 	QueryTimeout time.Duration // until a query is given up; 0 = 5 s
-	MaxQueries   int           // that wait for one backend, up to 65,536 and a power of two, or it is made one; 0 = 4096
+	MaxQueries   int           // that wait for one backend, up to 65,536 and a power of two, or it is made one; 0 = 16,384
 	Draw         func() uint32 // chance for identifiers; nil = the runtime's ChaCha8
 }
 
 const (
 	defaultQueryTimeout = 5 * time.Second
-	defaultMaxQueries   = 4096
+	defaultMaxQueries   = 1 << 14
 	maxQueries          = 1 << 16
 )
 
@@ -79,7 +80,7 @@ func NewShared(o SharedOptions, now time.Time) *Shared {
 	}
 }
 
-// SetOptions replaces the options, but for Flows, Enter, Leave, Counters and Protocol, which stay. Timeouts hold at once,
+// SetOptions replaces the options, but for Flows, Counters and Protocol, which stay. Timeouts hold at once,
 // MaxQueries for sockets that are opened from now on.
 func (s *Shared) SetOptions(o SharedOptions) {
 	o.Protocol = s.options.Protocol
@@ -108,7 +109,7 @@ func (s *Shared) FromClient(key Key, msg []byte, now time.Time, dst []Action) []
 	case s.stopping:
 	case s.options.Own != nil && s.options.Own(key.Client):
 		why = Looped
-	case s.options.Protocol == DNS:
+	case s.asks(msg):
 		dst, service, why = s.ask(key, msg, now, dst)
 	default:
 		dst, service, why = s.pass(key, len(msg), now, dst)
@@ -123,8 +124,19 @@ func (s *Shared) FromClient(key Key, msg []byte, now time.Time, dst []Action) []
 	return dst
 }
 
-// pass leads a datagram that nothing comes back to. It holds its slot for no time.
+// asks reports whether msg is treated as a query.
+func (s *Shared) asks(msg []byte) bool {
+	return s.options.Protocol == DNS || s.options.Protocol == Auto && isQuery(msg)
+}
+
+// pass leads a datagram that nothing comes back to. It holds its slot, and its place at the gate, for no time.
 func (s *Shared) pass(key Key, size int, now time.Time, dst []Action) ([]Action, *Counters, Cause) {
+	if gate := s.options.Gate; gate != nil {
+		if why := gate.Enter(key.Client.Addr(), now); why != Kept {
+			return dst, nil, why
+		}
+		gate.Leave(key.Client.Addr())
+	}
 	c, err := s.options.Pick(key, nil, now)
 	if err != nil {
 		return dst, nil, causeOf(err)
@@ -145,20 +157,20 @@ func (s *Shared) ask(key Key, msg []byte, now time.Time, dst []Action) ([]Action
 	if !sound || m.response {
 		return dst, nil, Malformed
 	}
-	if why := s.options.admit(key.Client.Addr()); why != Kept {
+	if why := s.options.admit(key.Client.Addr(), now); why != Kept {
 		return dst, nil, why
 	}
 	c, err := s.options.Pick(key, nil, now)
 	if err != nil {
-		s.options.leave(key.Client.Addr())
+		s.options.leave(key.Client.Addr(), s.options.Gate)
 		return dst, nil, causeOf(err)
 	}
 	p, dst := s.peer(c, dst)
 	id, added := p.queries.add(query{
-		key: key, pool: c.Pool, counters: c.Counters, sent: s.latest, question: m.question, original: m.id,
+		key: key, pool: c.Pool, counters: c.Counters, gate: s.options.Gate, sent: s.latest, question: m.question, original: m.id,
 	})
 	if !added {
-		s.options.leave(key.Client.Addr())
+		s.options.leave(key.Client.Addr(), s.options.Gate)
 		c.Pool.Release(c.Backend)
 		return dst, c.Counters, TooManyWaiting
 	}
@@ -175,10 +187,10 @@ func (s *Shared) peer(c Choice, dst []Action) (*Peer, []Action) {
 	p := s.peers[c.Backend]
 	if p == nil {
 		p = &Peer{Backend: c.Backend}
-		if s.options.Protocol == DNS {
-			p.queries = newQueries(s.options.MaxQueries, s.options.Draw)
-		} else {
+		if s.options.Protocol == OneWay {
 			p.queries = queries{head: none, tail: none}
+		} else {
+			p.queries = newQueries(s.options.MaxQueries, s.options.Draw)
 		}
 		s.peers[c.Backend] = p
 		s.order = append(s.order, p)
@@ -210,7 +222,7 @@ func (s *Shared) FromBackend(p *Peer, msg []byte, now time.Time) (to Key, why Ca
 
 // match returns the query that msg answers, or nil.
 func (s *Shared) match(p *Peer, msg []byte) *query {
-	if s.options.Protocol != DNS || s.peers[p.Backend] != p {
+	if s.options.Protocol == OneWay || s.peers[p.Backend] != p {
 		return nil
 	}
 	m, sound := parseMessage(msg, s.seed)
@@ -228,7 +240,7 @@ func (s *Shared) match(p *Peer, msg []byte) *query {
 func (s *Shared) end(p *Peer, e *query, why Reason) {
 	p.queries.remove(e)
 	s.waiting--
-	s.options.leave(e.key.Client.Addr())
+	s.options.leave(e.key.Client.Addr(), e.gate)
 	e.pool.Release(p.Backend)
 	s.options.Counters.end(why)
 	e.counters.end(why)
@@ -301,4 +313,15 @@ func (s *Shared) Cut(why Reason, now time.Time, dst []Action) []Action {
 		dst = append(dst, Action{Kind: Close, Peer: p})
 	}
 	return dst
+}
+
+// CutBackend ends what waits for a backend, and has its socket closed.
+func (s *Shared) CutBackend(b *upstream.Backend, why Reason, now time.Time, dst []Action) []Action {
+	s.tick(now)
+	p := s.peers[b]
+	if p == nil {
+		return dst
+	}
+	s.forget(p, why)
+	return append(dst, Action{Kind: Close, Peer: p})
 }

@@ -104,7 +104,7 @@ func (d *desk) leave() {
 	d.t.Helper()
 	d.run(d.shared.Cut(Removed, d.now, nil))
 	s := Sum(d.shared.Counters())
-	flows := d.shared.options.Flows.Load()
+	flows := d.shared.options.Flows.Used()
 	if n := active(d.backends); n != 0 || len(d.open) != 0 || d.shared.Len() != 0 || flows != 0 || s.Active != 0 {
 		d.t.Errorf("%d slots, %d sockets, %d queries, %d flows, %+v are left",
 			n, len(d.open), d.shared.Len(), flows, s)
@@ -396,5 +396,121 @@ func TestPeerStaysInUse(t *testing.T) {
 	}
 	expect(t, "after the answer", d.after(999*time.Millisecond))
 	expect(t, "a second after it", d.after(time.Millisecond), "close")
+	d.leave()
+}
+
+// TestAuto: queries are asked, and whatever is not one beyond doubt goes one way, unchanged.
+func TestAuto(t *testing.T) {
+	d := newDesk(t, SharedOptions{Protocol: Auto}, 1)
+	query := queryOf(7, "a.test")
+	_, p := d.ask(1, query)
+	if d.shared.Len() != 1 {
+		t.Fatal("the query does not wait")
+	}
+	if to, why := d.shared.FromBackend(p, answerTo(query), d.now); why != Kept || to != keyOf(1) {
+		t.Errorf("the answer goes to %v (%v)", to, why)
+	}
+	long := append(queryOf(7, "a.test"), 0)
+	response := answerTo(queryOf(7, "a.test"))
+	for _, tt := range []struct {
+		name string
+		msg  []byte
+	}{
+		{"syslog", []byte("<34>1 2026-11-26T08:00:00Z host app - - - hello")},
+		{"empty", nil},
+		{"a byte more than a query", long},
+		{"cut short", queryOf(7, "a.test")[:20]},
+		{"a response", response},
+	} {
+		before := string(tt.msg)
+		said, _ := d.ask(1, tt.msg)
+		expect(t, tt.name, said, "backend")
+		if string(tt.msg) != before || d.shared.Len() != 0 {
+			t.Errorf("%s: changed to %q, %d wait", tt.name, tt.msg, d.shared.Len())
+		}
+	}
+	d.leave()
+}
+
+func TestIsQuery(t *testing.T) {
+	edns := append(queryOf(7, "a.test"), 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0)
+	edns[11] = 1
+	pointing := append(queryOf(7, "a.test"), 0xc0, 12, 0, 250, 0, 255, 0, 0, 0, 0, 0, 2, 1, 2)
+	pointing[11] = 1
+	with := func(at int, value byte) []byte {
+		msg := queryOf(7, "a.test")
+		msg[at] = value
+		return msg
+	}
+	for _, tt := range []struct {
+		name string
+		msg  []byte
+		want bool
+	}{
+		{"plain", queryOf(7, "a.test"), true},
+		{"recursion wanted, AD and CD", with(2, 1), true},
+		{"with EDNS", edns, true},
+		{"a record with a pointer", pointing, true},
+		{"data of a record beyond the end", edns[:len(edns)-1], false},
+		{"an answer", with(2, 0x80), false},
+		{"an update", with(2, 5<<3), false},
+		{"a response code", with(3, 2), false},
+		{"two questions", with(5, 2), false},
+		{"no question", with(5, 0), false},
+		{"an answer record", with(7, 1), false},
+		{"an authority record", with(9, 1), false},
+		{"records it does not have", with(11, 1), false},
+		{"many records", with(11, 3), false},
+		{"a label beyond the end", with(12, 63), false},
+		{"a label that is none", with(12, 64), false},
+		{"header alone", queryOf(7, "a.test")[:12], false},
+	} {
+		if got := isQuery(tt.msg); got != tt.want {
+			t.Errorf("%s: isQuery = %v", tt.name, got)
+		}
+	}
+}
+
+func FuzzIsQuery(f *testing.F) {
+	f.Add(queryOf(7, "a.test"))
+	f.Add([]byte("<34>hello"))
+	seed := maphash.MakeSeed()
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		if !isQuery(msg) {
+			return
+		}
+		if m, sound := parseMessage(msg, seed); !sound || m.response {
+			t.Errorf("a query that is not sound: %x", msg)
+		}
+	})
+}
+
+// TestGateOfOneWay: the gate is asked for each datagram and nothing stays counted.
+func TestGateOfOneWay(t *testing.T) {
+	gate := newLimited(1)
+	d := newDesk(t, SharedOptions{Options: Options{Gate: gate}}, 1)
+	for range 3 {
+		d.ask(1, []byte("x"))
+	}
+	if s := Sum(d.shared.Counters()); s.In.Datagrams != 3 || len(gate.sources) != 0 {
+		t.Errorf("%d went, %v is left", s.In.Datagrams, gate.sources)
+	}
+	gate.most = 0
+	said, _ := d.ask(1, []byte("x"))
+	expect(t, "shut", said, "drop too-many-of-source")
+	d.leave()
+}
+
+func TestCutBackendOfShared(t *testing.T) {
+	d := newDesk(t, SharedOptions{Protocol: DNS}, 2)
+	d.ask(1, queryOf(1, "a.test"))
+	d.ask(2, queryOf(2, "b.test"))
+	said, _ := d.run(d.shared.CutBackend(d.backends[0], Lost, d.now, nil))
+	expect(t, "the first", said, "close")
+	said, _ = d.run(d.shared.CutBackend(d.backends[0], Lost, d.now, nil))
+	expect(t, "again", said)
+	if s := Sum(d.shared.Counters()); s.Ended[Lost] != 1 || s.Active != 1 {
+		t.Errorf("it counts %+v", s)
+	}
 	d.leave()
 }

@@ -1,6 +1,10 @@
 package flow
 
-import "time"
+import (
+	"time"
+
+	"github.com/weirlb/weir/upstream"
+)
 
 // maxBlank is how many flows that have ended a table keeps for new ones.
 const maxBlank = 1024
@@ -26,11 +30,12 @@ func NewTable(o Options, now time.Time) *Table {
 	return &Table{options: o.withDefaults(Options{}), index: newIndex(), epoch: now}
 }
 
-// SetOptions replaces the options, but for what flows are counted in: Flows, Enter, Leave and Counters stay. A timeout
-// holds for all flows at once, a lower limit for new ones. Flows stay where they are; Reroute moves them.
+// SetOptions replaces the options, but for Flows, Sockets and Counters, which stay. A timeout holds for all flows at once,
+// another gate for new ones. Flows stay where they are; Reroute moves them.
 func (t *Table) SetOptions(o Options) { t.options = o.withDefaults(t.options) }
 
-// Reroute makes each flow pick again at its client's next datagram, because where the entrypoint leads has changed.
+// Reroute makes each flow pick again at its client's next datagram, because where the entrypoint leads has changed. If the
+// gate has, the flow must pass it too.
 func (t *Table) Reroute() { t.generation++ }
 
 // Stop lets no new flow in. Those that live go on.
@@ -182,6 +187,25 @@ func (t *Table) Cut(why Reason, now time.Time, dst []Action) []Action {
 		dst = t.end(t.order.head, why, dst)
 	}
 	return dst
+}
+
+// CutBackend ends flows that have the backend, but at most 256 at once, and reports whether there may be more: the shell goes
+// on then. It looks at every flow.
+func (t *Table) CutBackend(b *upstream.Backend, why Reason, now time.Time, dst []Action) (actions []Action, more bool) {
+	t.tick(now)
+	budget := expireBudget
+	for f := t.order.head; f != nil; {
+		next := f.next
+		if f.placed && f.choice.Backend == b {
+			if budget == 0 {
+				return dst, true
+			}
+			dst = t.end(f, why, dst)
+			budget--
+		}
+		f = next
+	}
+	return dst, false
 }
 
 // Record returns what the access log says of a flow that has ended and was not freed.

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"net/netip"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,9 +190,8 @@ func TestLife(t *testing.T) {
 }
 
 func TestCaps(t *testing.T) {
-	var flows atomic.Int64
 	backends := backendsOf(1)
-	o := Options{Pick: through(poolOf(retries, backends...), 0, nil), MaxFlows: 3, Flows: &flows}
+	o := Options{Pick: through(poolOf(retries, backends...), 0, nil), Flows: NewBudget(3)}
 	one, other := newShell(t, o), newShell(t, o)
 	expect(t, "first", one.client(1, 1), "open 1", "backend")
 	expect(t, "second", other.client(2, 1), "open 1", "backend")
@@ -208,19 +206,49 @@ func TestCaps(t *testing.T) {
 	}
 }
 
+// TestCapOfAll: the sockets of a process are bounded for tables of different entrypoints together.
+func TestCapOfAll(t *testing.T) {
+	sockets := NewBudget(2)
+	o := Options{Pick: through(poolOf(retries, backendsOf(1)...), 0, nil), Sockets: sockets}
+	one, other := newShell(t, o), newShell(t, o)
+	expect(t, "first", one.client(1, 1), "open 1", "backend")
+	expect(t, "second", other.client(2, 1), "open 1", "backend")
+	expect(t, "third", one.client(3, 1), "drop too-many")
+	if n := one.table.options.Flows.Used(); n != 1 {
+		t.Errorf("%d flows are counted for the first entrypoint, want 1", n)
+	}
+	one.after(idle)
+	other.after(idle)
+	if n := sockets.Used(); n != 0 {
+		t.Errorf("%d sockets are left", n)
+	}
+}
+
+// limited is a gate that lets each source have some flows.
+type limited struct {
+	most    int
+	sources map[netip.Addr]int
+}
+
+func (l *limited) Enter(a netip.Addr, _ time.Time) Cause {
+	if l.sources[a] >= l.most {
+		return TooManySource
+	}
+	l.sources[a]++
+	return Kept
+}
+
+func (l *limited) Leave(a netip.Addr) {
+	if l.sources[a]--; l.sources[a] == 0 {
+		delete(l.sources, a)
+	}
+}
+
+func newLimited(most int) *limited { return &limited{most, map[netip.Addr]int{}} }
+
 func TestCapOfSource(t *testing.T) {
-	sources := map[netip.Addr]int{}
-	s := newShell(t, Options{
-		Pick: through(poolOf(retries, backendsOf(1)...), 0, nil),
-		Enter: func(a netip.Addr) bool {
-			if sources[a] >= 2 {
-				return false
-			}
-			sources[a]++
-			return true
-		},
-		Leave: func(a netip.Addr) { sources[a]-- },
-	})
+	gate := newLimited(2)
+	s := newShell(t, Options{Pick: through(poolOf(retries, backendsOf(1)...), 0, nil), Gate: gate})
 	send := func(client string, want ...string) {
 		t.Helper()
 		key := Key{netip.MustParseAddrPort(client), local}
@@ -231,15 +259,68 @@ func TestCapOfSource(t *testing.T) {
 	send("10.0.0.1:3", "drop too-many-of-source")
 	send("10.0.0.1:2", "backend")
 	send("10.0.0.2:3", "open 1", "backend")
-	if n := s.table.options.Flows.Load(); n != 3 {
+	if n := s.table.options.Flows.Used(); n != 3 {
 		t.Errorf("%d flows are counted, want 3", n)
 	}
 	s.after(idle)
 	send("10.0.0.1:3", "open 1", "backend")
 	s.after(idle)
-	for a, n := range sources {
-		if n != 0 {
-			t.Errorf("%v has %d left", a, n)
+	if len(gate.sources) != 0 {
+		t.Errorf("%v is left", gate.sources)
+	}
+}
+
+// TestGateIsReplaced: a flow leaves the gate that let it in, and passes the new one when the routes have changed.
+func TestGateIsReplaced(t *testing.T) {
+	first, second := newLimited(2), newLimited(1)
+	o := Options{Pick: through(poolOf(retries, backendsOf(1)...), 0, nil), Gate: first}
+	s := newShell(t, o)
+	one, other := keyOf(1), keyOf(1)
+	other.Client = netip.AddrPortFrom(other.Client.Addr(), 4001)
+	send := func(key Key) []string { return s.run(s.table.FromClient(key, 1, s.now, nil)) }
+	send(one)
+	send(other)
+	o.Gate = second
+	s.table.SetOptions(o)
+	expect(t, "while the routes hold", send(one), "backend")
+	s.table.Reroute()
+	expect(t, "the first comes again", send(one), "backend")
+	expect(t, "so does the second", send(other), "drop too-many-of-source", "close", "end excluded")
+	if len(first.sources) != 0 {
+		t.Errorf("%v is left at the first gate", first.sources)
+	}
+	s.after(idle)
+	if len(second.sources) != 0 {
+		t.Errorf("%v is left at the second gate", second.sources)
+	}
+}
+
+func TestCutBackend(t *testing.T) {
+	backends := backendsOf(2)
+	s := newShell(t, Options{Pick: through(poolOf(retries, backends...), 0, nil)})
+	for i := range 4 {
+		s.client(i+1, 1)
+	}
+	actions, more := s.table.CutBackend(backends[0], Lost, s.now, nil)
+	expect(t, "those of the backend", s.run(actions), "close", "end lost", "close", "end lost")
+	if more || s.table.Len() != 2 || backends[0].Active() != 0 || backends[1].Active() != 2 {
+		t.Errorf("more: %v; %d flows, %d and %d slots; want false, 2, 0 and 2",
+			more, s.table.Len(), backends[0].Active(), backends[1].Active())
+	}
+}
+
+func TestCutBackendInPortions(t *testing.T) {
+	const flows = expireBudget + 3
+	backends := backendsOf(1)
+	s := newShell(t, Options{Pick: through(poolOf(retries, backends...), 0, nil)})
+	for i := range flows {
+		s.client(i+1, 1)
+	}
+	for _, want := range []int{flows - expireBudget, 0} {
+		actions, more := s.table.CutBackend(backends[0], Lost, s.now, nil)
+		s.run(actions)
+		if s.table.Len() != want || more != (want > 0) {
+			t.Fatalf("%d flows are left, more: %v; want %d", s.table.Len(), more, want)
 		}
 	}
 }
@@ -248,15 +329,11 @@ func TestCapOfSource(t *testing.T) {
 func TestRefusalTakesNothing(t *testing.T) {
 	full := backendsOf(1)
 	full[0].SetEndpoint(upstream.Endpoint{Weight: 1, MaxConnections: 1})
-	entered := 0
-	s := newShell(t, Options{
-		Pick:  through(poolOf(retries, full...), 0, nil),
-		Enter: func(netip.Addr) bool { entered++; return true },
-		Leave: func(netip.Addr) { entered-- },
-	})
+	gate := newLimited(9)
+	s := newShell(t, Options{Pick: through(poolOf(retries, full...), 0, nil), Gate: gate})
 	expect(t, "first", s.client(1, 1), "open 1", "backend")
 	expect(t, "second", s.client(2, 1), "drop no-room")
-	if n := s.table.options.Flows.Load(); n != 1 || entered != 1 || full[0].Active() != 1 {
+	if n, entered := s.table.options.Flows.Used(), len(gate.sources); n != 1 || entered != 1 || full[0].Active() != 1 {
 		t.Errorf("%d flows, %d entered, %d slots; want one of each", n, entered, full[0].Active())
 	}
 	spare := backendsOf(2)
@@ -266,8 +343,8 @@ func TestRefusalTakesNothing(t *testing.T) {
 	full[0].SetDraining(true, s.now)
 	s.table.options.Pick = through(p, 0, nil)
 	expect(t, "nowhere to move", s.client(1, 1), "drop no-room", "close", "end no-room")
-	if entered != 0 {
-		t.Errorf("%d are entered after the end", entered)
+	if len(gate.sources) != 0 {
+		t.Errorf("%d are entered after the end", len(gate.sources))
 	}
 }
 
@@ -385,11 +462,12 @@ func TestExpireEndsABoundedNumberInOrder(t *testing.T) {
 
 func TestSetOptions(t *testing.T) {
 	first, second := backendsOf(2), poolOf(retries, backendsOf(3)[2])
-	o := Options{Pick: through(poolOf(retries, first[0]), 0, nil), MaxFlows: 3}
+	o := Options{Pick: through(poolOf(retries, first[0]), 0, nil), Flows: NewBudget(3)}
 	s := newShell(t, o)
 	s.client(1, 1)
 	s.client(2, 1)
-	o.Pick, o.MaxFlows, o.IdleTimeout = through(second, 0, nil), 1, time.Second
+	o.Pick, o.IdleTimeout = through(second, 0, nil), time.Second
+	o.Flows.SetMost(1)
 	s.table.SetOptions(o)
 	expect(t, "a new one", s.client(3, 1), "drop too-many")
 	expect(t, "an old one", s.client(1, 1), "backend")
