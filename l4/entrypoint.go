@@ -1,11 +1,9 @@
 package l4
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -43,92 +41,6 @@ type Entrypoint struct {
 	shares    []counters               // by loop
 	sockets   *Sockets                 // what it was opened with
 	listeners []*eventloop.Listener    // several per loop for a port range; each is its loop's; complete when Open returns
-}
-
-// Sockets are bound and listening, but not accepted from yet: one per loop and address. Binding is what can fail, so it
-// is done for all entrypoints before anything is changed.
-type Sockets struct {
-	server  *Server
-	ports   []uint16 // counted in server.ports
-	addrs   []netip.AddrPort
-	perLoop [][]*eventloop.Socket // nil where a listener has taken over
-}
-
-// Bind opens the sockets of an entrypoint. An address without an IP stands for all of IPv4 and IPv6, [::] for all of IPv6
-// alone. An address that another program holds is an error, even if that program would share it.
-func (s *Server) Bind(addrs []netip.AddrPort) (*Sockets, error) {
-	sockets := &Sockets{server: s, perLoop: make([][]*eventloop.Socket, len(s.workers))}
-	for _, addr := range addrs {
-		if err := s.vacant(addr); err != nil {
-			sockets.Close()
-			return nil, err
-		}
-		for i := range s.workers {
-			socket, err := openSocket(addr)
-			if err != nil {
-				sockets.Close()
-				return nil, err
-			}
-			addr = netip.AddrPortFrom(addr.Addr(), socket.Addr().Port()) // the loops share the port the kernel picked for the first of them
-			sockets.perLoop[i] = append(sockets.perLoop[i], socket)
-		}
-		sockets.addrs = append(sockets.addrs, sockets.perLoop[0][len(sockets.addrs)].Addr())
-		sockets.ports = append(sockets.ports, addr.Port())
-		s.ports[addr.Port()]++
-	}
-	return sockets, nil
-}
-
-// vacant makes sure that nobody else holds addr. Ports of this server are left out: an entrypoint that changes its address
-// is opened before the old one is closed.
-func (s *Server) vacant(addr netip.AddrPort) error {
-	switch {
-	case addr.Port() == 0 || s.ports[addr.Port()] > 0:
-		return nil
-	case addr.Addr().IsValid():
-		return eventloop.Vacant(addr, true)
-	}
-	err := eventloop.Vacant(netip.AddrPortFrom(netip.IPv6Unspecified(), addr.Port()), false)
-	if errors.Is(err, syscall.EAFNOSUPPORT) {
-		return eventloop.Vacant(netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port()), false)
-	}
-	return err
-}
-
-// free gives the ports back.
-func (s *Sockets) free() {
-	for _, port := range s.ports {
-		s.server.ports[port]--
-	}
-	s.ports = nil
-}
-
-// openSocket opens one address. Where the kernel has no IPv6, all addresses are those of IPv4.
-func openSocket(addr netip.AddrPort) (*eventloop.Socket, error) {
-	if addr.Addr().IsValid() {
-		return eventloop.OpenSocket(addr, true)
-	}
-	socket, err := eventloop.OpenSocket(netip.AddrPortFrom(netip.IPv6Unspecified(), addr.Port()), false)
-	if errors.Is(err, syscall.EAFNOSUPPORT) {
-		return eventloop.OpenSocket(netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port()), false)
-	}
-	return socket, err
-}
-
-// Addrs are the bound addresses, in the order given to Bind.
-func (s *Sockets) Addrs() []netip.AddrPort { return s.addrs }
-
-// Close closes sockets that were not given to Open.
-func (s *Sockets) Close() {
-	s.free()
-	for _, sockets := range s.perLoop {
-		for i, socket := range sockets {
-			if socket != nil {
-				_ = socket.Close() // nothing was accepted from it
-				sockets[i] = nil   // closing again must not close somebody else's descriptor
-			}
-		}
-	}
 }
 
 // Open starts accepting from sockets, which the entrypoint owns from now on.

@@ -1,13 +1,16 @@
 package l4
 
 import (
+	"cmp"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l4/flow"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -15,22 +18,32 @@ import (
 type Options struct {
 	Loops          int               // event loops, at least 1
 	MaxConnections int               // open client connections in all; 0 = no limit
+	MaxFlows       int               // UDP flows with a socket of their own in all; 0 = no limit
 	AccessLog      *accesslog.Writer // nil = no access log
 	Log            *slog.Logger
 }
 
-// Server is the TCP side of a running weir: its loops, and what is open on them.
+// Server is the TCP and UDP side of a running weir: its loops, and what is open on them.
 type Server struct {
 	options Options
 	workers []*worker
-	ports   map[uint16]int // bound by this server, how often; the owner of the topology's
-	active  atomic.Int64   // open client connections; loops write
-	running sync.WaitGroup
+	active  atomic.Int64  // open client connections; loops write
+	flows   *flow.Budget  // UDP flows, all entrypoints together
+	own     *ownAddresses // nil while there was no UDP entrypoint
+	closed  chan struct{}
+
+	// The owner of the topology's.
+	ports, udpPorts map[uint16]int // bound by this server, how often
+	lingering       []*UDPEntrypoint
+	running         sync.WaitGroup
 }
 
 // NewServer opens the loops and runs them. The caller must Close it.
 func NewServer(o Options) (*Server, error) {
-	s := &Server{options: o, ports: make(map[uint16]int)}
+	s := &Server{
+		options: o, closed: make(chan struct{}), flows: flow.NewBudget(cmp.Or(o.MaxFlows, math.MaxInt)),
+		ports: make(map[uint16]int), udpPorts: make(map[uint16]int),
+	}
 	gate := eventloop.NewGate(o.Loops)
 	for i := range max(o.Loops, 1) {
 		loop, err := eventloop.New(i, gate, o.Log)
@@ -80,9 +93,14 @@ func (s *Server) each(do func(*worker)) {
 	}
 }
 
-// Sync brings the byte counters of entrypoints, services and backends up to date with connections that are still open.
+// Flows is the number of UDP flows that have a socket of their own.
+func (s *Server) Flows() int64 { return s.flows.Used() }
+
+// Sync brings the byte counters of entrypoints, services and backends up to date with connections and flows that are
+// still open.
 func (s *Server) Sync() {
 	s.forEach((*session).countBytes)
+	s.each((*worker).syncDoors)
 }
 
 // CloseBackend ends the connections of a backend, and leads those that are not connected to it yet elsewhere. reason is
@@ -123,7 +141,9 @@ func (s *Server) forEach(do func(*session)) {
 // Close ends what is still open, stops the loops and waits for them. Entrypoints must have been closed before.
 func (s *Server) Close() {
 	s.CloseAll(accesslog.Shutdown)
+	s.each((*worker).closeDoors)
 	s.flushLogs()
+	close(s.closed)
 	for _, w := range s.workers {
 		_ = w.loop.Close() // fails only when the loop has ended
 	}

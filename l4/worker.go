@@ -28,6 +28,11 @@ type worker struct {
 	first *session   // the open ones, newest first
 	free  []*session // finished ones
 	flush eventloop.Timer
+
+	batcher  *eventloop.Batcher // of all UDP sockets; nil until there is one
+	doors    []*udpDoor         // of UDP entrypoints, the closing ones too
+	wires    []*flowWire        // for new flows
+	greeting []byte             // scratch: a PROXY header and the datagram behind it
 }
 
 // take gives a blank session and links it among the open ones.

@@ -23,6 +23,7 @@ type Options struct {
 	Queue   QueueOptions
 
 	ProxyProtocol int  // version of the PROXY header sent to the backends; 0 = none
+	Responses     int  // UDP: answers to each datagram after which a flow has ended; 0 = it ends by being idle
 	CloseOnDown   bool // close the connections of a backend that went down
 }
 

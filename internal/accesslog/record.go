@@ -75,6 +75,10 @@ type Record struct {
 	In  int64 // bytes from the client to the backend; not written of a request
 	Out int64 // bytes from the backend to the client; not written of a request
 
+	DatagramsIn  int64 // UDP: from the client to backends
+	DatagramsOut int64 // UDP: from backends to the client
+	Moves        int   // UDP: how often the flow went to another backend
+
 	// The phases. Negative (NotReached) where the connection or request did not get through that phase.
 	Route   time.Duration // from Start to the routing decision: PROXY header, peeked bytes, TLS handshake, head of the request
 	Queue   time.Duration // waiting for a slot on a backend; 0 where there was no wait

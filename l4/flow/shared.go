@@ -325,3 +325,10 @@ func (s *Shared) CutBackend(b *upstream.Backend, why Reason, now time.Time, dst 
 	s.forget(p, why)
 	return append(dst, Action{Kind: Close, Peer: p})
 }
+
+// Sync brings the counters of backends, which lag behind by a few datagrams, up to date.
+func (s *Shared) Sync() {
+	for _, p := range s.order {
+		p.tally.flush(p.Backend)
+	}
+}

@@ -208,6 +208,15 @@ func (t *Table) CutBackend(b *upstream.Backend, why Reason, now time.Time, dst [
 	return dst, false
 }
 
+// Sync brings the counters of backends, which lag behind by a few datagrams of each flow, up to date. It looks at every flow.
+func (t *Table) Sync() {
+	for f := t.order.head; f != nil; f = f.next {
+		if f.placed {
+			f.tally.flush(f.choice.Backend)
+		}
+	}
+}
+
 // Record returns what the access log says of a flow that has ended and was not freed.
 func (t *Table) Record(f *Flow) Record {
 	return Record{

@@ -242,18 +242,31 @@ func AppendProxyV1(dst []byte, source, destination netip.AddrPort) []byte {
 // two valid addresses, the header says LOCAL and nothing else. Zones are left
 // out.
 func AppendProxyV2(dst []byte, source, destination netip.AddrPort, local bool) []byte {
+	if local {
+		source = netip.AddrPort{}
+	}
+	return appendProxyV2(dst, source, destination, proxyproto.TCPv4, proxyproto.TCPv6)
+}
+
+// AppendProxyV2Datagram appends a version 2 header for a datagram, which
+// follows it. Of the addresses what AppendProxyV2 says holds.
+func AppendProxyV2Datagram(dst []byte, source, destination netip.AddrPort) []byte {
+	return appendProxyV2(dst, source, destination, proxyproto.UDPv4, proxyproto.UDPv6)
+}
+
+func appendProxyV2(dst []byte, source, destination netip.AddrPort, four, six proxyproto.AddressFamilyAndProtocol) []byte {
 	dst = append(dst, proxyV2Mark...)
 	source, destination, ok := sameFamily(source, destination)
 	switch {
-	case local || !ok:
+	case !ok:
 		return append(dst, byte(proxyproto.LOCAL), byte(proxyproto.UNSPEC), 0, 0)
 	case source.Addr().Is4():
 		from, to := source.Addr().As4(), destination.Addr().As4()
-		dst = append(dst, byte(proxyproto.PROXY), byte(proxyproto.TCPv4), 0, proxyV4)
+		dst = append(dst, byte(proxyproto.PROXY), byte(four), 0, proxyV4)
 		dst = append(append(dst, from[:]...), to[:]...)
 	default:
 		from, to := source.Addr().As16(), destination.Addr().As16()
-		dst = append(dst, byte(proxyproto.PROXY), byte(proxyproto.TCPv6), 0, proxyV6)
+		dst = append(dst, byte(proxyproto.PROXY), byte(six), 0, proxyV6)
 		dst = append(append(dst, from[:]...), to[:]...)
 	}
 	dst = binary.BigEndian.AppendUint16(dst, source.Port())
