@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -33,6 +34,8 @@ func (s *Server) knowOwn() {
 		return
 	}
 	s.own = newOwnAddresses()
+	closed := make(chan struct{})
+	s.ending = sync.OnceFunc(func() { close(closed) })
 	s.running.Go(func() {
 		ticker := time.NewTicker(hostRefresh)
 		defer ticker.Stop()
@@ -40,7 +43,7 @@ func (s *Server) knowOwn() {
 			select {
 			case <-ticker.C:
 				s.own.refresh()
-			case <-s.closed:
+			case <-closed:
 				return
 			}
 		}

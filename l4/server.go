@@ -30,7 +30,7 @@ type Server struct {
 	active  atomic.Int64  // open client connections; loops write
 	flows   *flow.Budget  // UDP flows, all entrypoints together
 	own     *ownAddresses // nil while there was no UDP entrypoint
-	closed  chan struct{}
+	ending  func()        // ends what is neither a loop nor on one
 
 	// The owner of the topology's.
 	ports, udpPorts map[uint16]int // bound by this server, how often
@@ -41,7 +41,7 @@ type Server struct {
 // NewServer opens the loops and runs them. The caller must Close it.
 func NewServer(o Options) (*Server, error) {
 	s := &Server{
-		options: o, closed: make(chan struct{}), flows: flow.NewBudget(cmp.Or(o.MaxFlows, math.MaxInt)),
+		options: o, ending: func() {}, flows: flow.NewBudget(cmp.Or(o.MaxFlows, math.MaxInt)),
 		ports: make(map[uint16]int), udpPorts: make(map[uint16]int),
 	}
 	gate := eventloop.NewGate(o.Loops)
@@ -143,7 +143,7 @@ func (s *Server) Close() {
 	s.CloseAll(accesslog.Shutdown)
 	s.each((*worker).closeDoors)
 	s.flushLogs()
-	close(s.closed)
+	s.ending()
 	for _, w := range s.workers {
 		_ = w.loop.Close() // fails only when the loop has ended
 	}
