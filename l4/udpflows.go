@@ -150,6 +150,9 @@ var endings = [flow.NumReasons]struct {
 	flow.Lost:        {accesslog.Drain, accesslog.Weir},
 }
 
+// ReasonOf is the word of the access log for how a flow ended.
+func ReasonOf(r flow.Reason) accesslog.Reason { return endings[r].reason }
+
 // unreachable tells the errors of connect that say that there is no way to the backend, from those that this host has no
 // socket to give.
 func unreachable(err error) bool {

@@ -22,6 +22,7 @@ type applier struct {
 	made     map[string]upstream.Chooser
 	tables   map[string]*table
 	sockets  map[string]*l4.Sockets
+	inlets   map[string]*l4.UDPSockets
 	moved    map[string]*entrypoint // those another one of the same name has replaced
 	removed  map[upstream.Key]*member
 }
@@ -32,6 +33,7 @@ type table struct {
 	routes []*l4.Route
 	front  *l7.Front // nil = no HTTP
 	web    l7.FrontSettings
+	udp    *l4.UDPRoute // of an entrypoint for UDP; nil = it has no router
 }
 
 func newApplier(t *topology, to *plan, steps []step, now time.Time) *applier {
@@ -41,6 +43,7 @@ func newApplier(t *topology, to *plan, steps []step, now time.Time) *applier {
 		made:     make(map[string]upstream.Chooser),
 		tables:   make(map[string]*table),
 		sockets:  make(map[string]*l4.Sockets),
+		inlets:   make(map[string]*l4.UDPSockets),
 		moved:    make(map[string]*entrypoint),
 		removed:  make(map[upstream.Key]*member),
 	}
@@ -110,17 +113,13 @@ func (a *applier) commit(s step) {
 	case updatePool:
 		a.updatePool(s.name)
 	case chooseService:
-		a.choosers[s.name] = a.chooser(s.name)
-		a.services[s.name].SetChooser(a.choosers[s.name])
+		a.chooseService(s.name)
 	case setWebService:
 		if err := a.setWebService(s.name); err != nil {
 			a.log.Error("service stays as it was", "service", s.name, "error", err) // compile has seen that the cookie is good
 		}
 	case setEntrypoint:
-		e, t := a.entrypoints[s.name], a.tables[s.name]
-		a.setFront(s.name, t)
-		e.live.Set(a.to.entrypoints[s.name].options, t.live)
-		e.routes = t.routes
+		a.setEntrypoint(s.name)
 	case watchPool:
 		a.watchPool(s.name)
 	case closeEntrypoint:
@@ -131,6 +130,7 @@ func (a *applier) commit(s step) {
 		a.retire(s.name)
 	case dropService:
 		delete(a.services, s.name)
+		delete(a.udpServices, s.name)
 		delete(a.choosers, s.name)
 	case dropMiddleware:
 		delete(a.middlewares, s.name)
@@ -259,8 +259,24 @@ func (a *applier) watchPool(name string) {
 func (a *applier) makeService(name string) (undo func()) {
 	chooser := a.chooser(name)
 	undoChooser := replace(a.choosers, name, chooser)
-	undoService := replace(a.services, name, a.engine.NewService(name, chooser))
+	var undoService func()
+	if name, protocol := cutKey(name); protocol == "udp" {
+		undoService = replace(a.udpServices, udpKey(name), a.engine.NewUDPService(name, chooser))
+	} else {
+		undoService = replace(a.services, name, a.engine.NewService(name, chooser))
+	}
 	return func() { undoService(); undoChooser() }
+}
+
+// chooseService makes a service lead to what the plan says.
+func (a *applier) chooseService(name string) {
+	chooser := a.chooser(name)
+	a.choosers[name] = chooser
+	if s := a.udpServices[name]; s != nil {
+		s.SetChooser(chooser)
+		return
+	}
+	a.services[name].SetChooser(chooser)
 }
 
 // chooser returns what a service will lead to. Choosers that no step replaces stay: a weighted service knows whose turn
@@ -291,6 +307,11 @@ func (a *applier) chooser(name string) upstream.Chooser {
 
 func (a *applier) makeTable(name string) error {
 	t := &table{}
+	if p := a.to.entrypoints[name].udp; p != nil {
+		t.udp = a.udpRoute(p.router)
+		a.tables[name] = t
+		return nil
+	}
 	for _, router := range a.to.entrypoints[name].routers {
 		p := a.to.routers[router]
 		r := &l4.Route{
@@ -347,6 +368,9 @@ func (a *applier) switchAccessLog() (undo func(), err error) {
 }
 
 func (a *applier) bind(name string) (undo func(), err error) {
+	if a.to.entrypoints[name].udp != nil {
+		return a.bindUDP(name)
+	}
 	sockets, err := a.engine.Bind(a.to.entrypoints[name].addrs)
 	if err != nil {
 		return nil, err
@@ -360,6 +384,9 @@ func (a *applier) bind(name string) (undo func(), err error) {
 }
 
 func (a *applier) open(name string) (undo func(), err error) {
+	if a.to.entrypoints[name].udp != nil {
+		return a.openUDP(name)
+	}
 	sockets, t := a.sockets[name], a.tables[name]
 	delete(a.sockets, name) // the entrypoint's now, whether it opens or not
 	bound := slices.Clone(sockets.Addrs())
@@ -381,13 +408,25 @@ func (a *applier) open(name string) (undo func(), err error) {
 	}, nil
 }
 
+// setEntrypoint replaces options and routing of an entrypoint.
+func (a *applier) setEntrypoint(name string) {
+	e, t, p := a.entrypoints[name], a.tables[name], a.to.entrypoints[name]
+	if e.udp != nil {
+		e.udp.Set(p.udp.options, t.udp)
+		return
+	}
+	a.setFront(name, t)
+	e.live.Set(p.options, t.live)
+	e.routes = t.routes
+}
+
 func (a *applier) closeEntrypoint(name string) {
 	e := a.moved[name]
 	if e == nil {
 		e = a.entrypoints[name]
 		delete(a.entrypoints, name)
 	}
-	e.live.Close()
+	e.close()
 	if f := a.web.fronts[name]; f != nil {
 		f.Retire()
 	}

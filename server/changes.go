@@ -10,10 +10,12 @@ func changesOf(from, to *plan) changes {
 	var c changes
 	compare(&c, "entrypoint", from.entrypoints, to.entrypoints)
 	compare(&c, "router", from.routers, to.routers)
+	compare(&c, "udp router", from.udpRouters, to.udpRouters)
 	compare(&c, "middleware", from.middlewares, to.middlewares)
 	compare(&c, "service", from.services, to.services)
-	for _, name := range union(from.services, to.services) {
-		compare(&c, "backend", backendsOf(name, from.services[name].pool), backendsOf(name, to.services[name].pool))
+	for _, key := range union(from.services, to.services) {
+		name, _ := cutKey(key)
+		compare(&c, "backend", backendsOf(name, from.services[key].pool), backendsOf(name, to.services[key].pool))
 	}
 	compare(&c, "http router", from.web.routers, to.web.routers)
 	compare(&c, "http middleware", from.web.middlewares, to.web.middlewares)
@@ -40,7 +42,7 @@ func compare[V any](c *changes, noun string, from, to map[string]V) {
 	for _, name := range union(from, to) {
 		old, was := from[name]
 		now, is := to[name]
-		switch what := noun + " " + name; {
+		switch what := called(noun, name); {
 		case !was:
 			c.added = append(c.added, what)
 		case !is:
@@ -49,6 +51,14 @@ func compare[V any](c *changes, noun string, from, to map[string]V) {
 			c.changed = append(c.changed, what)
 		}
 	}
+}
+
+// called is what people call something: its key says of which protocol it is.
+func called(noun, key string) string {
+	if name, protocol := cutKey(key); protocol == "udp" {
+		return "udp " + noun + " " + name
+	}
+	return noun + " " + key
 }
 
 // backendsOf returns the backends of a service's pool, which may be nil, by what the log calls them.

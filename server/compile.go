@@ -37,6 +37,7 @@ func compile(cfg *config.Config, contents files) (*plan, error) {
 		routers:     make(map[string]routerPlan),
 		middlewares: make(map[string]middlewarePlan),
 		services:    make(map[string]servicePlan),
+		udpRouters:  make(map[string]udpRouterPlan),
 		tls:         make(map[string]tlsPlan),
 	}}
 	for _, name := range sorted(cfg.TCP.Middlewares) {
@@ -48,6 +49,7 @@ func compile(cfg *config.Config, contents files) (*plan, error) {
 	for _, name := range sorted(cfg.TCP.Routers) {
 		c.plan.routers[name] = c.router(name)
 	}
+	c.compileUDP()
 	for _, name := range sorted(cfg.EntryPoints) {
 		c.plan.entrypoints[name] = c.entrypoint(name)
 	}
@@ -96,6 +98,7 @@ func (c *compiler) entrypoint(name string) entrypointPlan {
 		},
 		acceptGrace: time.Duration(e.Transport.LifeCycle.RequestAcceptGraceTimeout),
 		grace:       time.Duration(e.Transport.LifeCycle.GraceTimeOut),
+		udp:         c.udpEntrypoint(name),
 	}
 	for _, router := range sorted(c.cfg.TCP.Routers) {
 		if slices.Contains(c.cfg.TCP.Routers[router].EntryPoints, name) {

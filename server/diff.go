@@ -216,7 +216,7 @@ func (d *differ) entrypoints() {
 	for _, name := range union(d.from.entrypoints, d.to.entrypoints) {
 		old, was := d.from.entrypoints[name]
 		now, is := d.to.entrypoints[name]
-		moved := was && is && !same(old.addrs, now.addrs)
+		moved := was && is && (!same(old.addrs, now.addrs) || (old.udp == nil) != (now.udp == nil))
 		if is && (!was || moved) {
 			d.add(makeTable, name)
 			d.add(bindEntrypoint, name)
@@ -225,7 +225,8 @@ func (d *differ) entrypoints() {
 		if was && (!is || moved) {
 			d.add(closeEntrypoint, name)
 		}
-		if was && is && !moved && (!same(old.options, now.options) || d.routesDiffer(old.routers, now.routers) || d.frontsDiffer(old.front, now.front)) {
+		if was && is && !moved && (!same(old.options, now.options) || d.routesDiffer(old.routers, now.routers) ||
+			d.frontsDiffer(old.front, now.front) || d.udpRouterDiffers(old.udp, now.udp)) {
 			d.add(makeTable, name)
 			d.add(setEntrypoint, name)
 		}

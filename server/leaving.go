@@ -26,10 +26,22 @@ type leaving struct {
 // lookAgain is how often leavers are looked at, to let go of those that have nothing left before their time is up.
 const lookAgain = time.Second
 
-// release lets go of those whose time is up, and of backends without connections.
+// empty reports whether it is known that nothing is left of a leaver. Connections of TCP do not know by which table they
+// will be led while they are looked at, so pools and entrypoints of TCP are waited for.
+func (l *leaving) empty() bool {
+	switch {
+	case l.member != nil:
+		return l.member.backend.Active() == 0
+	case l.entrypoint != nil && l.entrypoint.udp != nil:
+		return l.entrypoint.udp.Flows() == 0
+	}
+	return false
+}
+
+// release lets go of those whose time is up, and of those that have nothing left.
 func (t *topology) release(now time.Time) {
 	t.leaving = slices.DeleteFunc(t.leaving, func(l *leaving) bool {
-		if now.Before(l.until) && (l.member == nil || l.member.backend.Active() > 0) {
+		if now.Before(l.until) && !l.empty() {
 			return false
 		}
 		t.cut(l) // for a backend without connections too: HTTP keeps idle ones, and counters
@@ -41,7 +53,7 @@ func (t *topology) release(now time.Time) {
 func (t *topology) cut(l *leaving) {
 	switch {
 	case l.entrypoint != nil:
-		t.engine.CloseEntrypoint(l.entrypoint.live, accesslog.Drain)
+		t.cutEntrypoint(l.entrypoint, accesslog.Drain)
 	case l.member != nil:
 		t.closeBackend(l.member.backend, accesslog.Drain)
 	case l.pool != nil:
@@ -56,7 +68,7 @@ func (t *topology) nextRelease(now time.Time) time.Time {
 	var next time.Time
 	for _, l := range t.leaving {
 		next = earlier(next, l.until)
-		if l.member != nil {
+		if l.member != nil || l.entrypoint != nil && l.entrypoint.udp != nil {
 			next = earlier(next, now.Add(lookAgain))
 		}
 	}

@@ -45,6 +45,23 @@ func connectionLimit(descriptors uint64, listeners int) int {
 	return int(min((descriptors-reserve)/2, math.MaxInt32))
 }
 
+// flowShare is the part of the descriptors, beyond those in reserve, that UDP flows may have, in percent. Somebody who forges
+// sources may open as many flows as there may be, and connections must find descriptors nevertheless.
+const flowShare = 75
+
+// flowLimit is how many UDP flows, each with a socket towards its backend, a number of descriptors carries. As with
+// connectionLimit it is at least 1, and 0 means that there is no limit.
+func flowLimit(descriptors uint64, listeners int) int {
+	if descriptors == 0 {
+		return 0
+	}
+	reserve := min(spareDescriptors, descriptors/4) + uint64(max(listeners, 0))
+	if descriptors <= reserve {
+		return 1
+	}
+	return int(min(max((descriptors-reserve)*flowShare/100, 1), math.MaxInt32))
+}
+
 // spareProcessor gives the Go scheduler one processor more than there are loops, unless GOMAXPROCS says what is wanted.
 // When every one of them sits in a loop's epoll_wait, the runtime's monitor takes the processor of a waiting loop away
 // each time it looks, every 20 microseconds, and gives it back at the next event. With one to spare it has no reason to,

@@ -22,7 +22,8 @@ type plan struct {
 	entrypoints  map[string]entrypointPlan
 	routers      map[string]routerPlan
 	middlewares  map[string]middlewarePlan
-	services     map[string]servicePlan
+	services     map[string]servicePlan // of TCP by name, of UDP by udpKey; middlewares likewise
+	udpRouters   map[string]udpRouterPlan
 	web          webPlan
 	tls          map[string]tlsPlan // by routerPlan.config
 	certificates []certificatePlan  // the first is the default
@@ -50,6 +51,7 @@ type entrypointPlan struct {
 	grace       time.Duration // how long open connections may go on after that
 	routers     []string      // of TCP, by name
 	front       *frontPlan    // nil = no HTTP
+	udp         *udpPlan      // nil = it is one for TCP
 }
 
 // routerPlan leads connections to a service.

@@ -119,10 +119,13 @@ const webSuffix = "@http"
 
 func webKey(name string) string { return name + webSuffix }
 
-// cutKey takes the key of a pool apart.
+// cutKey takes the key of a service, a pool or a middleware apart.
 func cutKey(key string) (name, protocol string) {
 	if name, ok := strings.CutSuffix(key, webSuffix); ok {
 		return name, "http"
+	}
+	if name, ok := strings.CutSuffix(key, udpSuffix); ok {
+		return name, "udp"
 	}
 	return key, "tcp"
 }

@@ -57,11 +57,12 @@ type Server struct {
 
 	// Everything below is Run's goroutine's own.
 	*topology
-	reload  reloading
-	stop    stopping
-	started startPlan
-	maxOpen int // client connections, 0 = no limit
-	timer   *time.Timer
+	reload   reloading
+	stop     stopping
+	started  startPlan
+	maxOpen  int // client connections, 0 = no limit
+	maxFlows int // UDP flows, 0 = no limit
+	timer    *time.Timer
 }
 
 // New returns a server that does nothing until Run.
@@ -154,7 +155,7 @@ func (s *Server) begin(aside context.Context) error {
 	s.publish()
 	close(s.ready)
 	s.notifyReady()
-	s.log.Info("serving", "version", s.o.Build.Version, "entrypoints", len(s.entrypoints), "services", len(s.services)+len(s.web.services),
+	s.log.Info("serving", "version", s.o.Build.Version, "entrypoints", len(s.entrypoints), "services", len(s.plan.services)+len(s.web.services),
 		"loops", loops, "max_connections", s.maxOpen, "admin", ln.Addr().String(), "config", hash[:12], "generation", 1)
 	s.watch(aside)
 	return nil
@@ -174,12 +175,13 @@ func (s *Server) size(first *plan) (loops int) {
 		loops = runtime.GOMAXPROCS(0)
 	}
 	spareProcessor(loops)
+	addrs := 0
+	for _, e := range first.entrypoints {
+		addrs += len(e.addrs)
+	}
+	s.maxFlows = flowLimit(descriptors, addrs*loops)
 	s.maxOpen = first.start.maxConnections
 	if s.maxOpen == 0 {
-		addrs := 0
-		for _, e := range first.entrypoints {
-			addrs += len(e.addrs)
-		}
 		s.maxOpen = connectionLimit(descriptors, addrs*loops)
 	}
 	return loops
@@ -188,7 +190,7 @@ func (s *Server) size(first *plan) (loops int) {
 // open makes the loops and the first topology.
 func (s *Server) open(first *plan, loops int) error {
 	accessLog := accesslog.New(func(err error) { s.log.Error("access log is not written", "error", err) })
-	engine, err := l4.NewServer(l4.Options{Loops: loops, MaxConnections: s.maxOpen, AccessLog: accessLog, Log: s.log})
+	engine, err := l4.NewServer(l4.Options{Loops: loops, MaxConnections: s.maxOpen, MaxFlows: s.maxFlows, AccessLog: accessLog, Log: s.log})
 	if err != nil {
 		return errors.Join(err, accessLog.Close(context.Background()))
 	}

@@ -19,6 +19,7 @@ type stopping struct {
 
 // stage is an entrypoint on its way to be closed.
 type stage struct {
+	name       string
 	entrypoint *entrypoint
 	closes     time.Time // when it stops accepting
 	cuts       time.Time // when its connections end
@@ -61,11 +62,11 @@ func (s *Server) beginStop(cause string) {
 	for _, name := range sorted(s.entrypoints) {
 		p := s.plan.entrypoints[name]
 		closes := now.Add(p.acceptGrace)
-		s.stop.stages = append(s.stop.stages, &stage{entrypoint: s.entrypoints[name], closes: closes, cuts: closes.Add(p.grace)})
+		s.stop.stages = append(s.stop.stages, &stage{name: name, entrypoint: s.entrypoints[name], closes: closes, cuts: closes.Add(p.grace)})
 	}
 	s.notifyStopping()
 	s.publish()
-	s.log.Info("stopping", "cause", cause, "connections", s.engine.Active())
+	s.log.Info("stopping", "cause", cause, "connections", s.remaining())
 	s.goOnStopping(now)
 }
 
@@ -75,14 +76,14 @@ func (s *Server) goOnStopping(now time.Time) {
 	for _, g := range s.stop.stages {
 		if !g.closed && !now.Before(g.closes) {
 			g.closed = true
-			g.entrypoint.live.Close()
-			if f := s.web.fronts[g.entrypoint.live.Name()]; f != nil {
+			g.entrypoint.close()
+			if f := s.web.fronts[g.name]; f != nil {
 				f.Retire()
 			}
 		}
 		if !g.cut && !now.Before(g.cuts) {
 			g.cut = true
-			s.engine.CloseEntrypoint(g.entrypoint.live, accesslog.Shutdown)
+			s.cutEntrypoint(g.entrypoint, accesslog.Shutdown)
 		}
 		closed, cut = closed && g.closed, cut && g.cut
 	}
@@ -91,16 +92,16 @@ func (s *Server) goOnStopping(now time.Time) {
 		s.web.server.Drain() // for connections that were accepted and have said nothing yet, too
 	}
 	// What came in by entrypoints that are gone has deadlines of its own, and is waited for as long.
-	if closed && (s.engine.Active() == 0 || cut && len(s.leaving) == 0) {
+	if closed && (s.remaining() == 0 || cut && len(s.leaving) == 0) {
 		s.stop.over = true
 	}
 }
 
 // stopNow ends a stop without waiting for anybody.
 func (s *Server) stopNow(cause string) {
-	s.log.Warn("stopping at once", "cause", cause, "connections", s.engine.Active())
+	s.log.Warn("stopping at once", "cause", cause, "connections", s.remaining())
 	for _, g := range s.stop.stages {
-		g.entrypoint.live.Close()
+		g.entrypoint.close()
 	}
 	s.engine.CloseAll(accesslog.Shutdown)
 	s.stop.over = true

@@ -11,6 +11,7 @@ import (
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
+	"github.com/weirlb/weir/l4/flow"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -30,17 +31,56 @@ type topology struct {
 	middlewares map[string]l4.Middleware
 	pools       map[string]*pool
 	services    map[string]*l4.Service
+	udpServices map[string]*l4.UDPService   // by udpKey
 	choosers    map[string]upstream.Chooser // what each service leads to
 	web         web
 	entrypoints map[string]*entrypoint
 	leaving     []*leaving
 }
 
-// entrypoint is an open entrypoint.
+// entrypoint is an open entrypoint: either live or udp.
 type entrypoint struct {
 	live   *l4.Entrypoint
+	udp    *l4.UDPEntrypoint
 	addrs  []netip.AddrPort // as bound
 	routes []*l4.Route      // of the table in force
+}
+
+// close lets nothing new in.
+func (e *entrypoint) close() {
+	if e.udp != nil {
+		e.udp.Close()
+		return
+	}
+	e.live.Close()
+}
+
+// cutReasons are the words of flows for the reasons for which connections are cut.
+var cutReasons = map[accesslog.Reason]flow.Reason{accesslog.Drain: flow.Removed, accesslog.Shutdown: flow.Stopped}
+
+// cutEntrypoint ends what came in by an entrypoint, because it was taken away (Drain) or weir stops (Shutdown).
+func (t *topology) cutEntrypoint(e *entrypoint, reason accesslog.Reason) {
+	if e.udp != nil {
+		e.udp.Cut(cutReasons[reason])
+		return
+	}
+	t.engine.CloseEntrypoint(e.live, reason)
+}
+
+// remaining is how many connections and flows there are.
+func (t *topology) remaining() int64 {
+	n := t.engine.Active()
+	for _, e := range t.entrypoints {
+		if e.udp != nil {
+			n += e.udp.Flows()
+		}
+	}
+	for _, l := range t.leaving {
+		if l.entrypoint != nil && l.entrypoint.udp != nil {
+			n += l.entrypoint.udp.Flows()
+		}
+	}
+	return n
 }
 
 func newTopology(engine *l4.Server, web web, accessLog *accesslog.Writer, log *slog.Logger) *topology {
@@ -54,6 +94,7 @@ func newTopology(engine *l4.Server, web web, accessLog *accesslog.Writer, log *s
 		middlewares: make(map[string]l4.Middleware),
 		pools:       make(map[string]*pool),
 		services:    make(map[string]*l4.Service),
+		udpServices: make(map[string]*l4.UDPService),
 		choosers:    make(map[string]upstream.Chooser),
 		entrypoints: make(map[string]*entrypoint),
 	}
@@ -106,11 +147,14 @@ func (t *topology) healthChanged(change health.Transition, now time.Time) bool {
 
 // closeBackend ends what a backend still has open.
 func (t *topology) closeBackend(b *upstream.Backend, reason accesslog.Reason) {
-	if _, protocol := cutKey(b.Key().Service); protocol == "http" {
+	switch _, protocol := cutKey(b.Key().Service); protocol {
+	case "http":
 		t.web.server.CloseBackend(b, reason)
-		return
+	case "udp":
+		t.engine.CutBackend(b)
+	default:
+		t.engine.CloseBackend(b, reason)
 	}
-	t.engine.CloseBackend(b, reason)
 }
 
 // tripped updates the pools whose backends failed too often and returns the backends that were ejected.
@@ -172,6 +216,6 @@ func (t *topology) close() {
 		p.unwatch()
 	}
 	for _, e := range t.entrypoints {
-		e.live.Close()
+		e.close()
 	}
 }

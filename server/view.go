@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -29,10 +30,12 @@ type view struct {
 	hash        string
 	reloads     admin.Reloads
 	max         int
+	maxFlows    int
 	engine      *l4.Server
 	accessLog   *accesslog.Writer
 	entrypoints map[string]entrypoint
 	services    map[string]*l4.Service
+	udpServices map[string]*l4.UDPService
 	pools       map[string]*upstream.Pool
 	backends    []seen
 	web         webView
@@ -54,10 +57,12 @@ func (s *Server) publish() {
 		hash:        r.hash,
 		reloads:     admin.Reloads{Succeeded: r.succeeded, Failed: r.failed, Last: r.last},
 		max:         s.maxOpen,
+		maxFlows:    s.maxFlows,
 		engine:      s.engine,
 		accessLog:   s.accessLog,
 		entrypoints: make(map[string]entrypoint),
 		services:    make(map[string]*l4.Service),
+		udpServices: make(map[string]*l4.UDPService),
 		pools:       make(map[string]*upstream.Pool),
 		web:         s.web.view(),
 		config:      r.current.Dump,
@@ -68,9 +73,8 @@ func (s *Server) publish() {
 	for name, e := range s.entrypoints {
 		v.entrypoints[name] = *e
 	}
-	for name, service := range s.services {
-		v.services[name] = service
-	}
+	maps.Copy(v.services, s.services)
+	maps.Copy(v.udpServices, s.udpServices)
 	for _, name := range sorted(s.pools) {
 		p := s.pools[name]
 		v.pools[name] = p.live
@@ -101,10 +105,15 @@ func (s *Server) State() *admin.State {
 	}
 	s.sync.freshen(v.engine.Sync, now)
 	out.Connections = admin.Connections{Active: v.engine.Active(), Max: int64(v.max)}
+	out.Flows = admin.Flows{Active: v.engine.Flows(), Max: int64(v.maxFlows)}
 	stats := v.accessLog.Stats()
 	out.AccessLog = admin.AccessLog{Written: stats.Written, Dropped: stats.Dropped, Errors: stats.Errors}
 	out.Loops = make([]admin.Loop, v.engine.Loops())
 	for _, name := range sorted(v.entrypoints) {
+		if v.entrypoints[name].udp != nil {
+			out.Entrypoints = append(out.Entrypoints, v.udpEntrypoint(name))
+			continue
+		}
 		out.Entrypoints = append(out.Entrypoints, v.entrypoint(name, out.Ended))
 		for i, n := range v.entrypoints[name].live.ActiveByLoop() {
 			out.Loops[i].Active += n
@@ -113,11 +122,17 @@ func (s *Server) State() *admin.State {
 	for _, name := range sorted(v.plan.routers) {
 		out.Routers = append(out.Routers, v.router(name))
 	}
+	for _, name := range sorted(v.plan.udpRouters) {
+		out.Routers = append(out.Routers, v.udpRouter(name))
+	}
 	for _, name := range sorted(v.plan.web.routers) {
 		out.Routers = append(out.Routers, v.webRouter(name))
 	}
 	for _, name := range sorted(v.services) {
 		out.Services = append(out.Services, v.service(name))
+	}
+	for _, key := range sorted(v.udpServices) {
+		out.Services = append(out.Services, v.udpService(key))
 	}
 	for _, name := range sorted(v.web.services) {
 		out.Services = append(out.Services, v.webService(name))
