@@ -105,17 +105,8 @@ func (e *UDPEntrypoint) Flows() int64 { return e.flows.Used() }
 // Stats are the entrypoint's numbers. Safe from any goroutine.
 func (e *UDPEntrypoint) Stats() flow.Stats { return flow.Sum(e.shares...) }
 
-// FlowsByLoop are the flows on each loop. Safe from any goroutine.
-func (e *UDPEntrypoint) FlowsByLoop() []int64 {
-	active := make([]int64, len(e.shares))
-	for i, share := range e.shares {
-		active[i] = int64(flow.Sum(share).Active)
-	}
-	return active
-}
-
-// Close lets no new flow in. Flows that live go on, through the sockets, until Cut. If an entrypoint that was opened later has one of
-// the ports, the kernel deals the sources out between the two, so there is no going on: it is Cut.
+// Close lets no new flow in. Flows that live go on, through the sockets, until Cut. If an entrypoint that was opened later
+// has one of the ports, the kernel deals the sources out between the two, so there is no going on: it is Cut.
 func (e *UDPEntrypoint) Close() {
 	if e.stopped {
 		return

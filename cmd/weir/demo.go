@@ -40,9 +40,12 @@ type demo struct {
 	Config string // the configuration file
 	CA     string // certificate of the demo's own authority
 
-	Admin, Echo, Greeter, Secure, Web    string // addresses of the balancer
+	Admin, Echo, Greeter, Secure, Web    string // TCP addresses of the balancer
+	Datagrams                            string // its UDP address
 	EchoA, EchoB, Hello, Shop, Blog, App string // addresses of the TCP backends
 	PageA, PageB, API                    string // addresses of the HTTP backends
+	DatagramA, DatagramB                 string // addresses of the UDP backends
+	DatagramHost, DatagramPort           string
 	EchoHost, EchoPort, GreetPort        string
 	SecurePort                           string
 	AppCert, AppKey, SiteCert, SiteKey   string // files
@@ -57,6 +60,7 @@ entryPoints:
   greeter: { address: "{{.Greeter}}" }
   web:     { address: "{{.Web}}" }
   secure:  { address: "{{.Secure}}" }
+  shout:   { address: "{{.Datagrams}}/udp", udp: { timeout: 10s } }
 
 tcp:
   routers:
@@ -77,6 +81,17 @@ tcp:
     shop:    { loadBalancer: { servers: [ { address: "{{.Shop}}" } ], healthCheck: { type: tls } } }
     blog:    { loadBalancer: { servers: [ { address: "{{.Blog}}" } ], healthCheck: { type: tls } } }
     app:     { loadBalancer: { servers: [ { address: "{{.App}}" } ], healthCheck: { type: http, path: /health } } }
+
+udp:
+  routers:
+    shout: { entryPoints: [shout], service: shout }
+
+  services:
+    shout:
+      loadBalancer:
+        servers: [ { address: "{{.DatagramA}}" }, { address: "{{.DatagramB}}" } ]
+        # A server is well that has an answer. One that is gone is noticed by ICMP, too, when a client sends.
+        healthCheck: { type: udp, send: "ping", expect: "ping", interval: 1s }
 
 http:
   routers:
@@ -121,6 +136,10 @@ weir balances on loopback. In another terminal, try:
   TLS ended by weir, with plain HTTP behind it:
     curl --cacert {{.CA}} --resolve app.weir.test:{{.SecurePort}}:127.0.0.1 https://app.weir.test:{{.SecurePort}}/
       app answers, over a connection without TLS
+
+  UDP: each client is a flow, and flows are dealt out in turn; the second client gets the other backend:
+    for i in 1 2; do echo hi | nc -u -w 1 {{.DatagramHost}} {{.DatagramPort}}; done
+      epsilon and zeta say "hi" back
 
   HTTP, request by request: two backends take turns, over one connection:
     curl -H 'Host: site.weir.test' http://{{.Web}}/ http://{{.Web}}/
@@ -208,6 +227,7 @@ func (d *demo) prepare(b *demoBackends) error {
 	d.Blog = address(b.https("blog", authority))
 	d.App, d.API = address(b.http("app")), address(b.http("api"))
 	d.PageA, d.PageB = address(b.http("gamma")), address(b.http("delta"))
+	d.DatagramA, d.DatagramB = address(b.datagrams("epsilon")), address(b.datagrams("zeta"))
 	d.AppCert, d.AppKey, err = authority.write("app.weir.test")
 	failed = errors.Join(failed, err)
 	d.SiteCert, d.SiteKey, err = authority.write("site.weir.test")
@@ -234,7 +254,13 @@ func (d *demo) choosePorts() error {
 	d.EchoHost, d.EchoPort, _ = strings.Cut(d.Echo, ":")
 	_, d.GreetPort, _ = strings.Cut(d.Greeter, ":")
 	_, d.SecurePort, _ = strings.Cut(d.Secure, ":")
-	return nil
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	d.Datagrams = conn.LocalAddr().String()
+	d.DatagramHost, d.DatagramPort, _ = strings.Cut(d.Datagrams, ":")
+	return conn.Close()
 }
 
 func render(w io.Writer, text string, d *demo) error {

@@ -51,14 +51,15 @@ var promises = []promise{
 	{"passed through to another", "https://blog.", `^blog was asked over TLS, as blog.weir.test\n$`},
 	{"certificate", "openssl", `^subject=CN=shop.weir.test\n$`},
 	{"TLS ended", "https://app.", `^app was asked without TLS\n$`},
+	{"UDP", "nc -u", `^(epsilon: hi\nzeta: hi\n|zeta: hi\nepsilon: hi\n)$`},
 	{"HTTP in turn", "-H 'Host: site.weir.test'", `^(gamma .*\ndelta|delta .*\ngamma) was asked for / by 127.0.0.1 over http\n$`},
 	{"HTTP by path", "/api/items", `^api was asked for /api/items by 127.0.0.1 over http\n$`},
 	{"HTTPS", "https://site.", `^(gamma|delta) was asked for / by 127.0.0.1 over https\n$`},
 	{"why", "weir routes test", `^entrypoint web: router api, service api\n(.*\n)*.* api matches: .*\n.* pages matches: `},
 	{"unknown host", "curl -i", `^HTTP/1.1 404 Not Found\n`},
 	{"unknown name", "https://else.", `^curl: .*unrecognized name`},
-	{"status", "weir status", `(?m)^backends +9: 9 up$`},
-	{"backends", "weir backends", `^(.*\n){10}$`}, // nine and a heading
+	{"status", "weir status", `(?m)^backends +11: 11 up$`},
+	{"backends", "weir backends", `^(.*\n){12}$`}, // eleven and a heading
 	{"metrics", "/metrics", `(?m)^weir_entrypoint_http_requests_total\{`},
 }
 
@@ -80,7 +81,7 @@ func TestDemoShowsWhatItPromises(t *testing.T) {
 	// A first probe that comes between two connections would have the turns begin again.
 	weirtest.Eventually(t, 20*time.Second, func() bool {
 		_, stdout, _ := weir("backends", "--admin", admin[1])
-		return strings.Count(stdout, " up ") == 9
+		return strings.Count(stdout, " up ") == 11
 	}, "all backends of the demo are up")
 	for i, p := range promises {
 		command := commands[i][1]

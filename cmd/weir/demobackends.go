@@ -97,6 +97,30 @@ func (b *demoBackends) echo(name string) (addr string, err error) {
 	})
 }
 
+// datagrams answers each datagram with its name before it.
+func (b *demoBackends) datagrams(name string) (addr string, err error) {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return "", err
+	}
+	if !b.keep(conn) {
+		return "", net.ErrClosed
+	}
+	b.wg.Go(func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(buf)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err == nil {
+				_, _ = conn.WriteToUDPAddrPort(append([]byte(name+": "), buf[:n]...), from) // a client that is gone is no loss
+			}
+		}
+	})
+	return conn.LocalAddr().String(), nil
+}
+
 // greet speaks first, and goes when the client does.
 func (b *demoBackends) greet(text string) (addr string, err error) {
 	return b.serve(func(conn net.Conn) {
