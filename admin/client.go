@@ -81,13 +81,16 @@ func (c *Client) Services(ctx context.Context) ([]Service, error) {
 	return get[[]Service](ctx, c, "/api/v1/services")
 }
 
-// Backends fetches the backends of a service, or of all services if it is empty.
-func (c *Client) Backends(ctx context.Context, service string) ([]Backend, error) {
-	path := "/api/v1/backends"
+// Backends fetches the backends of a service, and of a protocol: tcp, udp or http. Either may be empty, which means all.
+func (c *Client) Backends(ctx context.Context, service, protocol string) ([]Backend, error) {
+	q := url.Values{}
 	if service != "" {
-		path += "?service=" + url.QueryEscape(service)
+		q.Set("service", service)
 	}
-	return get[[]Backend](ctx, c, path)
+	if protocol != "" {
+		q.Set("protocol", protocol)
+	}
+	return get[[]Backend](ctx, c, "/api/v1/backends?"+q.Encode())
 }
 
 // Config fetches the effective configuration as JSON.

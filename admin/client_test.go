@@ -24,7 +24,7 @@ func newClient(t *testing.T, address string) *Client {
 }
 
 func TestClientFetches(t *testing.T) {
-	state := busyHTTP()
+	state := busyUDP()
 	level := ""
 	ln := serve(t, "127.0.0.1:0", Options{
 		Source:      &fixed{state: state},
@@ -42,10 +42,12 @@ func TestClientFetches(t *testing.T) {
 	same(t, "routers", state.Routers, routers, err)
 	services, err := c.Services(ctx)
 	same(t, "services", state.Services, services, err)
-	backends, err := c.Backends(ctx, "")
+	backends, err := c.Backends(ctx, "", "")
 	same(t, "backends", state.Backends, backends, err)
-	backends, err = c.Backends(ctx, "other")
+	backends, err = c.Backends(ctx, "other", "")
 	same(t, "backends of a service", state.Backends[2:3], backends, err)
+	backends, err = c.Backends(ctx, "shop", "udp")
+	same(t, "backends of a service of one protocol", state.Backends[5:], backends, err)
 	config, err := c.Config(ctx)
 	same(t, "config", json.RawMessage(`{"log":{"level":"info"}}`), config, err)
 	generation, err := c.Reload(ctx)

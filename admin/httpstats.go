@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,10 +79,10 @@ func requestCounts(requests map[string]uint64) string {
 	if len(parts) == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%d: %s", totalOf(requests), strings.Join(parts, ", "))
+	return fmt.Sprintf("%d: %s", totalRequests(requests), strings.Join(parts, ", "))
 }
 
-func totalOf(requests map[string]uint64) uint64 {
+func totalRequests(requests map[string]uint64) uint64 {
 	total := uint64(0)
 	for _, class := range httpClasses {
 		total += requests[class]
@@ -91,38 +90,20 @@ func totalOf(requests map[string]uint64) uint64 {
 	return total
 }
 
-// withHTTP puts the columns of HTTP in front of another column, if anything in the list serves HTTP. The rows are those of
-// the list, with a heading.
-func withHTTP[T any](rows [][]string, before string, list []T, stats func(*T) *HTTPStats) [][]string {
-	serves := false
-	for i := range list {
-		serves = serves || stats(&list[i]) != nil
-	}
-	at := slices.Index(rows[0], before)
-	if !serves || at < 0 {
-		return rows
-	}
-	rows[0] = slices.Insert(rows[0], at, strings.Split(httpHeading, "\t")...)
-	for i := range list {
-		rows[i+1] = slices.Insert(rows[i+1], at, httpRow(stats(&list[i]))...)
-	}
-	return rows
-}
-
 // httpHeading names the cells of httpRow.
 const httpHeading = "REQUESTS\t5XX\tABORTED\tMEAN"
 
-// httpRow returns the cells of a table that tell of HTTP. A nil h serves none.
+// httpRow returns the cells of a table that tell of HTTP, and none of a nil h.
 func httpRow(h *HTTPStats) []string {
 	if h == nil {
-		return []string{"-", "-", "-", "-"}
+		return nil
 	}
 	mean := "-"
 	if d, ok := h.Duration.mean(); ok {
 		mean = latency(d)
 	}
 	return []string{
-		strconv.FormatUint(totalOf(h.Requests), 10), strconv.FormatUint(h.Requests["5xx"], 10),
+		strconv.FormatUint(totalRequests(h.Requests), 10), strconv.FormatUint(h.Requests["5xx"], 10),
 		strconv.FormatUint(h.Requests["aborted"], 10), mean,
 	}
 }

@@ -14,9 +14,9 @@ import (
 type collector struct {
 	source      Source
 	process     []family[State]
-	entrypoints []family[Entrypoint]
-	services    []family[Service]
-	backends    []family[Backend]
+	entrypoints group[Entrypoint]
+	services    group[Service]
+	backends    group[Backend]
 
 	buildInfo   *prometheus.Desc
 	ended       *prometheus.Desc
@@ -30,6 +30,9 @@ type collector struct {
 	serviceHTTP    httpFamilies
 	backendHTTP    httpFamilies
 	idle           *prometheus.Desc
+
+	entrypointUDP udpFamilies
+	serviceUDP    udpFamilies
 }
 
 // family is one metric that every T has.
@@ -37,6 +40,31 @@ type family[T any] struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
 	value func(*T) float64
+}
+
+// group is the metrics of one kind of thing. Each thing has those of all, and by its protocol either those of connections
+// or those of flows: so a sum over things does not add connections to flows, and nothing is 0 for ever because it cannot
+// happen.
+type group[T any] struct{ all, connections, flows []family[T] }
+
+// newGroup makes a group of what its things have, with the labels of that kind.
+func newGroup[T any](labels []string, all, connections, flows []definition[T]) group[T] {
+	return group[T]{families(labels, all), families(labels, connections), families(labels, flows)}
+}
+
+func (g *group[T]) describe(out chan<- *prometheus.Desc) {
+	describe(out, g.all)
+	describe(out, g.connections)
+	describe(out, g.flows)
+}
+
+func (g *group[T]) collect(out chan<- prometheus.Metric, of *T, protocol string, labels ...string) {
+	collect(out, g.all, of, labels...)
+	if protocol == udp {
+		collect(out, g.flows, of, labels...)
+	} else {
+		collect(out, g.connections, of, labels...)
+	}
 }
 
 // definition names a family.
@@ -68,12 +96,13 @@ func newCollector(source Source) *collector {
 		requests: "HTTP requests sent to the backend that ended, by class of the status it sent, or aborted.",
 		duration: "How long the backend took, from sending it the HTTP request to the end of its answer.",
 	}
+	ofEntrypoint, ofService, ofServer := []string{"entrypoint"}, []string{"protocol", "service"}, []string{"protocol", "service", "backend"}
 	return &collector{
 		source:      source,
 		process:     families(nil, processMetrics()),
-		entrypoints: families([]string{"entrypoint"}, entrypointMetrics()),
-		services:    families([]string{"protocol", "service"}, serviceMetrics()),
-		backends:    families([]string{"protocol", "service", "backend"}, backendMetrics()),
+		entrypoints: newGroup(ofEntrypoint, entrypointMetrics(), entrypointConnectionMetrics(), entrypointFlowMetrics()),
+		services:    newGroup(ofService, serviceMetrics(), serviceConnectionMetrics(), serviceFlowMetrics()),
+		backends:    newGroup(ofServer, backendMetrics(), backendConnectionMetrics(), backendFlowMetrics()),
 
 		buildInfo:   prometheus.NewDesc("weir_build_info", "Always 1; the labels say what runs.", []string{"version", "commit", "go_version"}, nil),
 		ended:       prometheus.NewDesc("weir_connections_ended_total", "Connections that ended, by reason.", []string{"reason"}, nil),
@@ -87,6 +116,9 @@ func newCollector(source Source) *collector {
 		serviceHTTP:    newHTTPFamilies("service", ofClient, "protocol", "service"),
 		backendHTTP:    newHTTPFamilies("backend", ofBackend, "protocol", "service", "backend"),
 		idle:           prometheus.NewDesc("weir_upstream_idle_connections", "Open HTTP connections to backends that no request uses now.", []string{"protocol", "service"}, nil),
+
+		entrypointUDP: newUDPFamilies("entrypoint", "entrypoint"),
+		serviceUDP:    newUDPFamilies("service", "protocol", "service"),
 	}
 }
 
@@ -104,6 +136,8 @@ func processMetrics() []definition[State] {
 		}},
 		{"weir_active_connections", "Open client connections.", gauge, func(s *State) float64 { return float64(s.Connections.Active) }},
 		{"weir_max_connections", "Limit of open client connections; 0 means none.", gauge, func(s *State) float64 { return float64(s.Connections.Max) }},
+		{"weir_active_flows", "Flows of UDP under way.", gauge, func(s *State) float64 { return float64(s.Flows.Active) }},
+		{"weir_max_flows", "Limit of flows under way; 0 means none.", gauge, func(s *State) float64 { return float64(s.Flows.Max) }},
 		{"weir_access_log_records_total", "Access-log records written.", counter, func(s *State) float64 { return float64(s.AccessLog.Written) }},
 		{"weir_access_log_dropped_total", "Access-log records dropped because the sink was too slow or failed.", counter, func(s *State) float64 { return float64(s.AccessLog.Dropped) }},
 		{"weir_access_log_errors_total", "Writes to the access log that failed; they are tried again.", counter, func(s *State) float64 { return float64(s.AccessLog.Errors) }},
@@ -112,30 +146,40 @@ func processMetrics() []definition[State] {
 
 func entrypointMetrics() []definition[Entrypoint] {
 	return []definition[Entrypoint]{
+		{"weir_entrypoint_received_bytes_total", "Bytes received from clients and passed on.", counter, func(e *Entrypoint) float64 { return float64(e.BytesIn) }},
+		{"weir_entrypoint_sent_bytes_total", "Bytes sent to clients.", counter, func(e *Entrypoint) float64 { return float64(e.BytesOut) }},
+	}
+}
+
+func entrypointConnectionMetrics() []definition[Entrypoint] {
+	return []definition[Entrypoint]{
 		{"weir_entrypoint_connections_total", "Connections accepted.", counter, func(e *Entrypoint) float64 { return float64(e.Connections) }},
 		{"weir_entrypoint_active_connections", "Open connections.", gauge, func(e *Entrypoint) float64 { return float64(e.Active) }},
 		{"weir_entrypoint_max_connections", "Limit of open connections; 0 means none of its own.", gauge, func(e *Entrypoint) float64 { return float64(e.Max) }},
-		{"weir_entrypoint_received_bytes_total", "Bytes received from clients and passed on.", counter, func(e *Entrypoint) float64 { return float64(e.BytesIn) }},
-		{"weir_entrypoint_sent_bytes_total", "Bytes sent to clients.", counter, func(e *Entrypoint) float64 { return float64(e.BytesOut) }},
 		{"weir_entrypoint_accept_errors_total", "Failed accepts, such as for want of file descriptors.", counter, func(e *Entrypoint) float64 { return float64(e.AcceptErrors) }},
 	}
 }
 
 func serviceMetrics() []definition[Service] {
 	return []definition[Service]{
-		{"weir_service_connections_total", "Connections given to the service.", counter, func(s *Service) float64 { return float64(s.Connections) }},
-		{"weir_service_active_connections", "Open connections.", gauge, func(s *Service) float64 { return float64(s.Active) }},
 		{"weir_service_received_bytes_total", "Bytes received from clients and passed to backends.", counter, func(s *Service) float64 { return float64(s.BytesIn) }},
 		{"weir_service_sent_bytes_total", "Bytes sent from backends to clients.", counter, func(s *Service) float64 { return float64(s.BytesOut) }},
-		{"weir_service_retries_total", "Connection attempts beyond the first.", counter, func(s *Service) float64 { return float64(s.Retries) }},
 		{"weir_service_retries_refused_total", "Retries that the retry budget did not allow.", counter, func(s *Service) float64 { return float64(s.RetriesRefused) }},
+		{"weir_service_backends", "Backends.", gauge, func(s *Service) float64 { return float64(s.Backends) }},
+		{"weir_service_backends_in_use", "Backends that get new connections or flows.", gauge, func(s *Service) float64 { return float64(s.InUse) }},
+		{"weir_service_tier", "Priority of the failover tier in use.", gauge, func(s *Service) float64 { return float64(s.Tier) }},
+		{"weir_service_panic", "Whether so few backends are healthy that health is ignored.", gauge, func(s *Service) float64 { return oneIf(s.Panic) }},
+	}
+}
+
+func serviceConnectionMetrics() []definition[Service] {
+	return []definition[Service]{
+		{"weir_service_connections_total", "Connections given to the service.", counter, func(s *Service) float64 { return float64(s.Connections) }},
+		{"weir_service_active_connections", "Open connections.", gauge, func(s *Service) float64 { return float64(s.Active) }},
+		{"weir_service_retries_total", "Connection attempts beyond the first.", counter, func(s *Service) float64 { return float64(s.Retries) }},
 		{"weir_service_no_backend_total", "Connections for which there was no usable backend.", counter, func(s *Service) float64 { return float64(s.Ended["no-backend"]) }},
 		{"weir_service_queue_length", "Connections waiting for a backend below its limit.", gauge, func(s *Service) float64 { return float64(s.Waiting) }},
 		{"weir_service_queue_overflows_total", "Connections turned away because the queue was full.", counter, func(s *Service) float64 { return float64(s.QueueOverflows) }},
-		{"weir_service_backends", "Backends.", gauge, func(s *Service) float64 { return float64(s.Backends) }},
-		{"weir_service_backends_in_use", "Backends that get new connections.", gauge, func(s *Service) float64 { return float64(s.InUse) }},
-		{"weir_service_tier", "Priority of the failover tier in use.", gauge, func(s *Service) float64 { return float64(s.Tier) }},
-		{"weir_service_panic", "Whether so few backends are healthy that health is ignored.", gauge, func(s *Service) float64 { return oneIf(s.Panic) }},
 	}
 }
 
@@ -143,19 +187,24 @@ func backendMetrics() []definition[Backend] {
 	return []definition[Backend]{
 		{"weir_backend_up", "Whether the health check lets the backend serve: 0 is down, 1 up or not known yet.", gauge, func(b *Backend) float64 { return oneIf(b.Health != "down") }},
 		{"weir_backend_weight", "Configured weight.", gauge, func(b *Backend) float64 { return float64(b.Weight) }},
-		{"weir_backend_active_connections", "Open connections.", gauge, func(b *Backend) float64 { return float64(b.Active) }},
-		{"weir_backend_max_connections", "Limit of open connections; 0 means none.", gauge, func(b *Backend) float64 { return float64(b.Max) }},
-		{"weir_backend_connections_total", "Connections given to the backend.", counter, func(b *Backend) float64 { return float64(b.Connections) }},
-		{"weir_backend_connect_failures_total", "Connects that failed, timeouts included.", counter, func(b *Backend) float64 { return float64(b.ConnectFailures) }},
-		{"weir_backend_connect_timeouts_total", "Connects that ran into their deadline.", counter, func(b *Backend) float64 { return float64(b.ConnectTimeouts) }},
-		{"weir_backend_connect_duration_seconds", "How long the last connect took.", gauge, func(b *Backend) float64 { return b.ConnectSeconds }},
 		{"weir_backend_received_bytes_total", "Bytes received from clients and passed to the backend.", counter, func(b *Backend) float64 { return float64(b.BytesIn) }},
 		{"weir_backend_sent_bytes_total", "Bytes sent from the backend to clients.", counter, func(b *Backend) float64 { return float64(b.BytesOut) }},
 		{"weir_backend_health_checks_total", "Probes of the health check.", counter, func(b *Backend) float64 { return float64(b.Checks) }},
 		{"weir_backend_health_check_failures_total", "Probes that failed.", counter, func(b *Backend) float64 { return float64(b.CheckFailures) }},
 		{"weir_backend_ejections_total", "Times the backend was taken out after failed connections.", counter, func(b *Backend) float64 { return float64(b.Ejections) }},
 		{"weir_backend_ejected", "Whether it is out now.", gauge, func(b *Backend) float64 { return oneIf(!b.EjectedUntil.IsZero()) }},
-		{"weir_backend_draining", "Whether it gets no new connections by somebody's will.", gauge, func(b *Backend) float64 { return oneIf(b.Draining) }},
+		{"weir_backend_draining", "Whether it gets nothing new by somebody's will.", gauge, func(b *Backend) float64 { return oneIf(b.Draining) }},
+	}
+}
+
+func backendConnectionMetrics() []definition[Backend] {
+	return []definition[Backend]{
+		{"weir_backend_active_connections", "Open connections.", gauge, func(b *Backend) float64 { return float64(b.Active) }},
+		{"weir_backend_max_connections", "Limit of open connections; 0 means none.", gauge, func(b *Backend) float64 { return float64(b.Max) }},
+		{"weir_backend_connections_total", "Connections given to the backend.", counter, func(b *Backend) float64 { return float64(b.Connections) }},
+		{"weir_backend_connect_failures_total", "Connects that failed, timeouts included.", counter, func(b *Backend) float64 { return float64(b.ConnectFailures) }},
+		{"weir_backend_connect_timeouts_total", "Connects that ran into their deadline.", counter, func(b *Backend) float64 { return float64(b.ConnectTimeouts) }},
+		{"weir_backend_connect_duration_seconds", "How long the last connect took.", gauge, func(b *Backend) float64 { return b.ConnectSeconds }},
 	}
 }
 
@@ -169,15 +218,17 @@ func oneIf(on bool) float64 {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	describe(out, c.process)
-	describe(out, c.entrypoints)
-	describe(out, c.services)
-	describe(out, c.backends)
+	c.entrypoints.describe(out)
+	c.services.describe(out)
+	c.backends.describe(out)
 	for _, d := range []*prometheus.Desc{c.buildInfo, c.ended, c.reloads, c.rejected, c.serviceEnd, c.loopsActive, c.idle} {
 		out <- d
 	}
 	for _, f := range []*httpFamilies{&c.entrypointHTTP, &c.routerHTTP, &c.serviceHTTP, &c.backendHTTP} {
 		f.describe(out)
 	}
+	c.entrypointUDP.describe(out)
+	c.serviceUDP.describe(out)
 }
 
 func describe[T any](out chan<- *prometheus.Desc, all []family[T]) {
@@ -199,9 +250,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for i := range s.Entrypoints {
 		e := &s.Entrypoints[i]
-		collect(out, c.entrypoints, e, e.Name)
+		c.entrypoints.collect(out, e, e.Protocol, e.Name)
 		collectReasons(out, c.rejected, e.Rejected, e.Name)
 		c.entrypointHTTP.collect(out, e.HTTP, e.Name)
+		c.entrypointUDP.collect(out, e.UDP, e.Name)
 	}
 	for i := range s.Routers {
 		r := &s.Routers[i]
@@ -209,16 +261,17 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for i := range s.Services {
 		v := &s.Services[i]
-		collect(out, c.services, v, v.Protocol, v.Name)
+		c.services.collect(out, v, v.Protocol, v.Protocol, v.Name)
 		collectReasons(out, c.serviceEnd, v.Ended, v.Protocol, v.Name)
 		c.serviceHTTP.collect(out, v.HTTP, v.Protocol, v.Name)
+		c.serviceUDP.collect(out, v.UDP, v.Protocol, v.Name)
 		if v.HTTP != nil {
 			out <- prometheus.MustNewConstMetric(c.idle, gauge, float64(v.Idle), valid(v.Protocol), valid(v.Name))
 		}
 	}
 	for i := range s.Backends {
 		b := &s.Backends[i]
-		collect(out, c.backends, b, b.Protocol, b.Service, b.Address)
+		c.backends.collect(out, b, b.Protocol, b.Protocol, b.Service, b.Address)
 		c.backendHTTP.collect(out, b.HTTP, b.Protocol, b.Service, b.Address)
 	}
 }

@@ -38,16 +38,22 @@ func table(v any) ([][]string, error) {
 		return statusRows(v), nil
 	case []Entrypoint:
 		rows := rowsOf("NAME\tADDRESS\tPROTOCOL\tACTIVE\tMAX\tCONNECTIONS\tREJECTED\tIN\tOUT", v, entrypointRow)
-		return withHTTP(rows, "IN", v, func(e *Entrypoint) *HTTPStats { return e.HTTP }), nil
+		insertColumns(rows, "IN", httpHeading, v, func(e *Entrypoint) []string { return httpRow(e.HTTP) })
+		insertColumns(rows, "IN", udpHeading, v, func(e *Entrypoint) []string { return udpRow(e.UDP) })
+		return rows, nil
 	case []Router:
 		rows := rowsOf("NAME\tPROTOCOL\tENTRYPOINTS\tPRIORITY\tTLS\tSERVICE\tRULE", v, routerRow)
-		return withHTTP(rows, "RULE", v, func(r *Router) *HTTPStats { return r.HTTP }), nil
+		insertColumns(rows, "RULE", httpHeading, v, func(r *Router) []string { return httpRow(r.HTTP) })
+		return rows, nil
 	case []Service:
 		rows := rowsOf("NAME\tPROTOCOL\tKIND\tBACKENDS\tACTIVE\tWAITING\tCONNECTIONS\tRETRIES\tIN\tOUT", v, serviceRow)
-		return withHTTP(rows, "IN", v, func(s *Service) *HTTPStats { return s.HTTP }), nil
+		insertColumns(rows, "IN", httpHeading, v, func(s *Service) []string { return httpRow(s.HTTP) })
+		insertColumns(rows, "IN", udpHeading, v, func(s *Service) []string { return udpRow(s.UDP) })
+		return rows, nil
 	case []Backend:
-		rows := rowsOf("SERVICE\tBACKEND\tSTATE\tWEIGHT\tACTIVE\tCONNECTIONS\tFAILURES\tIN\tOUT\tLAST CHECK", v, backendRow)
-		return withHTTP(rows, "IN", v, func(b *Backend) *HTTPStats { return b.HTTP }), nil
+		rows := rowsOf("SERVICE\tPROTOCOL\tBACKEND\tSTATE\tWEIGHT\tACTIVE\tCONNECTIONS\tFAILURES\tIN\tOUT\tLAST CHECK", v, backendRow)
+		insertColumns(rows, "IN", httpHeading, v, func(b *Backend) []string { return httpRow(b.HTTP) })
+		return rows, nil
 	}
 	return nil, fmt.Errorf("no table for %T", v)
 }
@@ -58,6 +64,24 @@ func rowsOf[T any](heading string, list []T, row func(*T) []string) [][]string {
 		rows = append(rows, row(&list[i]))
 	}
 	return rows
+}
+
+// insertColumns puts columns in front of another one, if anything in the list has cells for them; what has none gets dashes.
+// The rows are those of the list, with a heading.
+func insertColumns[T any](rows [][]string, before, heading string, list []T, cells func(*T) []string) {
+	names := strings.Split(heading, "\t")
+	at, has := slices.Index(rows[0], before), func(v T) bool { return cells(&v) != nil }
+	if at < 0 || !slices.ContainsFunc(list, has) {
+		return
+	}
+	rows[0] = slices.Insert(rows[0], at, names...)
+	for i := range list {
+		row := cells(&list[i])
+		if row == nil {
+			row = slices.Repeat([]string{"-"}, len(names))
+		}
+		rows[i+1] = slices.Insert(rows[i+1], at, row...)
+	}
 }
 
 func writeRows(w io.Writer, rows [][]string) error {
@@ -108,12 +132,27 @@ func statusRows(s *Status) [][]string {
 	if l := s.AccessLog; l != (AccessLog{}) {
 		rows = append(rows, []string{"access log", fmt.Sprintf("%d records, %d dropped, %d errors", l.Written, l.Dropped, l.Errors)})
 	}
-	for _, reason := range slices.Sorted(maps.Keys(s.Ended)) {
-		if n := s.Ended[reason]; n > 0 {
-			rows = append(rows, []string{"ended: " + reason, strconv.FormatUint(n, 10)})
+	rows = append(rows, reasonRows("ended: ", s.Ended)...)
+	return append(rows, udpStatusRows(s)...)
+}
+
+// reasonRows returns a row for each reason that has happened.
+func reasonRows(title string, byReason map[string]uint64) [][]string {
+	var rows [][]string
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		if n := byReason[reason]; n > 0 {
+			rows = append(rows, []string{title + reason, strconv.FormatUint(n, 10)})
 		}
 	}
 	return rows
+}
+
+func totalOf(byReason map[string]uint64) uint64 {
+	total := uint64(0)
+	for _, n := range byReason {
+		total += n
+	}
+	return total
 }
 
 func lastLoad(r Reloads) string {
@@ -140,19 +179,19 @@ func backendCounts(c BackendCount) string {
 }
 
 func entrypointRow(e *Entrypoint) []string {
-	var rejected uint64
-	for _, n := range e.Rejected {
-		rejected += n
+	rejected := strconv.FormatUint(totalOf(e.Rejected), 10)
+	if e.Protocol == udp {
+		rejected = "-"
 	}
 	return []string{
 		e.Name, e.Address, e.Protocol, strconv.FormatInt(e.Active, 10), noneIfZero(e.Max),
-		strconv.FormatUint(e.Connections, 10), strconv.FormatUint(rejected, 10), size(e.BytesIn), size(e.BytesOut),
+		strconv.FormatUint(e.Connections, 10), rejected, size(e.BytesIn), size(e.BytesOut),
 	}
 }
 
 func routerRow(r *Router) []string {
 	return []string{
-		r.Name, r.Protocol, orDash(strings.Join(r.Entrypoints, ",")), strconv.Itoa(r.Priority), orDash(r.TLS), r.Service, r.Rule,
+		r.Name, r.Protocol, orDash(strings.Join(r.Entrypoints, ",")), strconv.Itoa(r.Priority), orDash(r.TLS), r.Service, orDash(r.Rule),
 	}
 }
 
@@ -167,9 +206,13 @@ func serviceRow(s *Service) []string {
 	case s.Panic:
 		backends += " (panic)"
 	}
+	waiting, retries := strconv.FormatInt(s.Waiting, 10), strconv.FormatUint(s.Retries, 10)
+	if s.Protocol == udp {
+		waiting, retries = "-", "-"
+	}
 	return []string{
-		s.Name, s.Protocol, kind, backends, strconv.FormatInt(s.Active, 10), strconv.FormatInt(s.Waiting, 10),
-		strconv.FormatUint(s.Connections, 10), strconv.FormatUint(s.Retries, 10), size(s.BytesIn), size(s.BytesOut),
+		s.Name, s.Protocol, kind, backends, strconv.FormatInt(s.Active, 10), waiting,
+		strconv.FormatUint(s.Connections, 10), retries, size(s.BytesIn), size(s.BytesOut),
 	}
 }
 
@@ -183,7 +226,7 @@ func backendRow(b *Backend) []string {
 		check = "ok"
 	}
 	return []string{
-		b.Service, address, backendState(b), strconv.Itoa(b.Weight), ofMax(b.Active, b.Max),
+		b.Service, b.Protocol, address, backendState(b), strconv.Itoa(b.Weight), ofMax(b.Active, b.Max),
 		strconv.FormatUint(b.Connections, 10), strconv.FormatUint(b.ConnectFailures, 10), size(b.BytesIn), size(b.BytesOut), check,
 	}
 }

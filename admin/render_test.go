@@ -11,7 +11,7 @@ import (
 )
 
 func TestRenderTables(t *testing.T) {
-	state, http := busy(), busyHTTP()
+	state, http, udp := busy(), busyHTTP(), busyUDP()
 	failed := state.status()
 	failed.Ready, failed.NotReady = false, []string{"draining"}
 	failed.Reloads.Last.OK, failed.Reloads.Last.Error = false, "weir.yaml:3:1: no"
@@ -31,6 +31,12 @@ func TestRenderTables(t *testing.T) {
 		{"http_routers", http.Routers},
 		{"http_services", http.Services},
 		{"http_backends", http.Backends},
+		{"udp_status", udp.status()},
+		{"udp_entrypoints", udp.Entrypoints},
+		{"udp_routers", udp.Routers},
+		{"udp_services", udp.Services},
+		{"udp_backends", udp.Backends},
+		{"udp_alone", udp.Services[3:]},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

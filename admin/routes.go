@@ -88,7 +88,7 @@ func verbose(s *State) string {
 	}
 	for i := range s.Services {
 		if v := &s.Services[i]; v.Kind == "loadBalancer" {
-			fmt.Fprintf(&b, "+ service %s uses %d of %d backends\n", v.Name, v.InUse, v.Backends)
+			fmt.Fprintf(&b, "+ service %s (%s) uses %d of %d backends\n", v.Name, v.Protocol, v.InUse, v.Backends)
 		}
 	}
 	return b.String()
@@ -122,13 +122,18 @@ func (s *Server) services(w http.ResponseWriter, _ *http.Request) {
 	replyJSON(w, http.StatusOK, notNil(s.o.Source.State().Services))
 }
 
-// backends lists all backends, or with ?service= those of one service. A service nobody knows has none.
+// backends lists all backends, or those of a ?service= or of a ?protocol=, with both those of one service: the protocols
+// name their services apart. A service nobody knows has none.
 func (s *Server) backends(w http.ResponseWriter, r *http.Request) {
-	list := s.o.Source.State().Backends
-	if q := r.URL.Query(); q.Has("service") {
-		service := q.Get("service")
-		list = slices.DeleteFunc(slices.Clone(list), func(b Backend) bool { return b.Service != service })
+	q := r.URL.Query()
+	service, protocol := q.Get("service"), q.Get("protocol")
+	if q.Has("protocol") && !slices.Contains([]string{"tcp", udp, "http"}, protocol) {
+		replyError(w, http.StatusBadRequest, fmt.Sprintf("protocol %q is none of tcp, udp, http", protocol))
+		return
 	}
+	list := slices.DeleteFunc(slices.Clone(s.o.Source.State().Backends), func(b Backend) bool {
+		return q.Has("service") && b.Service != service || q.Has("protocol") && b.Protocol != protocol
+	})
 	replyJSON(w, http.StatusOK, notNil(list))
 }
 

@@ -48,10 +48,10 @@ func TestProbes(t *testing.T) {
 		{"ready", "/readyz", ready, 200, "ok\n"},
 		{"not ready", "/readyz", notReady, 503, "entrypoint postgres is not bound\ndraining\n"},
 		{"ready, verbose", "/readyz?verbose", ready, 200,
-			"ready: generation 7\n+ entrypoint postgres listens on [::]:5432 (tcp)\n+ service orders uses 1 of 2 backends\n"},
+			"ready: generation 7\n+ entrypoint postgres listens on [::]:5432 (tcp)\n+ service orders (tcp) uses 1 of 2 backends\n"},
 		{"not ready, verbose", "/readyz?verbose", notReady, 503,
 			"not ready: generation 7\n- entrypoint postgres is not bound\n- draining\n" +
-				"+ entrypoint postgres listens on [::]:5432 (tcp)\n+ service orders uses 1 of 2 backends\n"},
+				"+ entrypoint postgres listens on [::]:5432 (tcp)\n+ service orders (tcp) uses 1 of 2 backends\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestProbes(t *testing.T) {
 }
 
 func TestViews(t *testing.T) {
-	state := busyHTTP()
+	state := busyUDP()
 	s := New(Options{
 		Source: &fixed{state: state},
 		Config: func(context.Context) ([]byte, error) { return []byte(`{"log":{}}`), nil },
@@ -80,6 +80,10 @@ func TestViews(t *testing.T) {
 		{"services", "/api/v1/services", state.Services},
 		{"backends", "/api/v1/backends", state.Backends},
 		{"backends of a service", "/api/v1/backends?service=orders", state.Backends[:2]},
+		{"backends of a service of two protocols", "/api/v1/backends?service=shop", state.Backends[3:7]},
+		{"backends of a service of one protocol", "/api/v1/backends?service=shop&protocol=udp", state.Backends[5:7]},
+		{"backends of a protocol", "/api/v1/backends?protocol=http", state.Backends[3:5]},
+		{"backends of a service that is another protocol's", "/api/v1/backends?service=orders&protocol=udp", []Backend{}},
 		{"backends of no service", "/api/v1/backends?service=none", []Backend{}},
 		{"config", "/api/v1/config", map[string]any{"log": map[string]any{}}},
 	}
@@ -156,6 +160,8 @@ func TestCommands(t *testing.T) {
 		{"endless body", working, "POST", "/api/v1/log-level", `{"level":"` + strings.Repeat("x", 1<<20), nil, 400, "too large"},
 		{"config fails", failing, "GET", "/api/v1/config", "", nil, 500, "no config"},
 		{"config is not there", Options{}, "GET", "/api/v1/config", "", nil, 501, "not shown"},
+		{"backends of an unknown protocol", working, "GET", "/api/v1/backends?protocol=sctp", "", nil, 400, `\"sctp\" is none of tcp, udp, http`},
+		{"backends of no protocol", working, "GET", "/api/v1/backends?protocol=", "", nil, 400, "none of tcp, udp, http"},
 		{"a view by POST", working, "POST", "/api/v1/backends", "", nil, 405, ""},
 		{"a view by DELETE", working, "DELETE", "/api/v1/status", "", nil, 405, ""},
 		{"HEAD", working, "HEAD", "/readyz", "", nil, 200, ""},
@@ -383,8 +389,8 @@ func TestOpenAPIListsTheServedPaths(t *testing.T) {
 
 func TestOpenAPISchemasAreTheTypes(t *testing.T) {
 	types := []any{
-		Status{}, Reloads{}, LastReload{}, Loop{}, Connections{}, AccessLog{}, BackendCount{},
-		Entrypoint{}, Router{}, Service{}, Backend{}, HTTPStats{}, Histogram{}, Version{}, Reloaded{}, LogLevel{},
+		Status{}, Reloads{}, LastReload{}, Loop{}, Connections{}, Flows{}, AccessLog{}, BackendCount{},
+		Entrypoint{}, Router{}, Service{}, Backend{}, HTTPStats{}, Histogram{}, UDPStats{}, Version{}, Reloaded{}, LogLevel{},
 	}
 	doc := readOpenAPI(t)
 	if len(doc.Components.Schemas) != len(types) {

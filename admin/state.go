@@ -23,6 +23,7 @@ type State struct {
 	LogLevel    string
 	Loops       []Loop
 	Connections Connections
+	Flows       Flows
 	Ended       map[string]uint64 // connections that ended, by reason
 	AccessLog   AccessLog
 	Entrypoints []Entrypoint
@@ -56,6 +57,12 @@ type Connections struct {
 	Max    int64 `json:"max"` // the limit; 0 = none
 }
 
+// Flows counts the flows of UDP of the whole process.
+type Flows struct {
+	Active int64 `json:"active"`
+	Max    int64 `json:"max"` // the limit; 0 = none
+}
+
 // AccessLog counts what became of access-log records.
 type AccessLog struct {
 	Written uint64 `json:"written"`
@@ -66,17 +73,18 @@ type AccessLog struct {
 // Entrypoint is one place where weir listens.
 type Entrypoint struct {
 	Name         string            `json:"name"`
-	Protocol     string            `json:"protocol"` // tcp or udp
-	Address      string            `json:"address"`  // as it is bound: with the port in place of 0
-	Connections  uint64            `json:"connections"`
+	Protocol     string            `json:"protocol"`    // tcp or udp
+	Address      string            `json:"address"`     // as it is bound: with the port in place of 0
+	Connections  uint64            `json:"connections"` // of UDP: flows, as in all that follows
 	Active       int64             `json:"active"`
 	Max          int64             `json:"max"` // 0 = no limit of its own
 	BytesIn      uint64            `json:"bytesIn"`
 	BytesOut     uint64            `json:"bytesOut"`
 	AcceptErrors uint64            `json:"acceptErrors"`
-	Rejected     map[string]uint64 `json:"rejected"` // connections and requests turned away, by reason
+	Rejected     map[string]uint64 `json:"rejected"` // connections and requests turned away, by reason; none of UDP
 
 	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
+	UDP  *UDPStats  `json:"udp,omitempty"`  // nil: serves no UDP
 }
 
 // Router is one routing rule.
@@ -84,7 +92,7 @@ type Router struct {
 	Name        string   `json:"name"`
 	Protocol    string   `json:"protocol"`
 	Entrypoints []string `json:"entrypoints"`
-	Rule        string   `json:"rule"`
+	Rule        string   `json:"rule"` // empty of UDP: everything goes there
 	Priority    int      `json:"priority"`
 	TLS         string   `json:"tls,omitempty"` // passthrough, terminated or empty
 	Middlewares []string `json:"middlewares,omitempty"`
@@ -113,9 +121,10 @@ type Service struct {
 	InUse          int               `json:"inUse"` // backends that get new connections
 	Tier           int               `json:"tier"`  // their priority
 	Panic          bool              `json:"panic"` // too few are healthy, so health is ignored
-	Ended          map[string]uint64 `json:"ended"` // connections that ended, by reason
+	Ended          map[string]uint64 `json:"ended"` // connections that ended, by reason; none of UDP, see UDPStats
 
 	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
+	UDP  *UDPStats  `json:"udp,omitempty"`  // nil: serves no UDP
 }
 
 // Backend is one server of one service.
@@ -135,7 +144,7 @@ type Backend struct {
 	Active          int64     `json:"active"`
 	Max             int64     `json:"max"` // 0 = no limit
 	Connections     uint64    `json:"connections"`
-	ConnectFailures uint64    `json:"connectFailures"` // timeouts included
+	ConnectFailures uint64    `json:"connectFailures"` // timeouts included; of UDP what ICMP told
 	ConnectTimeouts uint64    `json:"connectTimeouts"`
 	ConnectSeconds  float64   `json:"connectSeconds"` // how long the last connect took
 	BytesIn         uint64    `json:"bytesIn"`
@@ -163,8 +172,10 @@ type Status struct {
 	LogLevel      string            `json:"logLevel"`
 	Loops         []Loop            `json:"loops"`
 	Connections   Connections       `json:"connections"`
+	Flows         Flows             `json:"flows"`
 	Ended         map[string]uint64 `json:"ended"`
 	Requests      map[string]uint64 `json:"requests,omitempty"` // HTTP requests by class, as in HTTPStats; none: no entrypoint serves HTTP
+	UDP           *UDPStats         `json:"udp,omitempty"`      // of all entrypoints together; nil: none serves UDP
 	AccessLog     AccessLog         `json:"accessLog"`
 	Entrypoints   int               `json:"entrypoints"`
 	Routers       int               `json:"routers"`
@@ -189,7 +200,7 @@ func (s *State) status() *Status {
 		Started: s.Started, UptimeSeconds: s.Now.Sub(s.Started).Seconds(),
 		Ready: len(s.NotReady) == 0, NotReady: s.NotReady,
 		Generation: s.Generation, ConfigHash: s.ConfigHash, Reloads: s.Reloads, LogLevel: s.LogLevel,
-		Loops: notNil(s.Loops), Connections: s.Connections, Ended: s.Ended, AccessLog: s.AccessLog,
+		Loops: notNil(s.Loops), Connections: s.Connections, Flows: s.Flows, Ended: s.Ended, AccessLog: s.AccessLog,
 		Entrypoints: len(s.Entrypoints), Routers: len(s.Routers), Services: len(s.Services),
 	}
 	if out.Ended == nil {
@@ -197,6 +208,7 @@ func (s *State) status() *Status {
 	}
 	for i := range s.Entrypoints {
 		out.Requests = addRequests(out.Requests, s.Entrypoints[i].HTTP)
+		out.UDP = addUDP(out.UDP, s.Entrypoints[i].UDP)
 	}
 	for i := range s.Backends {
 		out.Backends.add(&s.Backends[i])

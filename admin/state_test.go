@@ -92,3 +92,33 @@ func busyHTTP() State {
 	)
 	return s
 }
+
+// busyUDP is the state of a weir that balances UDP beside TCP and HTTP: an entrypoint that has dropped something of what it
+// got, and a service of the same name as one of HTTP, whose flows have left one backend for the other.
+func busyUDP() State {
+	s := busyHTTP()
+	s.Flows = Flows{Active: 12, Max: 65536}
+	s.Entrypoints = append(s.Entrypoints, Entrypoint{
+		Name: "dns", Protocol: "udp", Address: "[::]:53", Connections: 900, Active: 12, Max: 4096, BytesIn: 64 << 10, BytesOut: 512 << 10,
+		UDP: &UDPStats{
+			DatagramsIn: 1200, DatagramsOut: 1180, Moved: 3, Dropped: map[string]uint64{"no-backend": 4, "too-many-of-source": 20, "late": 0},
+			Ended: map[string]uint64{"idle-timeout": 800, "done": 87, "no-backend": 1},
+		},
+	})
+	s.Routers = append(s.Routers, Router{Name: "dns", Protocol: "udp", Entrypoints: []string{"dns"}, Service: "shop"})
+	s.Services = append(s.Services, Service{
+		Name: "shop", Protocol: "udp", Kind: "loadBalancer", Strategy: "maglev", Connections: 900, Active: 12, BytesIn: 64 << 10, BytesOut: 512 << 10,
+		Backends: 2, InUse: 1, UDP: &UDPStats{
+			DatagramsIn: 1200, DatagramsOut: 1180, Moved: 3, Dropped: map[string]uint64{"no-backend": 4},
+			Ended: map[string]uint64{"idle-timeout": 800, "done": 87, "no-backend": 1},
+		},
+	})
+	s.Backends = append(s.Backends,
+		Backend{
+			Service: "shop", Protocol: "udp", Address: "10.0.0.53:53", Health: "up", Weight: 1, Active: 12, Max: 100, Connections: 901,
+			BytesIn: 60 << 10, BytesOut: 512 << 10,
+		},
+		Backend{Service: "shop", Protocol: "udp", Address: "10.0.1.53:53", Health: "down", Weight: 1, Connections: 2, ConnectFailures: 2, BytesIn: 4 << 10},
+	)
+	return s
+}

@@ -193,15 +193,15 @@ tcp:
 	t.Run("backends", func(t *testing.T) {
 		rows := map[string][]string{}
 		for _, row := range fields(weir(t, "backends", "--admin", w.Admin).stdout) {
-			rows[row[1]] = row
+			rows[row[2]] = row
 		}
-		if got := rows["BACKEND"]; strings.Join(got, ",") != "SERVICE,BACKEND,STATE,WEIGHT,ACTIVE,CONNECTIONS,FAILURES,IN,OUT,LAST CHECK" {
+		if got := rows["BACKEND"]; strings.Join(got, ",") != "SERVICE,PROTOCOL,BACKEND,STATE,WEIGHT,ACTIVE,CONNECTIONS,FAILURES,IN,OUT,LAST CHECK" {
 			t.Errorf("heading %q", got)
 		}
-		if got := strings.Join(rows[alive.Addr], ","); got != "echo,"+alive.Addr+",up,3,1,1,0,6 B,6 B,ok" {
+		if got := strings.Join(rows[alive.Addr], ","); got != "echo,tcp,"+alive.Addr+",up,3,1,1,0,6 B,6 B,ok" {
 			t.Errorf("the live backend: %s", got)
 		}
-		if got := strings.Join(rows[dead], ","); !strings.HasPrefix(got, "echo,"+dead+",down,1,0/7,0,0,0 B,0 B,") || !strings.Contains(got, "refused") {
+		if got := strings.Join(rows[dead], ","); !strings.HasPrefix(got, "echo,tcp,"+dead+",down,1,0/7,0,0,0 B,0 B,") || !strings.Contains(got, "refused") {
 			t.Errorf("the dead backend: %s", got)
 		}
 	})

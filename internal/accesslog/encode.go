@@ -21,8 +21,8 @@ const hexDigits = "0123456789abcdef"
 
 // AppendJSON appends r as one JSON object and a newline. The keys are those of Traefik's access log where the concept
 // is the same; durations are nanoseconds, -1 for a phase that was not reached; keys without a value (no router, no
-// SNI, no status, ...) are left out. A request has keys of its own in place of BytesIn and BytesOut. It does not allocate
-// beyond growing dst.
+// SNI, no status, ...) are left out. A request has keys of its own in place of BytesIn and BytesOut, a flow some in place of
+// TLS, phases and retries. It does not allocate beyond growing dst.
 func AppendJSON(dst []byte, r *Record) []byte {
 	dst = append(dst, `{"StartUTC":"`...)
 	dst = appendStart(dst, r.Start)
@@ -35,22 +35,19 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	dst = appendJSONName(dst, `,"RouterName":`, r.Router)
 	dst = appendJSONName(dst, `,"ServiceName":`, r.Service)
 	dst = appendJSONAddr(dst, `,"ServiceAddr":`, r.Backend)
-	dst = appendJSONName(dst, `,"TLSMode":`, r.TLS.String())
-	dst = appendJSONName(dst, `,"TLSVersion":`, versionName(r.TLSVersion))
-	dst = appendJSONName(dst, `,"TLSCipher":`, cipherName(r.TLSCipher))
-	dst = appendJSONName(dst, `,"SNI":`, clip(r.ServerName, maxHostile))
-	dst = appendJSONName(dst, `,"ALPN":`, clip(r.ALPN, maxHostile))
-	if r.Protocol == HTTP {
+	switch r.Protocol {
+	case UDP:
+		dst = appendJSONFlow(dst, r)
+	case HTTP:
+		dst = appendJSONTLS(dst, r)
 		dst = appendJSONRequest(dst, r)
-	} else {
+		dst = appendJSONPhases(dst, r)
+	default:
+		dst = appendJSONTLS(dst, r)
 		dst = appendJSONInt(dst, `,"BytesIn":`, r.In)
 		dst = appendJSONInt(dst, `,"BytesOut":`, r.Out)
+		dst = appendJSONPhases(dst, r)
 	}
-	dst = appendJSONInt(dst, `,"Duration":`, int64(phase(r.Total)))
-	dst = appendJSONInt(dst, `,"RouteDuration":`, int64(phase(r.Route)))
-	dst = appendJSONInt(dst, `,"QueueDuration":`, int64(phase(r.Queue)))
-	dst = appendJSONInt(dst, `,"ConnectDuration":`, int64(phase(r.Connect)))
-	dst = appendJSONInt(dst, `,"RetryAttempts":`, int64(r.Retries))
 	who, where := r.Termination()
 	dst = append(dst, `,"EndedBy":"`...)
 	dst = append(dst, r.By.String()...)
@@ -60,6 +57,22 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	dst = appendJSONName(dst, `,"Detail":`, clip(r.Detail, maxHostile))
 	dst = append(dst, `,"TerminationState":"`...)
 	return append(dst, who, where, '"', '}', '\n')
+}
+
+func appendJSONTLS(dst []byte, r *Record) []byte {
+	dst = appendJSONName(dst, `,"TLSMode":`, r.TLS.String())
+	dst = appendJSONName(dst, `,"TLSVersion":`, versionName(r.TLSVersion))
+	dst = appendJSONName(dst, `,"TLSCipher":`, cipherName(r.TLSCipher))
+	dst = appendJSONName(dst, `,"SNI":`, clip(r.ServerName, maxHostile))
+	return appendJSONName(dst, `,"ALPN":`, clip(r.ALPN, maxHostile))
+}
+
+func appendJSONPhases(dst []byte, r *Record) []byte {
+	dst = appendJSONInt(dst, `,"Duration":`, int64(phase(r.Total)))
+	dst = appendJSONInt(dst, `,"RouteDuration":`, int64(phase(r.Route)))
+	dst = appendJSONInt(dst, `,"QueueDuration":`, int64(phase(r.Queue)))
+	dst = appendJSONInt(dst, `,"ConnectDuration":`, int64(phase(r.Connect)))
+	return appendJSONInt(dst, `,"RetryAttempts":`, int64(r.Retries))
 }
 
 func appendJSONClient(dst []byte, r *Record) []byte {
@@ -101,7 +114,7 @@ func appendJSONInt(dst []byte, key string, n int64) []byte {
 }
 
 // AppendCommon appends r as one line for people, and for tools that split at blanks. A request has the form that
-// appendCommonRequest describes, a connection or flow this one:
+// appendCommonRequest describes, a flow that of appendCommonFlow, a connection this one:
 //
 //	client [start] entrypoint router service/backend Tw/Tq/Tc/Tt in out state by reason retries sni alpn tls peer
 //
@@ -109,33 +122,18 @@ func appendJSONInt(dst []byte, key string, n int64) []byte {
 // that holds anything but plain visible characters is written in double quotes with escapes, so the number of fields never
 // changes. It does not allocate beyond growing dst.
 func AppendCommon(dst []byte, r *Record) []byte {
-	if r.Protocol == HTTP {
+	switch r.Protocol {
+	case UDP:
+		return appendCommonFlow(dst, r)
+	case HTTP:
 		return appendCommonRequest(dst, r)
 	}
-	dst = appendFieldAddr(dst, r.Client)
-	dst = append(dst, " ["...)
-	dst = appendStart(dst, r.Start)
-	dst = append(dst, "] "...)
-	dst = appendField(dst, r.Entrypoint)
-	dst = append(dst, ' ')
-	dst = appendField(dst, r.Router)
-	dst = append(dst, ' ')
-	dst = appendField(dst, r.Service)
-	dst = append(dst, '/')
-	dst = appendFieldAddr(dst, r.Backend)
+	dst = appendCommonWhere(dst, r)
 	for i, d := range [...]time.Duration{r.Route, r.Queue, r.Connect, r.Total} {
 		dst = append(dst, " ///"[i])
 		dst = appendMillis(dst, d)
 	}
-	dst = append(dst, ' ')
-	dst = strconv.AppendInt(dst, r.In, 10)
-	dst = append(dst, ' ')
-	dst = strconv.AppendInt(dst, r.Out, 10)
-	who, where := r.Termination()
-	dst = append(dst, ' ', who, where, ' ')
-	dst = append(dst, r.By.String()...)
-	dst = append(dst, ' ')
-	dst = append(dst, r.Reason.String()...)
+	dst = appendCommonTraffic(dst, r)
 	dst = append(dst, ' ')
 	dst = strconv.AppendInt(dst, int64(r.Retries), 10)
 	dst = append(dst, ' ')
@@ -151,6 +149,34 @@ func AppendCommon(dst []byte, r *Record) []byte {
 		dst = appendFieldAddr(dst, r.Peer)
 	}
 	return append(dst, '\n')
+}
+
+// appendCommonWhere appends what the lines of connections and flows begin with, up to the backend.
+func appendCommonWhere(dst []byte, r *Record) []byte {
+	dst = appendFieldAddr(dst, r.Client)
+	dst = append(dst, " ["...)
+	dst = appendStart(dst, r.Start)
+	dst = append(dst, "] "...)
+	dst = appendField(dst, r.Entrypoint)
+	dst = append(dst, ' ')
+	dst = appendField(dst, r.Router)
+	dst = append(dst, ' ')
+	dst = appendField(dst, r.Service)
+	dst = append(dst, '/')
+	return appendFieldAddr(dst, r.Backend)
+}
+
+// appendCommonTraffic appends what stands behind the timers of connections and flows, up to the reason.
+func appendCommonTraffic(dst []byte, r *Record) []byte {
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, r.In, 10)
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, r.Out, 10)
+	who, where := r.Termination()
+	dst = append(dst, ' ', who, where, ' ')
+	dst = append(dst, r.By.String()...)
+	dst = append(dst, ' ')
+	return append(dst, r.Reason.String()...)
 }
 
 func appendTLS(dst []byte, r *Record) []byte {

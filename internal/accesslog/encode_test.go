@@ -217,8 +217,12 @@ func checkLines(t *testing.T, r *Record) {
 			}
 		}
 	}
-	if n := len(strings.Split(strings.TrimSuffix(string(common), "\n"), " ")); n != 16 {
-		t.Fatalf("%d fields in %q", n, common)
+	fields := strings.Split(strings.TrimSuffix(string(common), "\n"), " ")
+	if want := map[Protocol]int{TCP: 16, UDP: 14}[r.Protocol]; len(fields) != want {
+		t.Fatalf("%d fields, want %d in %q", len(fields), want, common)
+	}
+	if fields[10] != r.Reason.String() {
+		t.Fatalf("reason %q was forged in %q", fields[10], common)
 	}
 	var got struct{ SNI, ALPN, RouterName, Reason string }
 	if err := json.Unmarshal(js, &got); err != nil {

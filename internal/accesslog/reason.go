@@ -20,21 +20,21 @@ const (
 	Misdirected                     // HTTP: the TLS connection was not made for the host that the request names
 	NoRoute                         // no router matched
 	Denied                          // an allow list said no
-	RateLimited                     // the source opened connections too fast
+	RateLimited                     // the source opened connections or flows too fast
 	BodyTooLarge                    // HTTP: the body of the request was longer than allowed
 	Answered                        // HTTP: a middleware or a redirection gave the answer; a normal end
 	NoBackend                       // the service had no usable backend
-	QueueFull                       // every backend was at its limit and the queue was full
+	QueueFull                       // every backend was at its limit and the queue was full; UDP has none
 	QueueTimeout                    // no backend came free within the queue timeout
-	Refused                         // every backend that was tried refused the connection
+	Refused                         // every backend that was tried refused the connection, or by ICMP the datagram
 	ConnectTimeout                  // no backend that was tried answered in time
 	ConnectFailed                   // connecting to a backend failed otherwise (unreachable, no local port, ...)
 	BadResponse                     // HTTP: the backend's answer broke the rules of HTTP
 	ResponseTimeout                 // HTTP: the backend sent no response head in time
-	Done                            // both sides finished
+	Done                            // both sides finished; UDP: all answers that were expected came
 	ClientAbort                     // the client reset the connection or went away before it was served
 	BackendAbort                    // the backend reset the connection
-	IdleTimeout                     // no byte either way for the idle timeout
+	IdleTimeout                     // no byte either way for the idle timeout; of a flow a normal end
 	BackendDown                     // the backend went down and its connections were closed
 	Drain                           // the backend or entrypoint was taken away and its drain deadline passed
 	Shutdown                        // weir stopped and its grace time passed

@@ -54,6 +54,9 @@ func TestTermination(t *testing.T) {
 	waiting := Record{Protocol: HTTP, FirstByte: NotReached}
 	answering := Record{Protocol: HTTP}
 	stream := Record{FirstByte: NotReached}
+	flow := Record{Protocol: UDP, Backend: addr(t, "10.0.0.53:53"), DatagramsOut: 1}
+	unanswered := Record{Protocol: UDP, Backend: addr(t, "10.0.0.53:53")}
+	unplaced := Record{Protocol: UDP}
 	tests := []struct {
 		name   string
 		phase  Record
@@ -92,6 +95,20 @@ func TestTermination(t *testing.T) {
 		{"backend gone in the answer", answering, BackendAbort, "SD"},
 		{"a stream has no response head", stream, ClientAbort, "CD"},
 		{"outside the set", Record{}, Reason(250), "ID"},
+		{"flow: all answers came", flow, Done, "--"},
+		{"flow: silence is its end", flow, IdleTimeout, "--"},
+		{"flow: silence, of a protocol without answers", unanswered, IdleTimeout, "--"},
+		{"flow: backends unreachable", flow, Refused, "SD"},
+		{"flow: lost its backend, no other", flow, NoBackend, "SD"},
+		{"flow: lost its backend, others full", flow, QueueFull, "PD"},
+		{"flow: taken away", flow, Drain, "KD"},
+		{"flow: stopped", flow, Shutdown, "KD"},
+		{"flow: no socket", unanswered, Internal, "ID"},
+		{"flow: denied after a reload", flow, Denied, "PD"},
+		{"flow: denied", unplaced, Denied, "PR"},
+		{"flow: no backend from the start", unplaced, NoBackend, "SC"},
+		{"flow: stopped without a backend", unplaced, Shutdown, "KR"},
+		{"flow: outside the set", flow, Reason(250), "ID"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -138,7 +155,7 @@ func TestManualListsReasonsAndKeys(t *testing.T) {
 			t.Errorf("docs/operations.md has no row %s", row)
 		}
 	}
-	for _, r := range []Record{terminated(t), refusedBody(t)} {
+	for _, r := range []Record{terminated(t), refusedBody(t), resolved(t)} {
 		var keys map[string]any
 		if err := json.Unmarshal(AppendJSON(nil, &r), &keys); err != nil {
 			t.Fatal(err)

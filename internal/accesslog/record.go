@@ -52,7 +52,7 @@ func (m TLSMode) String() string {
 
 // Record is what one line says. The encoders only read it; the strings may alias memory that changes after the call.
 type Record struct {
-	Start    time.Time // when the connection was accepted; of a request, when its first byte came
+	Start    time.Time // when the connection was accepted; of a request or a flow, when its first byte or datagram came
 	Protocol Protocol
 	By       Side   // who ended it
 	Reason   Reason // why
@@ -66,6 +66,8 @@ type Record struct {
 	Router     string // empty if none matched
 	Service    string // empty if none was reached
 
+	// TLS, of connections and requests.
+
 	ServerName string // SNI as the client sent it; hostile bytes. At most 255 bytes of it are written
 	ALPN       string // the negotiated protocol, or with passthrough the first one offered; hostile bytes, 255 written
 	TLS        TLSMode
@@ -75,17 +77,19 @@ type Record struct {
 	In  int64 // bytes from the client to the backend; not written of a request
 	Out int64 // bytes from the backend to the client; not written of a request
 
-	DatagramsIn  int64 // UDP: from the client to backends
-	DatagramsOut int64 // UDP: from backends to the client
-	Moves        int   // UDP: how often the flow went to another backend
+	// What follows is of flows only.
 
-	// The phases. Negative (NotReached) where the connection or request did not get through that phase.
+	DatagramsIn  int64 // from the client to the backend
+	DatagramsOut int64 // from the backend to the client
+	Moves        int   // times it went to another backend
+
+	// The phases. Negative (NotReached) where the connection or request did not get through that phase. A flow has but Total.
 	Route   time.Duration // from Start to the routing decision: PROXY header, peeked bytes, TLS handshake, head of the request
 	Queue   time.Duration // waiting for a slot on a backend; 0 where there was no wait
 	Connect time.Duration // connecting to the backend, all tries together; 0 where an open connection was used again
 	Total   time.Duration // from Start to the end
 
-	Retries int // connection attempts beyond the first
+	Retries int // connection attempts beyond the first; of a flow see Moves
 
 	// What follows is of HTTP requests only, but for Detail. The strings may hold whatever a client sent.
 
@@ -115,13 +119,16 @@ type Record struct {
 // connection: C client, S backend, c timeout on the client's side, s timeout on the backend's, P refused by weir
 // (rule, limit, bad syntax), D backend went down, K stopped by the operator, I internal, - normal end. The second says in
 // which phase: R before the routing decision, Q in the queue, C connecting, H waiting for the head of the backend's
-// response (HTTP only), D relaying, - normal end.
+// response (HTTP only), D relaying, - normal end. A flow with a backend is relaying, and to fall idle is its normal end.
 func (r *Record) Termination() (who, phase byte) {
 	reason := r.Reason
 	if reason >= reasonEnd {
 		reason = Unknown
 	}
 	t := reasons[reason].term
+	if r.Protocol == UDP {
+		return r.flowTermination(t)
+	}
 	if t.phase != 0 {
 		return t.who, t.phase
 	}
