@@ -35,9 +35,9 @@ func (c *checker) networkKeys(at string, e *EntryPoint, l Listen) {
 		}
 		return
 	}
-	if what, ok := notServed["entryPoints.*.address=udp"]; ok {
-		file, line, col := c.cfg.Position(at + ".address")
-		c.later(path{text: at + ".address"}, position{file, line, col}, "a UDP entrypoint is "+notServedMessage, what)
+	if e.UDP == nil {
+		e.UDP = new(UDPSessions)
+		e.UDP.setDefaults()
 	}
 }
 
@@ -102,13 +102,27 @@ func (c *checker) routerEntryPoints(at string, names *[]string, network string) 
 			c.failf(here, "%q listens on %s and this router is for %s", *name, l.Network, network)
 		}
 	}
-	if len(*names) > 0 || network != "tcp" {
+	if len(*names) > 0 {
+		return
+	}
+	if network == "udp" {
+		*names = c.allUDP()
 		return
 	}
 	*names = c.defaultEntryPoints()
 	if len(*names) == 0 && !c.brokenWithin("entryPoints") && !c.brokenAt("entryPoints") {
 		c.fail(at, "there is no TCP entrypoint to listen on", "add one to entryPoints")
 	}
+}
+
+// allUDP returns the UDP entrypoints, which are all default ones.
+func (c *checker) allUDP() (names []string) {
+	for _, name := range sortedKeys(c.cfg.EntryPoints) {
+		if c.cfg.EntryPoints[name].Listen().Network == "udp" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // defaultEntryPoints returns the TCP entrypoints marked asDefault, or all of

@@ -71,6 +71,7 @@ type UDPSessions struct {
 	Timeout              Duration `yaml:"timeout" min:"1ms" doc:"A flow without a datagram either way ends after this time."`
 	MaxSessions          int      `yaml:"maxSessions" min:"1" doc:"Flows at one time."`
 	MaxSessionsPerSource int      `yaml:"maxSessionsPerSource" min:"1" doc:"Flows of one client address at one time."`
+	MaxAmplification     int      `yaml:"maxAmplification" min:"0" doc:"A client that has sent once may draw at most this many times its bytes until it sends again after an answer; 0 means no bound."`
 }
 
 func (u *UDPSessions) setDefaults() {

@@ -10,12 +10,8 @@ const (
 // text is a hint and may be empty. Whoever builds one of these deletes its
 // line.
 var notServed = map[string]string{
-	"udp":       "",
 	"resolvers": "",
 	"cluster":   "",
-
-	"entryPoints.*.address=udp": "",
-	"entryPoints.*.udp":         "",
 
 	"http.services.*.loadBalancer.discovery": "",
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 // compiler carries the configuration being compiled and what was found wrong with it.
 type compiler struct {
 	cfg      *config.Config
+	udp      *config.UDP // of cfg, never nil
 	files    files
 	plan     *plan
 	problems config.Problems
@@ -25,7 +27,7 @@ type compiler struct {
 // config.Problems with everything that only the packages behind the plan can know: that a certificate does not fit its
 // key, that a payload has a bad escape.
 func compile(cfg *config.Config, contents files) (*plan, error) {
-	c := &compiler{cfg: cfg, files: contents, plan: &plan{
+	c := &compiler{cfg: cfg, udp: cmp.Or(cfg.UDP, &config.UDP{}), files: contents, plan: &plan{
 		log:       logOf(cfg.Log),
 		accessLog: accessLogOf(cfg.AccessLog),
 		start: startPlan{

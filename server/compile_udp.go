@@ -11,7 +11,7 @@ import (
 
 // compileUDP compiles the udp section.
 func (c *compiler) compileUDP() {
-	udp := &c.cfg.UDP
+	udp := c.udp
 	for _, name := range sorted(udp.Middlewares) {
 		c.plan.middlewares[udpKey(name)] = udpMiddlewareOf(udp.Middlewares[name])
 	}
@@ -41,7 +41,7 @@ func udpMiddlewareOf(m *config.UDPMiddleware) middlewarePlan {
 }
 
 func (c *compiler) udpService(name string) servicePlan {
-	s := c.cfg.UDP.Services[name]
+	s := c.udp.Services[name]
 	var p servicePlan
 	switch {
 	case s.LoadBalancer != nil:
@@ -58,7 +58,7 @@ func (c *compiler) udpService(name string) servicePlan {
 
 func (c *compiler) udpPool(at string, l *config.UDPLoadBalancer) *poolPlan {
 	version := 0
-	if send := c.cfg.UDP.Transport(l).ProxyProtocol; send != nil {
+	if send := c.udp.Transport(l).ProxyProtocol; send != nil {
 		version = send.Version
 	}
 	p := &poolPlan{options: poolOptions(l.Strategy, l.HashKey, l.PassiveHealthCheck, l.SlowStart, l.PanicThreshold,
@@ -77,7 +77,7 @@ func (c *compiler) udpPool(at string, l *config.UDPLoadBalancer) *poolPlan {
 // sharedSockets says how the datagrams for a service are led, by the first of the load balancers below it: config has seen
 // that they all agree. nil means that every client has a flow.
 func (c *compiler) sharedSockets(name string) *l4.SharedSockets {
-	l := firstBalancer(&c.cfg.UDP, name, make(map[string]bool))
+	l := firstBalancer(c.udp, name, make(map[string]bool))
 	if l == nil || l.Affinity != "none" {
 		return nil
 	}
@@ -125,8 +125,8 @@ func (c *compiler) udpEntrypoint(name string) *udpPlan {
 		MaxFlowsPerSource: e.UDP.MaxSessionsPerSource,
 		Amplification:     e.UDP.MaxAmplification,
 	}}
-	for _, router := range sorted(c.cfg.UDP.Routers) {
-		if slices.Contains(c.cfg.UDP.Routers[router].EntryPoints, name) {
+	for _, router := range sorted(c.udp.Routers) {
+		if slices.Contains(c.udp.Routers[router].EntryPoints, name) {
 			p.router = router // there is one at most
 		}
 	}

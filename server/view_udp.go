@@ -27,10 +27,14 @@ func udpStats(s flow.Stats) *admin.UDPStats {
 func (v *view) udpEntrypoint(name string) admin.Entrypoint {
 	e, p := v.entrypoints[name], v.plan.entrypoints[name]
 	stats := e.udp.Stats()
+	udp := udpStats(stats)
+	for cause := flow.Kept + 1; int(cause) < flow.NumCauses; cause++ {
+		udp.Dropped[cause.String()] += 0 // rates need a series that begins before it grows
+	}
 	return admin.Entrypoint{
 		Name: name, Protocol: "udp", Address: addressOf(e.addrs, p.addrs),
 		Connections: stats.Opened, Active: int64(stats.Active), Max: int64(p.udp.options.MaxFlows),
-		BytesIn: stats.In.Bytes, BytesOut: stats.Out.Bytes, Rejected: map[string]uint64{}, UDP: udpStats(stats),
+		BytesIn: stats.In.Bytes, BytesOut: stats.Out.Bytes, Rejected: map[string]uint64{}, UDP: udp,
 	}
 }
 
