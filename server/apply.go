@@ -413,6 +413,7 @@ func (a *applier) setEntrypoint(name string) {
 	e, t, p := a.entrypoints[name], a.tables[name], a.to.entrypoints[name]
 	if e.udp != nil {
 		e.udp.Set(p.udp.options, t.udp)
+		e.route = t.udp
 		return
 	}
 	a.setFront(name, t)

@@ -37,14 +37,15 @@ func (a *applier) openUDP(name string) (undo func(), err error) {
 	inlets, p := a.inlets[name], a.to.entrypoints[name]
 	delete(a.inlets, name) // the entrypoint's now, whether it opens or not
 	bound := slices.Clone(inlets.Addrs())
-	live, err := a.engine.OpenUDP(name, inlets, p.udp.options, a.tables[name].udp)
+	route := a.tables[name].udp
+	live, err := a.engine.OpenUDP(name, inlets, p.udp.options, route)
 	if err != nil {
 		return nil, err
 	}
 	if old := a.entrypoints[name]; old != nil {
 		a.moved[name] = old
 	}
-	undoOpen := replace(a.entrypoints, name, &entrypoint{udp: live, addrs: bound})
+	undoOpen := replace(a.entrypoints, name, &entrypoint{udp: live, addrs: bound, route: route})
 	return func() {
 		undoOpen()
 		live.Cut(flow.Removed)

@@ -32,11 +32,18 @@ func describe(p *plan) string {
 		say("  %+v", e.options)
 		say("  routers %s", strings.Join(e.routers, " "))
 		describeFront(say, e.front)
+		if e.udp != nil {
+			say("  udp %+v to router %q", e.udp.options, e.udp.router)
+		}
 	}
 	for _, name := range sorted(p.routers) {
 		r := p.routers[name]
 		say("router %s priority %d: %s", name, r.priority, r.rule)
 		say("  %s %q via %v to %s", tlsNames[r.tls], r.config, r.middlewares, r.service)
+	}
+	for _, name := range sorted(p.udpRouters) {
+		r := p.udpRouters[name]
+		say("udp router %s via %v to %s, shared %+v", name, r.middlewares, r.service, r.shared)
 	}
 	for _, name := range sorted(p.middlewares) {
 		m := p.middlewares[name]

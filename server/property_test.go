@@ -24,7 +24,12 @@ func drawConfig(t *rapid.T, label string) string {
 	pick := func(what string, from ...string) string { return rapid.SampledFrom(from).Draw(t, label+" "+what) }
 	some := func(what string) bool { return rapid.Bool().Draw(t, label+" "+what) }
 	var b strings.Builder
-	b.WriteString("entryPoints:\n  e0: { address: \"" + pick("e0", "127.0.0.1:0", "127.0.0.2:0") + "\" }\n")
+	network := pick("e2", "", "/udp")
+	fmt.Fprintf(&b, "entryPoints:\n  e2: { address: \"127.0.0.3:0%s\" }\n", network)
+	if network == "/udp" {
+		fmt.Fprintf(&b, "  e3: { address: \"127.0.0.1:0/udp\", udp: { timeout: %s } }\n", pick("e3 timeout", "1m", "2m"))
+	}
+	b.WriteString("  e0: { address: \"" + pick("e0", "127.0.0.1:0", "127.0.0.2:0") + "\" }\n")
 	if some("e1") {
 		fmt.Fprintf(&b, "  e1: { address: \"127.0.0.1:0\", maxConnections: %s }\n", pick("e1 max", "0", "7"))
 	}
@@ -72,6 +77,9 @@ func drawConfig(t *rapid.T, label string) string {
 	if some("http") {
 		b.WriteString(drawHTTP(pick, some))
 	}
+	if some("udp") {
+		b.WriteString(drawUDP(pick, some))
+	}
 	if some("tls") {
 		b.WriteString("tls: { options: { default: { minVersion: VersionTLS13 } } }\n")
 	}
@@ -116,6 +124,36 @@ func drawHTTP(pick func(string, ...string) string, some func(string) bool) strin
 	return b.String()
 }
 
+// drawUDP makes a udp section, whose names are those of the tcp section, for the entrypoints for UDP if there are any.
+func drawUDP(pick func(string, ...string) string, some func(string) bool) string {
+	var b strings.Builder
+	b.WriteString("udp:\n  middlewares:\n")
+	fmt.Fprintf(&b, "    m0: { maxSessionsPerSource: { amount: %s } }\n", pick("udp m0", "3", "4"))
+	if some("udp m1") {
+		b.WriteString("    m1: { rateLimit: { average: 10 } }\n")
+	}
+	b.WriteString("  services:\n")
+	way := pick("udp way", "", "affinity: none, ", "affinity: none, protocol: dns, ", "responses: 1, ")
+	for _, name := range []string{"p0", "p1"} {
+		fmt.Fprintf(&b, "    %s: { loadBalancer: { slowStart: 0s, %sservers: [ { address: \"127.0.0.1:1\" }", name, way)
+		for port := 2; port < 4; port++ {
+			if some(fmt.Sprint("udp ", name, " server ", port)) {
+				fmt.Fprintf(&b, ", { address: \"127.0.0.1:%d\" }", port)
+			}
+		}
+		b.WriteString(" ] } }\n")
+	}
+	services := []string{"p0", "p1"}
+	if some("udp s0") {
+		b.WriteString("    s0: { weighted: { services: [ { name: p0, weight: 3 }, { name: p1 } ] } }\n")
+		services = append(services, "s0")
+	}
+	if some("udp router") {
+		fmt.Fprintf(&b, "  routers:\n    r0: { service: %s, middlewares: [%s] }\n", pick("udp r0 service", services...), pick("udp r0 middleware", "", "m0"))
+	}
+	return b.String()
+}
+
 // visible tells what clients could find out about a topology, and holds its parts against each other.
 func visible(t *rapid.T, topo *topology) string {
 	var b strings.Builder
@@ -141,9 +179,11 @@ func visible(t *rapid.T, topo *topology) string {
 			b.WriteString("\n")
 		}
 		b.WriteString(visibleFront(t, topo, name))
+		b.WriteString(visibleUDP(t, topo, e))
 	}
 	fmt.Fprintf(&b, "http middlewares %v services %v routers %v transports %v\n", sorted(topo.web.middlewares), sorted(topo.web.services),
 		sorted(topo.web.routers), sorted(topo.web.transports))
+	fmt.Fprintf(&b, "udp services %v\n", sorted(topo.udpServices))
 	fmt.Fprintf(&b, "middlewares %v services %v tls %v certificates %d\n", sorted(topo.middlewares), sorted(topo.services),
 		sorted(topo.configs), len(topo.store.Load().fallback))
 	for _, name := range sorted(topo.pools) {
@@ -161,6 +201,26 @@ func visible(t *rapid.T, topo *topology) string {
 		}
 	}
 	return b.String()
+}
+
+// visibleUDP tells what clients could find out about an entrypoint for UDP.
+func visibleUDP(t *rapid.T, topo *topology, e *entrypoint) string {
+	if e.udp == nil {
+		return ""
+	}
+	r := e.route
+	if r == nil {
+		return "  udp to nobody\n"
+	}
+	key := udpKey(r.Service.Name())
+	if r.Service != topo.udpServices[key] {
+		t.Fatalf("udp router %s leads to a service that is not in force", r.Name)
+	}
+	text := fmt.Sprintf("  udp by %s to %s by %v shared %+v", r.Name, key, shares(topo.choosers[key]), r.Shared)
+	for _, m := range r.Middlewares {
+		text += " via " + nameOfMiddleware(t, topo, m)
+	}
+	return text + "\n"
 }
 
 // visibleFront tells what clients could find out about the HTTP side of an entrypoint.

@@ -44,6 +44,7 @@ type entrypoint struct {
 	udp    *l4.UDPEntrypoint
 	addrs  []netip.AddrPort // as bound
 	routes []*l4.Route      // of the table in force
+	route  *l4.UDPRoute     // of udp, nil without a router
 }
 
 // close lets nothing new in.

@@ -57,6 +57,9 @@ func report(cmd *cobra.Command, l config.Loader, asJSON bool) error {
 		}
 	} else if err == nil {
 		routers, services := len(cfg.TCP.Routers), len(cfg.TCP.Services)
+		if cfg.UDP != nil {
+			routers, services = routers+len(cfg.UDP.Routers), services+len(cfg.UDP.Services)
+		}
 		if cfg.HTTP != nil {
 			routers, services = routers+len(cfg.HTTP.Routers), services+len(cfg.HTTP.Services)
 		}
