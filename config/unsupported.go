@@ -10,14 +10,11 @@ const (
 // text is a hint and may be empty. Whoever builds one of these deletes its
 // line.
 var notServed = map[string]string{
-	"udp":       "",
 	"resolvers": "",
 	"cluster":   "",
 
-	"entryPoints.*.address=udp": "",
-	"entryPoints.*.udp":         "",
-
 	"http.services.*.loadBalancer.discovery": "",
+	"udp.services.*.loadBalancer.discovery":  "",
 
 	"tcp.services.*.loadBalancer.discovery":             "",
 	"tcp.services.*.loadBalancer.healthCheck.type=grpc": "",
