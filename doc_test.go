@@ -238,9 +238,8 @@ const (
 // notServed are the keys that the language knows and this version does not serve yet, by their place below the top.
 // Whole sections say so themselves, in their description.
 var notServed = []string{
-	"entryPoints.NAME.udp",
 	"tcp.services.NAME.loadBalancer.discovery",
-	"tcp.services.NAME.loadBalancer.healthCheck.name",
+	"udp.services.NAME.loadBalancer.discovery",
 	"http.services.NAME.loadBalancer.discovery",
 }
 
@@ -248,8 +247,15 @@ var notServed = []string{
 var misplaced = []string{
 	"tcp.services.NAME.loadBalancer.healthCheck.mode",
 	"tcp.services.NAME.loadBalancer.healthCheck.followRedirects",
+	"tcp.services.NAME.loadBalancer.healthCheck.name",
+	"tcp.services.NAME.loadBalancer.healthCheck.recordType",
+	"udp.services.NAME.loadBalancer.healthCheck.mode",
+	"udp.services.NAME.loadBalancer.healthCheck.followRedirects",
+	"udp.services.NAME.loadBalancer.healthCheck.database",
+	"udp.services.NAME.loadBalancer.healthCheck.user",
 	"http.services.NAME.loadBalancer.healthCheck.database",
 	"http.services.NAME.loadBalancer.healthCheck.name",
+	"http.services.NAME.loadBalancer.healthCheck.recordType",
 	"http.services.NAME.loadBalancer.healthCheck.user",
 }
 
@@ -306,7 +312,7 @@ func reference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	for _, section := range []string{"log", "accessLog", "admin", "engine", "entryPoints", "tcp", "http", "tls"} {
+	for _, section := range []string{"log", "accessLog", "admin", "engine", "entryPoints", "tcp", "udp", "http", "tls"} {
 		s := root.Properties[section]
 		fmt.Fprintf(&out, "\n### `%s`\n\n%s\n\n| key | default | meaning |\n|---|---|---|\n", section, s.Description)
 		root.rows(&out, section, "", s)

@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 func (c *checker) entryPoints() {
 	names := sortedKeys(c.cfg.EntryPoints)
@@ -8,37 +11,19 @@ func (c *checker) entryPoints() {
 	for _, name := range names {
 		e := c.cfg.EntryPoints[name]
 		at := "entryPoints." + name
+		if l, err := ParseListen(e.Address); err == nil {
+			listens[name] = l
+			c.networkKeys(at, e, l.Network)
+		} else if e.Address != "" {
+			c.fail(at+".address", err.Error(), "")
+		}
 		if e.ProxyProtocol != nil {
 			c.proxyProtocol(at+".proxyProtocol", e.ProxyProtocol)
 		}
 		c.entryPointHTTP(at+".http", &e.HTTP)
-		if e.Address == "" {
-			continue
-		}
-		l, err := ParseListen(e.Address)
-		if err != nil {
-			c.fail(at+".address", err.Error(), "")
-			continue
-		}
-		listens[name] = l
-		c.networkKeys(at, e, l)
 	}
 	c.clashes(names, listens)
 	c.redirections(names)
-}
-
-// networkKeys holds an entrypoint against what its network can do.
-func (c *checker) networkKeys(at string, e *EntryPoint, l Listen) {
-	if l.Network == "tcp" {
-		if e.UDP != nil {
-			c.failf(at+".udp", "only for an address that ends in /udp")
-		}
-		return
-	}
-	if e.UDP == nil {
-		e.UDP = new(UDPSessions)
-		e.UDP.setDefaults()
-	}
 }
 
 func (c *checker) proxyProtocol(at string, p *ProxyProtocol) {
@@ -105,33 +90,23 @@ func (c *checker) routerEntryPoints(at string, names *[]string, network string) 
 	if len(*names) > 0 {
 		return
 	}
-	if network == "udp" {
-		*names = c.allUDP()
-		return
-	}
-	*names = c.defaultEntryPoints()
+	*names = c.defaultEntryPoints(network)
 	if len(*names) == 0 && !c.brokenWithin("entryPoints") && !c.brokenAt("entryPoints") {
-		c.fail(at, "there is no TCP entrypoint to listen on", "add one to entryPoints")
-	}
-}
-
-// allUDP returns the UDP entrypoints, which are all default ones.
-func (c *checker) allUDP() (names []string) {
-	for _, name := range sortedKeys(c.cfg.EntryPoints) {
-		if c.cfg.EntryPoints[name].Listen().Network == "udp" {
-			names = append(names, name)
+		hint := "add one to entryPoints"
+		if network == "udp" {
+			hint += `, with an address that ends in /udp`
 		}
+		c.fail(at, "there is no "+strings.ToUpper(network)+" entrypoint to listen on", hint)
 	}
-	return names
 }
 
-// defaultEntryPoints returns the TCP entrypoints marked asDefault, or all of
-// them where none is.
-func (c *checker) defaultEntryPoints() []string {
+// defaultEntryPoints returns the entrypoints of the network that are marked
+// asDefault, or all of them where none is; none of UDP ever is.
+func (c *checker) defaultEntryPoints(network string) []string {
 	var marked, all []string
 	for _, name := range sortedKeys(c.cfg.EntryPoints) {
 		e := c.cfg.EntryPoints[name]
-		if e.Listen().Network != "tcp" {
+		if e.Listen().Network != network {
 			continue
 		}
 		all = append(all, name)

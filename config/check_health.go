@@ -28,6 +28,7 @@ var healthKeys = map[string][]string{
 	"user":            {"postgres", "mysql"},
 	"database":        {"postgres"},
 	"name":            {"dns"},
+	"recordType":      {"dns"},
 }
 
 func (c *checker) healthCheck(at string, h *HealthCheck, family string) {
@@ -48,6 +49,7 @@ func (c *checker) healthCheck(at string, h *HealthCheck, family string) {
 		"method": h.Method != "", "status": h.Status != 0, "headers": h.Headers != nil,
 		"followRedirects": h.FollowRedirects != nil,
 		"hostname":        h.Hostname != "", "user": h.User != "", "database": h.Database != "", "name": h.Name != "",
+		"recordType": h.RecordType != "",
 	}
 	for _, key := range sortedKeys(healthKeys) {
 		if fits := healthKeys[key]; given[key] && !slices.Contains(fits, h.Type) {
@@ -87,6 +89,8 @@ func (c *checker) healthValues(at string, h *HealthCheck) {
 		c.failf(at+".expect", "longer than %d bytes", longest)
 	case h.Type == "dns" && h.Name == "":
 		c.fail(at+".name", "missing", "the name to ask for")
+	case h.Type == "dns" && !isDomainName(h.Name):
+		c.failf(at+".name", "%q is not a domain name", abbreviated(h.Name))
 	case h.Type == "udp" && h.Send == "":
 		c.fail(at+".send", "missing", "what to send; UDP has no connection that could be tried instead")
 	}
@@ -108,6 +112,25 @@ func (c *checker) healthValues(at string, h *HealthCheck) {
 			c.failf(at+".headers."+name, "%q has a control character", abbreviated(value))
 		}
 	}
+}
+
+// isDomainName reports whether s can be asked for: labels of 1 to 63 bytes, 253
+// bytes in all without the dot at the end (RFC 1035 section 2.3.4). The root is
+// a dot alone.
+func isDomainName(s string) bool {
+	if s == "." {
+		return true
+	}
+	bare := strings.TrimSuffix(s, ".")
+	if len(bare) > 253 || strings.ContainsFunc(bare, func(r rune) bool { return notVisible(r) || r > '~' }) {
+		return false
+	}
+	for label := range strings.SplitSeq(bare, ".") {
+		if label == "" || len(label) > 63 {
+			return false
+		}
+	}
+	return true
 }
 
 // notVisible reports what may not stand in a request line.

@@ -6,31 +6,6 @@ import (
 	"strings"
 )
 
-func (c *checker) udp() {
-	u := c.cfg.UDP
-	if u == nil {
-		return
-	}
-	for _, name := range sortedKeys(u.Routers) {
-		r, at := u.Routers[name], "udp.routers."+name
-		c.routerEntryPoints(at, &r.EntryPoints, "udp")
-		refer(c, at+".service", &r.Service, "udp.services", u.Services)
-	}
-	next := make(map[string][]reference, len(u.Services))
-	for _, name := range sortedKeys(u.Services) {
-		s, at := u.Services[name], "udp.services."+name
-		c.one(at, s)
-		if l := s.LoadBalancer; l != nil {
-			c.servers(at+".loadBalancer", l.Servers, l.Discovery)
-			if l.HealthCheck != nil {
-				c.healthCheck(at+".loadBalancer.healthCheck", l.HealthCheck, "UDP")
-			}
-		}
-		next[name] = references(c, "udp.services", u.Services, mentions(at, s.Weighted, s.Failover))
-	}
-	c.circles(sortedKeys(u.Services), func(name string) []reference { return next[name] })
-}
-
 func (c *checker) resolvers() {
 	for _, name := range sortedKeys(c.cfg.Resolvers) {
 		r, at := c.cfg.Resolvers[name], "resolvers."+name

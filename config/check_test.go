@@ -139,7 +139,7 @@ tcp:
 			`8:9: tcp.services.f.failover.fallback: missing (The service used otherwise.)`,
 			`9:21: tcp.middlewares.a.ipAllowList.sourceRange: missing (Addresses or networks that may pass.)`,
 			`9:66: tcp.middlewares.b.inFlightConn.amount: 0 is less than 1, the least there may be`,
-			`9:75: tcp.middlewares.c.rateLimit.average: missing (New ones allowed in each period, on average.)`,
+			`9:75: tcp.middlewares.c.rateLimit.average: missing (New connections, datagrams or requests allowed in each period, on average.)`,
 			`10:13: tcp.routers.r.service: missing (TCP service the connection goes to.)`,
 			"10:23: tcp.routers.r.rule: must not be empty (Matchers HostSNI, HostSNIRegexp, ClientIP and ALPN, joined by && || ! ( ).)",
 		}},
@@ -262,37 +262,23 @@ entryPoints: {"": {address: ":1"}, "a\nb": {address: ":2"}, ` + strings.Repeat("
 			`2:61: entryPoints: the name "` + strings.Repeat("n", 80) + `..." is longer than 255 bytes`,
 		}},
 		{"later sections are checked before they are refused", `
-entryPoints: {web: {address: ":80"}, dns: {address: ":53/udp", udp: {timeout: 0s}}, tcp: {address: ":54", udp: {}}}
-udp:
-  routers: {r: {entryPoints: [web], service: nope}, q: {entryPoints: [dns], service: s}}
-  services: {s: {loadBalancer: {hashKey: sni, servers: [{address: x}], healthCheck: {type: dns}}}}
+entryPoints: {web: {address: ":80"}}
 http:
   routers: {r: {rule: "Path(` + "`x`" + `)", service: nope}}
   services: {s: {loadBalancer: {servers: [{url: "ftp://a"}], healthCheck: {send: x}}}}
 resolvers: {r: {nameservers: [a], minTTL: 2m}}
 cluster: {name: a, bind: "10.0.0.1:7946", join: [peer]}
 `, []string{
-			`2:53: entryPoints.dns.address: a UDP entrypoint is not served by this version of weir`,
-			`2:64: entryPoints.dns.udp: not served by this version of weir`,
-			`2:79: entryPoints.dns.udp.timeout: 0s is less than 1ms, the least there may be`,
-			`2:107: entryPoints.tcp.udp: not served by this version of weir`,
-			`2:107: entryPoints.tcp.udp: only for an address that ends in /udp`,
-			`3:1: udp: not served by this version of weir`,
-			`4:31: udp.routers.r.entryPoints[0]: "web" listens on tcp and this router is for udp`,
-			`4:46: udp.routers.r.service: no "nope" in udp.services (there are s)`,
-			`5:42: udp.services.s.loadBalancer.hashKey: unknown value "sni" (one of sourceIP, sourceIPPort)`,
-			`5:67: udp.services.s.loadBalancer.servers[0].address: "x" is not ip:port (write ip:port, such as "10.0.0.1:5432" or "[2001:db8::1]:5432")`,
-			`5:72: udp.services.s.loadBalancer.healthCheck.name: missing (the name to ask for)`,
-			`7:23: http.routers.r.rule: RULE`,
-			`7:45: http.routers.r.service: no "nope" in http.services (there are s)`,
-			`8:49: http.services.s.loadBalancer.servers[0].url: "ftp://a" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
-			`8:82: http.services.s.loadBalancer.healthCheck.send: has no meaning for type http (only for type tcp, tls, udp)`,
-			`9:1: resolvers: not served by this version of weir`,
-			`9:31: resolvers.r.nameservers[0]: "a" is not ip:port (write it like "10.0.0.2:53")`,
-			`9:43: resolvers.r.minTTL: 2m is more than maxTTL 1m`,
-			`10:1: cluster: not served by this version of weir`,
-			`10:1: cluster.keyFile: missing (off loopback the talk between nodes is encrypted)`,
-			`10:50: cluster.join[0]: "peer" is neither ip:port nor srv+NAME`,
+			`4:23: http.routers.r.rule: RULE`,
+			`4:45: http.routers.r.service: no "nope" in http.services (there are s)`,
+			`5:49: http.services.s.loadBalancer.servers[0].url: "ftp://a" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
+			`5:82: http.services.s.loadBalancer.healthCheck.send: has no meaning for type http (only for type tcp, tls, udp)`,
+			`6:1: resolvers: not served by this version of weir`,
+			`6:31: resolvers.r.nameservers[0]: "a" is not ip:port (write it like "10.0.0.2:53")`,
+			`6:43: resolvers.r.minTTL: 2m is more than maxTTL 1m`,
+			`7:1: cluster: not served by this version of weir`,
+			`7:1: cluster.keyFile: missing (off loopback the talk between nodes is encrypted)`,
+			`7:50: cluster.join[0]: "peer" is neither ip:port nor srv+NAME`,
 		}},
 	}
 	for _, tt := range tests {

@@ -10,7 +10,7 @@ type Config struct {
 	Engine      Engine                 `yaml:"engine" doc:"The event loops. (restart)"`
 	EntryPoints map[string]*EntryPoint `yaml:"entryPoints" doc:"Where weir listens, by name."`
 	TCP         TCP                    `yaml:"tcp" doc:"Routing of TCP connections."`
-	UDP         *UDP                   `yaml:"udp" doc:"Routing of UDP flows."`
+	UDP         *UDP                   `yaml:"udp" doc:"Routing of UDP datagrams."`
 	HTTP        *HTTP                  `yaml:"http" doc:"Routing of HTTP requests."`
 	TLS         TLS                    `yaml:"tls" doc:"Certificates and TLS settings."`
 	Resolvers   map[string]*Resolver   `yaml:"resolvers" doc:"DNS resolvers for service discovery, by name."`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,13 +19,35 @@ func (c *Config) Dump() ([]byte, error) {
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
-	if err := enc.Encode(language{}.yamlOf(reflect.ValueOf(c).Elem())); err != nil {
+	root := language{}.yamlOf(reflect.ValueOf(c).Elem())
+	for name, e := range c.EntryPoints {
+		if e.Listen().Network == "udp" {
+			for key := range tcpKeys {
+				without(root, append([]string{"entryPoints", name}, strings.Split(key, ".")...))
+			}
+		}
+	}
+	if err := enc.Encode(root); err != nil {
 		return nil, fmt.Errorf("dump configuration: %w", err)
 	}
 	if err := enc.Close(); err != nil {
 		return nil, fmt.Errorf("dump configuration: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// without takes the value at the end of the keys out of a mapping.
+func without(n *yaml.Node, keys []string) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		switch {
+		case n.Content[i].Value != keys[0]:
+		case len(keys) == 1:
+			n.Content = slices.Delete(n.Content, i, i+2)
+			return
+		default:
+			without(n.Content[i+1], keys[1:])
+		}
+	}
 }
 
 // yamlOf returns v as a YAML node.

@@ -8,13 +8,13 @@ import (
 // EntryPoint is one place where weir listens.
 type EntryPoint struct {
 	Address          string           `yaml:"address" need:"true" doc:"[ip]:port or [ip]:first-last, then nothing, /tcp or /udp. Without an ip: all IPv4 and IPv6 addresses."`
-	AsDefault        bool             `yaml:"asDefault" doc:"Routers that name no entrypoint use the marked ones; where none is marked, all TCP entrypoints."`
+	AsDefault        bool             `yaml:"asDefault" doc:"TCP and HTTP routers that name no entrypoint use the marked ones; where none is marked, all TCP entrypoints."`
 	ProxyProtocol    *ProxyProtocol   `yaml:"proxyProtocol" doc:"PROXY protocol v1 and v2 from trusted peers."`
 	Transport        Transport        `yaml:"transport" doc:"Deadlines of connections, and what happens at a stop."`
 	ForwardedHeaders ForwardedHeaders `yaml:"forwardedHeaders" doc:"Whose X-Forwarded-* headers are believed; those of anyone else are removed."`
 	HTTP             EntryPointHTTP   `yaml:"http" doc:"What holds for all HTTP requests of this entrypoint."`
 	MaxConnections   int              `yaml:"maxConnections" min:"0" doc:"Open client connections of this entrypoint; 0 means no limit of its own."`
-	UDP              *UDPSessions     `yaml:"udp" doc:"Limits of UDP flows; only for a /udp address."`
+	UDP              *UDPSessions     `yaml:"udp" doc:"Limits of UDP; only for a /udp address. Of the other keys, such an entrypoint has transport.lifeCycle alone."`
 }
 
 // ProxyProtocol says from whom a PROXY protocol header is believed. Headers
@@ -66,12 +66,14 @@ type LifeCycle struct {
 
 func (l *LifeCycle) setDefaults() { l.GraceTimeOut = Duration(30 * time.Second) }
 
-// UDPSessions bounds the flows of a UDP entrypoint.
+// UDPSessions bounds the flows of a UDP entrypoint, or the queries that wait
+// where its datagrams are led each by itself. In a loaded Config, entrypoints of
+// UDP have one and others have none.
 type UDPSessions struct {
 	Timeout              Duration `yaml:"timeout" min:"1ms" doc:"A flow without a datagram either way ends after this time."`
-	MaxSessions          int      `yaml:"maxSessions" min:"1" doc:"Flows at one time."`
-	MaxSessionsPerSource int      `yaml:"maxSessionsPerSource" min:"1" doc:"Flows of one client address at one time."`
-	MaxAmplification     int      `yaml:"maxAmplification" min:"0" doc:"A client that has sent once may draw at most this many times its bytes until it sends again after an answer; 0 means no bound."`
+	MaxSessions          int      `yaml:"maxSessions" min:"1" doc:"Flows at one time; with affinity none, queries that wait for their answers."`
+	MaxSessionsPerSource int      `yaml:"maxSessionsPerSource" min:"1" doc:"Flows of one client address at one time; without a meaning with affinity none."`
+	MaxAmplification     int      `yaml:"maxAmplification" min:"0" doc:"A client that has sent once may draw at most this many times its bytes until it sends again after an answer; 0 means no bound. Against floods in a forged name. Not with affinity none."`
 }
 
 func (u *UDPSessions) setDefaults() {

@@ -5,7 +5,7 @@ import "time"
 // HealthCheck is the active probe of a service's servers. Which keys beyond
 // the timing ones have a meaning depends on Type; the others are refused.
 type HealthCheck struct {
-	Type            string            `yaml:"type" enum:"tcp|tls|http|grpc|postgres|mysql|redis|dns|udp" doc:"What is asked of the server; without the key tcp for a TCP service, http for an HTTP service."`
+	Type            string            `yaml:"type" enum:"tcp|tls|http|grpc|postgres|mysql|redis|dns|udp" doc:"What is asked of the server; without the key tcp for a TCP service, udp for a UDP service, http for an HTTP service."`
 	Mode            string            `yaml:"mode" enum:"http|grpc" doc:"HTTP services: Traefik's word for type; give one of the two."`
 	Interval        Duration          `yaml:"interval" min:"1ms" doc:"Time between two probes of one server."`
 	Timeout         Duration          `yaml:"timeout" min:"1ms" doc:"Deadline of one probe."`
@@ -15,8 +15,8 @@ type HealthCheck struct {
 	FastInterval    Duration          `yaml:"fastInterval" min:"1ms" doc:"Interval while a server is between up and down; without the key 500ms, or interval where that is shorter."`
 	Unhealthy       Duration          `yaml:"unhealthyInterval" min:"1ms" doc:"Interval while a server is down; without the key, interval."`
 	Port            int               `yaml:"port" min:"1" max:"65535" doc:"Another port to ask than the server's."`
-	Send            string            `yaml:"send" doc:"tcp, tls, udp: what to send."`
-	Expect          string            `yaml:"expect" doc:"tcp, tls, udp: what the answer must contain."`
+	Send            string            `yaml:"send" doc:"tcp, tls, udp: what to send; udp needs it."`
+	Expect          string            `yaml:"expect" doc:"tcp, tls, udp: what the answer must contain, written like send. Without the key, a server of type udp is healthy with any answer."`
 	Scheme          string            `yaml:"scheme" enum:"http|https" doc:"http, grpc: http or https; without the key the scheme of the server's URL, http where it has none."`
 	Path            string            `yaml:"path" doc:"http: path of the request."`
 	Method          string            `yaml:"method" doc:"http: method of the request."`
@@ -26,7 +26,8 @@ type HealthCheck struct {
 	FollowRedirects *bool             `yaml:"followRedirects" usual:"true" doc:"http, HTTP services: judge where a redirect leads to instead of the redirect."`
 	User            string            `yaml:"user" doc:"postgres, mysql: the user to log in as, without a password."`
 	Database        string            `yaml:"database" doc:"postgres: the database to ask for."`
-	Name            string            `yaml:"name" doc:"dns: the name to ask for."`
+	Name            string            `yaml:"name" doc:"dns: the name to ask for. Healthy is a server that answers, be it that there is no such name (NOERROR, NXDOMAIN); SERVFAIL, REFUSED and others are failures."`
+	RecordType      string            `yaml:"recordType" enum:"A|AAAA|SOA|NS|SRV|TXT|MX|PTR|CNAME" usual:"\"A\"" doc:"dns: the type of the records to ask for."`
 }
 
 func (h *HealthCheck) setDefaults() {
@@ -44,6 +45,9 @@ func (h *HealthCheck) settle(family string) {
 	}
 	if h.Unhealthy == 0 {
 		h.Unhealthy = h.Interval
+	}
+	if h.Type == "dns" {
+		h.RecordType = orDefault(h.RecordType, "A")
 	}
 	if h.Type != "http" {
 		return

@@ -101,7 +101,7 @@ http:
 			`8:9: http.middlewares.e.ipAllowList.sourceRange: missing (Addresses or networks that may pass.)`,
 			`8:23: http.middlewares.e.ipAllowList.ipStrategy: not supported by weir (the address is that of the peer, or of its PROXY header)`,
 			`8:65: http.middlewares.e.ipAllowList.rejectStatusCode: 600 is more than 599, the most there may be`,
-			`9:9: http.middlewares.f.rateLimit.average: missing (New ones allowed in each period, on average.)`,
+			`9:9: http.middlewares.f.rateLimit.average: missing (New connections, datagrams or requests allowed in each period, on average.)`,
 			`9:28: http.middlewares.f.rateLimit.burst: 0 is less than 1, the least there may be`,
 			`9:31: http.middlewares.f.rateLimit.sourceCriterion: not supported by weir`,
 			`10:9: http.middlewares.g.headers: not supported by weir`,

@@ -195,9 +195,11 @@ func TestSchemaSpeaksToEditors(t *testing.T) {
 	if level["default"] != "info" || level["description"] == "" {
 		t.Errorf("log.level: %v, want a default and a description", level)
 	}
-	udp := schema["properties"].(map[string]any)["udp"].(map[string]any)["description"].(string)
-	if _, later := notServed["udp"]; later != strings.Contains(udp, notServedMessage) {
-		t.Errorf("udp is described as %q", udp)
+	for section, property := range schema["properties"].(map[string]any) {
+		description := property.(map[string]any)["description"].(string)
+		if _, later := notServed[section]; later != strings.Contains(description, notServedMessage) {
+			t.Errorf("%s is described as %q", section, description)
+		}
 	}
 	for name, def := range schema["$defs"].(map[string]any) {
 		if def == nil {

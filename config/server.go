@@ -7,7 +7,7 @@ type Server struct {
 	Address        string `yaml:"address" need:"true" doc:"ip:port of the server."`
 	Weight         int    `yaml:"weight" min:"0" max:"65535" doc:"Its share; 0 keeps what it has and sends it nothing new."`
 	Priority       int    `yaml:"priority" min:"0" max:"65535" doc:"Failover tier: servers of a higher number are used when those of lower ones cannot be."`
-	MaxConnections int    `yaml:"maxConnections" min:"0" doc:"Open connections to it; further ones wait in the queue. 0 means no limit."`
+	MaxConnections int    `yaml:"maxConnections" min:"0" doc:"Open connections to it; further ones wait in the queue. Of UDP, flows at one time; further ones go to other servers. 0 means no limit."`
 }
 
 func (s *Server) setDefaults() { s.Weight = 1 }

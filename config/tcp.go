@@ -50,10 +50,10 @@ type InFlightConn struct {
 	Amount int `yaml:"amount" need:"true" min:"1" doc:"Open connections of one client address."`
 }
 
-// RateLimit is a token bucket for each client address: Average new ones each
-// Period, Burst of them at once.
+// RateLimit is a token bucket for each client address: Average new connections,
+// datagrams or requests each Period, Burst of them at once.
 type RateLimit struct {
-	Average int      `yaml:"average" need:"true" min:"1" doc:"New ones allowed in each period, on average."`
+	Average int      `yaml:"average" need:"true" min:"1" doc:"New connections, datagrams or requests allowed in each period, on average."`
 	Burst   int      `yaml:"burst" min:"1" doc:"How many may come at once."`
 	Period  Duration `yaml:"period" min:"1ms" doc:"The time average counts over."`
 }

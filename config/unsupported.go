@@ -14,6 +14,7 @@ var notServed = map[string]string{
 	"cluster":   "",
 
 	"http.services.*.loadBalancer.discovery": "",
+	"udp.services.*.loadBalancer.discovery":  "",
 
 	"tcp.services.*.loadBalancer.discovery":             "",
 	"tcp.services.*.loadBalancer.healthCheck.type=grpc": "",
