@@ -77,7 +77,7 @@ func drawConfig(t *rapid.T, label string) string {
 	if some("http") {
 		b.WriteString(drawHTTP(pick, some))
 	}
-	if some("udp") {
+	if network == "/udp" && some("udp") {
 		b.WriteString(drawUDP(pick, some))
 	}
 	if some("tls") {
@@ -128,12 +128,16 @@ func drawHTTP(pick func(string, ...string) string, some func(string) bool) strin
 func drawUDP(pick func(string, ...string) string, some func(string) bool) string {
 	var b strings.Builder
 	b.WriteString("udp:\n  middlewares:\n")
-	fmt.Fprintf(&b, "    m0: { maxSessionsPerSource: { amount: %s } }\n", pick("udp m0", "3", "4"))
+	way := pick("udp way", "", "affinity: none, ", "affinity: none, protocol: dns, ", "responses: 1, ")
+	if strings.HasPrefix(way, "affinity") {
+		fmt.Fprintf(&b, "    m0: { rateLimit: { average: %s } }\n", pick("udp m0", "3", "4"))
+	} else {
+		fmt.Fprintf(&b, "    m0: { maxSessionsPerSource: { amount: %s } }\n", pick("udp m0", "3", "4"))
+	}
 	if some("udp m1") {
 		b.WriteString("    m1: { rateLimit: { average: 10 } }\n")
 	}
 	b.WriteString("  services:\n")
-	way := pick("udp way", "", "affinity: none, ", "affinity: none, protocol: dns, ", "responses: 1, ")
 	for _, name := range []string{"p0", "p1"} {
 		fmt.Fprintf(&b, "    %s: { loadBalancer: { slowStart: 0s, %sservers: [ { address: \"127.0.0.1:1\" }", name, way)
 		for port := 2; port < 4; port++ {
