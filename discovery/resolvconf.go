@@ -48,6 +48,7 @@ func parseResolvConf(r io.Reader, port uint16) (system, error) {
 type resolvConf struct {
 	path   string
 	port   uint16
+	asked  bool        // its servers are asked, so that a file without any is broken; else only its search list counts
 	looked time.Time   // when the file was last looked at
 	info   fs.FileInfo // of the file as it was read; nil = not yet
 	system system      // the last good content
@@ -84,7 +85,7 @@ func (c *resolvConf) read() (system, error) {
 	}
 	defer f.Close()
 	s, err := parseResolvConf(f, c.port)
-	if err == nil && len(s.servers) == 0 {
+	if err == nil && c.asked && len(s.servers) == 0 {
 		err = fmt.Errorf("%s names no server", c.path)
 	}
 	return s, err

@@ -128,7 +128,7 @@ func NewResolver(o ResolverOptions) (*Resolver, error) {
 		return !s.Addr().IsLoopback() || s.Port() == UDP.port() || s.Port() == TLS.port()
 	})
 	if len(servers) == 0 || o.Search {
-		r.conf = &resolvConf{path: o.ResolvConf, port: o.Transport.port()}
+		r.conf = &resolvConf{path: o.ResolvConf, port: o.Transport.port(), asked: len(servers) == 0}
 	}
 	return r, nil
 }
@@ -161,7 +161,7 @@ func (r *Resolver) use(addrs []netip.AddrPort) {
 
 // reread looks at resolv.conf if it is followed. The caller holds mu.
 func (r *Resolver) reread(now time.Time) {
-	if r.conf != nil && r.conf.refresh(now) && len(r.options.Nameservers) == 0 {
+	if r.conf != nil && r.conf.refresh(now) && r.conf.asked {
 		r.use(r.conf.system.servers)
 	}
 }

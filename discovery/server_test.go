@@ -44,25 +44,32 @@ type asked struct {
 // serve starts a server that ends with the test.
 func serve(t *testing.T, handler dns.HandlerFunc) *scriptedServer {
 	t.Helper()
-	return serveOn(t, "127.0.0.1:0", handler)
+	for range 20 {
+		// The port is free for both when it is looked for, and may be somebody else's a moment later.
+		if s, err := serveOn(t, weirtest.FreeAddr(t), handler); err == nil {
+			return s
+		}
+	}
+	t.Fatal("found no port for a name server")
+	return nil
 }
 
-func serveOn(t *testing.T, addr string, handler dns.HandlerFunc) *scriptedServer {
+func serveOn(t *testing.T, addr string, handler dns.HandlerFunc) (*scriptedServer, error) {
 	t.Helper()
 	packets, err := net.ListenPacket("udp", addr)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	addr = packets.LocalAddr().String()
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		t.Fatalf("the port of UDP is taken for TCP: %v", err)
+		packets.Close()
+		return nil, err
 	}
 	s := &scriptedServer{Addr: addr}
 	s.handle(handler)
 	s.run(t, &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(s.serve)})
 	s.run(t, &dns.Server{Listener: listener, Handler: dns.HandlerFunc(s.serve)})
-	return s
+	return s, nil
 }
 
 // serveTLS starts a server that speaks TLS only.
