@@ -27,8 +27,8 @@ const (
 	maxPriority  = 65535 // as of a listed server
 	maxName      = 255   // bytes
 
-	// maxMarks bounds the marks that begin a value: line ends, commas and opening brackets. The parser takes some 500 bytes of
-	// memory for each, so a document of 4 MiB that holds nothing else would take a gigabyte. An endpoint spread over lines needs 11.
+	// maxMarks bounds the marks that begin a value: line ends, commas and opening brackets. The parser takes several hundred
+	// bytes of memory for each: a document of 4 MiB with little else in it took 900 MiB. An endpoint spread over lines has 11.
 	maxMarks = 200_000
 )
 
@@ -288,7 +288,7 @@ func (l *listing) address(n *yaml.Node) (netip.AddrPort, error) {
 	if err != nil {
 		host, _, splitErr := net.SplitHostPort(n.Value)
 		if _, ipErr := netip.ParseAddr(host); splitErr == nil && host != "" && ipErr != nil {
-			return netip.AddrPort{}, l.fault(n, "%s is a host name: write its IP address, or let DNS discovery look it up", quote(host))
+			return netip.AddrPort{}, l.fault(n, "%s is a host name: write its IP address, or use DNS discovery", quote(host))
 		}
 		return netip.AddrPort{}, l.fault(n, "%s is not ip:port: %s", quote(n.Value), form)
 	}
@@ -296,7 +296,7 @@ func (l *listing) address(n *yaml.Node) (netip.AddrPort, error) {
 	case addr.Port() == 0:
 		return netip.AddrPort{}, l.fault(n, "%s has port 0, to which nobody can connect: %s", quote(n.Value), form)
 	case ip.Zone() != "":
-		return netip.AddrPort{}, l.fault(n, "%s has a zone, which names an interface of one machine: write an address without", quote(n.Value))
+		return netip.AddrPort{}, l.fault(n, "%s has a zone, which names an interface of one machine: leave it out", quote(n.Value))
 	case ip.IsUnspecified() || ip.IsMulticast():
 		return netip.AddrPort{}, l.fault(n, "%s is not the address of one server: %s", quote(n.Value), form)
 	default:

@@ -34,9 +34,9 @@ type FileOptions struct {
 }
 
 // NewFile returns a provider that follows a file of endpoints, JSON or YAML in the format of [ParseEndpoints]. The file may be
-// replaced by rename, reached through symbolic links of which any is swapped, or written in place. In place the content
-// counts once it has come to rest: two looks, Debounce apart, have found the same. That tells half a file from a whole one as long
-// as its writer does not pause for longer, so replacing is the better way.
+// replaced by rename, reached through symbolic links of which any is swapped, or written in place. Its content counts once
+// it has come to rest: two looks, Debounce apart, have found the same. That tells half a file from a whole one as long as
+// its writer does not pause for longer, so renaming is the better way.
 //
 // A file that is missing, cannot be read or holds what is not a list of endpoints is a failure: the last good set is held.
 func NewFile(o FileOptions) Provider {
@@ -161,7 +161,8 @@ func (f *file) report(u Update, news bool) {
 	}
 }
 
-// follow makes the kernel tell about every directory that a change could show in. One that cannot be followed is left to the poll.
+// follow makes the kernel tell about every directory that a change could show in. One that cannot be followed is left to
+// the poll.
 func (f *file) follow() {
 	if f.events == nil {
 		return

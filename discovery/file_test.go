@@ -256,7 +256,7 @@ func TestFileErrors(t *testing.T) {
 		{"a loop", "loop", "loop: too many levels of symbolic links: make it readable for weir"},
 		{"a directory", "dir", "dir: not a regular file: name one"},
 		{"empty", "empty", "empty: nothing is in it: write [] where there are no endpoints"},
-		{"a fault in a line", "names", `names:2: "db-1" is a host name: write its IP address, or let DNS discovery look it up`},
+		{"a fault in a line", "names", `names:2: "db-1" is a host name: write its IP address, or use DNS discovery`},
 		{"too large", "large", "large: larger than 4 MiB: split the service, or leave out the labels"},
 	}
 	for _, tt := range tests {

@@ -23,7 +23,7 @@ const (
 const (
 	httpMinBackoff = time.Second // after a first failure; each further one in a row doubles it
 	httpMaxBackoff = time.Minute
-	httpJitter     = 0.1      // the part by which a wait is made longer or shorter, so that the nodes of a cluster do not ask all at once
+	httpJitter     = 0.1      // the part by which a wait is longer or shorter, so that many nodes do not ask all at once
 	maxRedirects   = 3        // of one request
 	maxHead        = 64 << 10 // bytes of a response before its body
 	maxValidator   = 1 << 10  // bytes of an ETag or Last-Modified that is sent back
@@ -42,8 +42,8 @@ type HTTPOptions struct {
 // the answer's content type. It asks at intervals whatever the answer says about caching, with ETag and Last-Modified of the
 // last good answer so that the server may say 304. A redirect must keep the scheme. No proxy is used.
 //
-// Any other status than 200 and 304, and an answer that is late, too large or not a list of endpoints, is a failure: the last good set is
-// held, and asked for again after 1 s, then less and less often down to once a minute.
+// Any other status than 200 and 304, and an answer that is late, too large or not a list of endpoints, is a failure: the
+// last good set is held, and the server asked again after 1 s, then less and less often down to once a minute.
 func NewHTTP(o HTTPOptions) Provider {
 	if o.Interval <= 0 {
 		o.Interval = httpInterval
@@ -218,7 +218,8 @@ func (p *poller) redirect(req *http.Request, via []*http.Request) error {
 		return fmt.Errorf("more than %d redirects: write the last address into the configuration", maxRedirects)
 	}
 	if req.URL.Scheme != p.url.Scheme {
-		return fmt.Errorf("redirect from %s to %s: write the address it leads to into the configuration", p.url.Scheme, quote(req.URL.Scheme))
+		const mend = "write the address it leads to into the configuration"
+		return fmt.Errorf("redirect from %s to %s: %s", p.url.Scheme, quote(req.URL.Scheme), mend)
 	}
 	p.dress(req)
 	return nil
