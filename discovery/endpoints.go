@@ -83,7 +83,7 @@ func parseDocument(name string, data []byte) (*yaml.Node, error) {
 		return nil, fmt.Errorf("%s: larger than %d MiB: split the service, or leave out the labels", name, maxDocument>>20)
 	}
 	if marks(data) > maxMarks {
-		return nil, fmt.Errorf("%s: more than %d lines, commas and brackets: leave out the labels and the comments", name, maxMarks)
+		return nil, fmt.Errorf("%s: more than %d lines, commas and brackets: leave out labels and comments", name, maxMarks)
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var first, second yaml.Node
@@ -296,7 +296,7 @@ func (l *listing) address(n *yaml.Node) (netip.AddrPort, error) {
 	case addr.Port() == 0:
 		return netip.AddrPort{}, l.fault(n, "%s has port 0, to which nobody can connect: %s", quote(n.Value), form)
 	case ip.Zone() != "":
-		return netip.AddrPort{}, l.fault(n, "%s has a zone, which names an interface of one machine: leave it out", quote(n.Value))
+		return netip.AddrPort{}, l.fault(n, "%s has a zone, which names one machine's interface: leave it out", quote(n.Value))
 	case ip.IsUnspecified() || ip.IsMulticast():
 		return netip.AddrPort{}, l.fault(n, "%s is not the address of one server: %s", quote(n.Value), form)
 	default:

@@ -109,8 +109,8 @@ func TestParseEndpointsFaults(t *testing.T) {
 		{"no address but a port", "- ':80'", `x.yaml:1: ":80" is not ip:port: ` + form},
 		{"port 0", "- 10.0.0.1:0", `x.yaml:1: "10.0.0.1:0" has port 0, to which nobody can connect: ` + form},
 		{"port too high", "- 10.0.0.1:65536", `x.yaml:1: "10.0.0.1:65536" is not ip:port: ` + form},
-		{"a zone", "- '[fe80::1%eth0]:80'", `x.yaml:1: "[fe80::1%eth0]:80" has a zone, which names an interface of one machine: leave it out`},
-		{"the form of a Unix socket", "- '[::%/run/x.sock]:80'", `x.yaml:1: "[::%/run/x.sock]:80" has a zone, which names an interface of one machine: leave it out`},
+		{"a zone", "- '[fe80::1%eth0]:80'", `x.yaml:1: "[fe80::1%eth0]:80" has a zone, which names one machine's interface: leave it out`},
+		{"the form of a Unix socket", "- '[::%/run/x.sock]:80'", `x.yaml:1: "[::%/run/x.sock]:80" has a zone, which names one machine's interface: leave it out`},
 		{"every address", "- 0.0.0.0:80", `x.yaml:1: "0.0.0.0:80" is not the address of one server: ` + form},
 		{"a group of addresses", "- '[ff02::1]:80'", `x.yaml:1: "[ff02::1]:80" is not the address of one server: ` + form},
 		{"an item of nothing", "-\n", `x.yaml:1: "" is not ip:port: ` + form},
@@ -133,7 +133,7 @@ func TestParseEndpointsFaults(t *testing.T) {
 		{"a long value is cut", "- " + strings.Repeat("a", 1000), `x.yaml:1: "` + strings.Repeat("a", 128) + `..." is not ip:port: ` + form},
 		{"too large", strings.Repeat(" ", maxDocument) + "[]", "x.yaml: larger than 4 MiB: split the service, or leave out the labels"},
 		{"too many values", "[" + strings.Repeat("1,", maxMarks) + "1]",
-			"x.yaml: more than 200000 lines, commas and brackets: leave out the labels and the comments"},
+			"x.yaml: more than 200000 lines, commas and brackets: leave out labels and comments"},
 		{"too many endpoints", list(maxEndpoints + 1), "x.yaml:10001: more than 10000 endpoints: split the service"},
 	}
 	for _, tt := range tests {

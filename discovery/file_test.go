@@ -250,11 +250,13 @@ func TestFileErrors(t *testing.T) {
 	p.write("names", "- 10.0.0.1:80\n- db-1:80\n")
 	p.write("large", strings.Repeat("#", maxDocument+1))
 	p.link("loop", "loop")
+	p.must(syscall.Mkfifo(p.in("pipe"), 0o600))
 	tests := []struct{ name, file, want string }{
 		{"missing", "no", "no: no such file or directory: write it, with [] in it where there are no endpoints"},
 		{"under a file", "empty/x", "empty/x: not a directory: make it readable for weir"},
 		{"a loop", "loop", "loop: too many levels of symbolic links: make it readable for weir"},
 		{"a directory", "dir", "dir: not a regular file: name one"},
+		{"a pipe", "pipe", "pipe: not a regular file: name one"},
 		{"empty", "empty", "empty: nothing is in it: write [] where there are no endpoints"},
 		{"a fault in a line", "names", `names:2: "db-1" is a host name: write its IP address, or use DNS discovery`},
 		{"too large", "large", "large: larger than 4 MiB: split the service, or leave out the labels"},

@@ -160,10 +160,15 @@ func TestHTTPFailures(t *testing.T) {
 type conditional struct {
 	etag, changed string
 	body          string
+	broken        bool
 	whole, short  int // answers; only one request comes at a time
 }
 
 func (c *conditional) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c.broken {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
 	if c.etag != "" {
 		w.Header().Set("ETag", c.etag)
 	}
@@ -207,6 +212,10 @@ func TestHTTPConditional(t *testing.T) {
 		{"of an answer that is not good", []step{
 			{func(c *conditional) { c.etag, c.body = `"a"`, "[" }, OutcomeFailed, nil, 1, 0}, {same, "", nil, 2, 0},
 			{func(c *conditional) { c.body = oneServer }, OutcomeChanged, one, 3, 0}, {same, "", nil, 3, 1},
+		}},
+		{"after a failure", []step{
+			{func(c *conditional) { c.etag = `"a"` }, OutcomeChanged, one, 1, 0}, {func(c *conditional) { c.broken = true }, OutcomeFailed, one, 1, 0},
+			{func(c *conditional) { c.broken = false }, OutcomeUnchanged, one, 2, 0}, {same, "", nil, 2, 1},
 		}},
 		{"one that is too long", []step{{func(c *conditional) { c.etag = strings.Repeat("a", 2000) }, OutcomeChanged, one, 1, 0}, {same, "", nil, 2, 0}}},
 	}
@@ -399,6 +408,27 @@ func TestHTTPEnds(t *testing.T) {
 	r.stop(t)
 	if n := r.count(); n != 0 {
 		t.Errorf("%d updates", n)
+	}
+}
+
+// TestHTTPLeavesNoConnection: one that waits for the next request is closed at the end.
+func TestHTTPLeavesNoConnection(t *testing.T) {
+	closed := make(chan struct{}, 1)
+	s := httptest.NewUnstartedServer(says(oneServer))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	r := start(t, NewHTTP(HTTPOptions{URL: s.URL, Interval: time.Hour}))
+	r.expect(t, OutcomeChanged, endpoints("10.0.0.1:80"))
+	r.stop(t)
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Error("the connection stays open")
 	}
 }
 
