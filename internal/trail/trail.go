@@ -1,4 +1,5 @@
-package config
+// Package trail tells which names a path leads through, so that a change behind it can be noticed.
+package trail
 
 import (
 	"os"
@@ -6,7 +7,7 @@ import (
 	"strings"
 )
 
-// trail returns the names that decide what a path leads to: every symbolic
+// Of returns the names that decide what a path leads to: every symbolic
 // link on the way and the place at its end, each inside a real directory. A
 // change of content behind the path is a change in the directory of one of
 // them. Where the path leads nowhere, the last name is the part that is
@@ -15,7 +16,7 @@ import (
 // Kubernetes shows why the way matters: weir.yaml is a link to
 // ..data/weir.yaml, ..data is a link to ..2026_01_02/, and an update swaps
 // ..data alone.
-func trail(path string) []string {
+func Of(path string) []string {
 	const most = 40 // links, as the kernel allows
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -54,9 +55,4 @@ func trail(path string) []string {
 		rest = append(strings.Split(target, "/"), rest...)
 	}
 	return append(names, here)
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }
