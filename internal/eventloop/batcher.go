@@ -30,6 +30,13 @@ type mmsghdr struct {
 	_      [4]byte
 }
 
+// ready prepares a header for the next message that is received. Only one that was used needs it.
+func (m *mmsghdr) ready() {
+	m.header.Namelen = uint32(unsafe.Sizeof(rawAddr{}.sa))
+	m.header.Controllen = controlRoom
+	m.header.Flags = 0
+}
+
 // slot is where one received message goes.
 type slot struct {
 	from    rawAddr
@@ -45,13 +52,14 @@ type slot struct {
 type Batcher struct {
 	loop *Loop
 
-	memory  []byte // of all slots
-	room    int    // bytes of a slot
-	most    int    // slots offered to one system call
-	used    int    // slots whose bytes may be queued
-	slots   []slot
-	headers []mmsghdr // of the slots
-	batch   []Datagram
+	memory   []byte // of all slots
+	room     int    // bytes of a slot
+	most     int    // slots offered to one system call
+	used     int    // slots whose bytes may be queued
+	slots    []slot
+	headers  []mmsghdr // of the slots
+	nameless []mmsghdr // the same for dialled sockets: the kernel need not say who their peer is
+	batch    []Datagram
 
 	out    outbox
 	closed bool
@@ -66,22 +74,25 @@ func newBatcher(l *Loop, slots, most, room int) (*Batcher, error) {
 		return nil, fmt.Errorf("loop %d has a batcher already: share it, or close it first", l.id)
 	}
 	b := &Batcher{
-		loop:    l,
-		memory:  make([]byte, slots*(room+slotGap)),
-		room:    room,
-		most:    most,
-		slots:   make([]slot, slots),
-		headers: make([]mmsghdr, slots),
-		batch:   make([]Datagram, 0, datagramShare),
+		loop:     l,
+		memory:   make([]byte, slots*(room+slotGap)),
+		room:     room,
+		most:     most,
+		slots:    make([]slot, slots),
+		headers:  make([]mmsghdr, slots),
+		nameless: make([]mmsghdr, slots),
+		batch:    make([]Datagram, 0, datagramShare),
 	}
 	for i := range b.slots {
-		s, h := &b.slots[i], &b.headers[i].header
+		s, m := &b.slots[i], &b.headers[i]
 		s.vector.Base = &b.memory[i*(room+slotGap)]
 		s.vector.SetLen(room)
-		h.Name = (*byte)(unsafe.Pointer(&s.from.sa))
-		h.Iov, h.Iovlen = &s.vector, 1
-		h.Control = &s.control[0]
-		b.ready(i)
+		m.header.Name = (*byte)(unsafe.Pointer(&s.from.sa))
+		m.header.Iov, m.header.Iovlen = &s.vector, 1
+		m.header.Control = &s.control[0]
+		m.ready()
+		b.nameless[i] = *m
+		b.nameless[i].header.Name = nil
 	}
 	b.out.open()
 	l.batcher = b
@@ -100,14 +111,6 @@ func (b *Batcher) Close() {
 	b.closed = true
 	b.send()
 	b.loop.batcher = nil
-}
-
-// ready prepares a slot for the next message. Only slots that were used need it.
-func (b *Batcher) ready(i int) {
-	h := &b.headers[i].header
-	h.Namelen = uint32(unsafe.Sizeof(b.slots[i].from.sa))
-	h.Controllen = controlRoom
-	h.Flags = 0
 }
 
 // connect binds fd to from, if that is given, and connects it.
@@ -129,9 +132,9 @@ func (b *Batcher) connect(fd int, addr netip.AddrPort, from netip.Addr) error {
 	return nil
 }
 
-// read takes messages from fd, into the slots after those whose bytes are queued. It returns the first slot, for how many
-// messages there was room, and how many came.
-func (b *Batcher) read(fd int32) (first, room, n int, errno syscall.Errno) {
+// read takes messages from d, into the slots after those whose bytes are queued. It returns the first slot, the headers of
+// what came, and whether that is as much as there was room for.
+func (b *Batcher) read(d *Datagrams) (first int, came []mmsghdr, full bool, errno syscall.Errno) {
 	switch {
 	case !b.out.borrowed:
 		b.used = 0
@@ -139,32 +142,36 @@ func (b *Batcher) read(fd int32) (first, room, n int, errno syscall.Errno) {
 		b.send()
 		b.used = 0
 	}
-	first, room = b.used, min(b.most, len(b.slots)-b.used)
-	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[first])), uintptr(room),
-		unix.MSG_DONTWAIT, 0, 0)
-	if errno != 0 {
-		return first, room, 0, errno
+	first = b.used
+	messages := b.headers[first:min(first+b.most, len(b.slots))]
+	if d.socket == nil {
+		messages = b.nameless[first : first+len(messages)]
 	}
-	b.used += int(r)
-	return first, room, int(r), 0
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(d.fd), uintptr(unsafe.Pointer(&messages[0])),
+		uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return first, nil, false, errno
+	}
+	b.used += int(n)
+	return first, messages[:n], int(n) == len(messages), 0
 }
 
-// deliver hands the n messages that came to the receiver, and returns how many datagrams they were.
-func (b *Batcher) deliver(d *Datagrams, first, n int) (datagrams int) {
+// deliver hands what came to the receiver, and returns how many datagrams it was.
+func (b *Batcher) deliver(d *Datagrams, first int, came []mmsghdr) (datagrams int) {
 	gen := d.gen
-	for i := first; i < first+n; i++ {
+	for i := range came {
 		if d.gen == gen {
-			datagrams += b.unpack(d, i)
+			datagrams += b.unpack(d, first+i, &came[i])
 		}
-		b.ready(i)
+		came[i].ready()
 	}
 	b.hand(d, gen)
 	return datagrams
 }
 
-// unpack adds the datagrams of slot i to the batch.
-func (b *Batcher) unpack(d *Datagrams, i int) int {
-	s, m := &b.slots[i], &b.headers[i]
+// unpack adds the datagrams of m, which lies in slot i, to the batch.
+func (b *Batcher) unpack(d *Datagrams, i int, m *mmsghdr) int {
+	s := &b.slots[i]
 	c := parseControl(s.control[:min(int(m.header.Controllen), controlRoom)])
 	if c.overflown {
 		d.overflow = c.overflow

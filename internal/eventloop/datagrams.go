@@ -180,11 +180,11 @@ func (d *Datagrams) event(uint32) {
 func (d *Datagrams) receive(left int) {
 	gen := d.gen
 	for left > 0 {
-		first, room, n, err := d.batcher.read(d.fd)
+		first, came, full, err := d.batcher.read(d)
 		switch err {
 		case 0:
-			left -= d.batcher.deliver(d, first, n)
-			if d.gen != gen || n < room {
+			left -= d.batcher.deliver(d, first, came)
+			if d.gen != gen || !full {
 				return
 			}
 		case unix.EAGAIN:
