@@ -486,7 +486,7 @@ func trouble(s sample) string {
 		what string
 	}{{s.Late, "late"}, {s.Reordered, "out of order"}, {s.Duplicated, "doubled"}} {
 		if odd.n > 0 {
-			fmt.Fprintf(&b, "; %d datagrams %s", odd.n, odd.what)
+			fmt.Fprintf(&b, "; %d %s", odd.n, odd.what)
 		}
 	}
 	return b.String()

@@ -3,7 +3,6 @@ package load
 import (
 	"encoding/binary"
 	"fmt"
-	"iter"
 	"net/netip"
 	"unsafe"
 
@@ -146,21 +145,30 @@ func (b *batch) turnRound() {
 // from is who sent message i of a received batch.
 func (b *batch) from(i int) *unix.RawSockaddrInet4 { return &b.names[i] }
 
-// datagrams yields those in message i of a received batch: one, or those of a
-// train.
-func (b *batch) datagrams(i int) iter.Seq[[]byte] {
-	whole := b.buffers[i][:b.heads[i].n]
-	size := b.segment(i)
-	if size <= 0 {
-		size = max(1, len(whole))
+// arrival is what one message of a received batch brought: one datagram, or a
+// train of them.
+type arrival struct {
+	bytes []byte
+	size  int // of the datagrams but for the last one, which may be shorter
+}
+
+func (b *batch) arrival(i int) arrival {
+	a := arrival{bytes: b.buffers[i][:b.heads[i].n], size: b.segment(i)}
+	if a.size <= 0 {
+		a.size = max(1, len(a.bytes))
 	}
-	return func(yield func([]byte) bool) {
-		for first := true; first || len(whole) > 0; first = false {
-			n := min(size, len(whole))
-			if !yield(whole[:n:n]) {
-				return
-			}
-			whole = whole[n:]
+	return a
+}
+
+// datagrams yields them in order; there is at least one.
+func (a arrival) datagrams(yield func([]byte) bool) {
+	for {
+		n := min(a.size, len(a.bytes))
+		if !yield(a.bytes[:n:n]) {
+			return
+		}
+		if a.bytes = a.bytes[n:]; len(a.bytes) == 0 {
+			return
 		}
 	}
 }

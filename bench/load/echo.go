@@ -100,7 +100,7 @@ func (e *Echo) serve(n int) error {
 	}
 	if e.kind.DNS {
 		for i := range n {
-			for b := range e.in.datagrams(i) {
+			for b := range e.in.arrival(i).datagrams {
 				answerQuery(b)
 			}
 		}
@@ -112,7 +112,7 @@ func (e *Echo) serve(n int) error {
 // count enters a batch and reports.
 func (e *Echo) count(n int) error {
 	for i := range n {
-		for b := range e.in.datagrams(i) {
+		for b := range e.in.arrival(i).datagrams {
 			if bytes.Equal(b, []byte(hail)) {
 				reporter := *e.in.from(i)
 				e.reporter = &reporter

@@ -381,7 +381,7 @@ func (c *Flows) receive(socket int) error {
 		}
 		now := c.now()
 		for i := range n {
-			for b := range c.in.datagrams(i) {
+			for b := range c.in.arrival(i).datagrams {
 				if err := c.take(socket, i, b, now); err != nil {
 					return err
 				}

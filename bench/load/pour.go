@@ -99,7 +99,7 @@ func (p *pour) listen(limit time.Duration) error {
 		return fmt.Errorf("counter: %w", err)
 	}
 	for i := range n {
-		for b := range p.in.datagrams(i) {
+		for b := range p.in.arrival(i).datagrams {
 			if r, ok := readReport(b); ok && (p.heard == 0 || r.total() > p.got.total()) {
 				p.got, p.heard = r, p.c.now()
 			}
