@@ -26,7 +26,8 @@ func TestLinkAddrs(t *testing.T) {
 				}
 				seen[part] = true
 			}
-			if len(l.name) > 15 || !base.Contains(l.here.Addr()) || !base.Contains(l.there.Addr()) || l.here.Masked() != l.there.Masked() {
+			apart := l.here.Masked() != l.there.Masked()
+			if len(l.name) > 15 || apart || !base.Contains(l.here.Addr()) || !base.Contains(l.there.Addr()) {
 				t.Errorf("process %d: %+v", pid, l)
 			}
 		}
@@ -62,7 +63,8 @@ func TestCabled(t *testing.T) {
 		t.Errorf("links %v", own)
 	}
 	kind := load.Datagrams{Size: 64}
-	backend, err := startTool(job{echoTool, load.EchoSpec{Datagrams: kind, Addr: netip.IPv4Unspecified()}}, place{dir: t.TempDir(), cpu: proc.Anywhere, via: g.server})
+	echo := job{echoTool, load.EchoSpec{Datagrams: kind, Addr: netip.IPv4Unspecified()}}
+	backend, err := startTool(echo, place{dir: t.TempDir(), cpu: proc.Anywhere, via: g.server})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +75,8 @@ func TestCabled(t *testing.T) {
 	}
 	_, port, _ := strings.Cut(up.Addrs[0], ":")
 	spec := load.FlowSpec{
-		Addr: net.JoinHostPort(g.backend, port), Flows: 1, InFlight: 1, Datagrams: kind, Patience: time.Second, Duration: 100 * time.Millisecond,
+		Addr: net.JoinHostPort(g.backend, port), Flows: 1, InFlight: 1, Datagrams: kind,
+		Patience: time.Second, Duration: 100 * time.Millisecond,
 	}
 	client, err := startTool(job{flowsTool, spec}, place{dir: t.TempDir(), cpu: proc.Anywhere})
 	if err != nil {

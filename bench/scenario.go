@@ -37,7 +37,8 @@ type scenario struct {
 	targets     load.Targets
 	resume      bool // of the shape https: connections resume a session
 	idle        bool // the connections are held and memory is measured
-	// flows says what the client of a UDP scenario does, but for addresses and times; connections are its flows. nil is TCP.
+	// flows says what the client of a UDP scenario does, but for addresses
+	// and times; connections are its flows. nil is TCP.
 	flows  *load.FlowSpec
 	cabled bool // client and backend are in network namespaces of their own
 	unit   unit
@@ -168,7 +169,7 @@ func udpScenarios() []scenario {
 			unit: perExchange("flow"),
 		},
 		{
-			name: "udp-dns", title: fmt.Sprintf("DNS over UDP, 1000 clients with one query under way each, another client after %d", renewal),
+			name: "udp-dns", title: fmt.Sprintf("DNS over UDP, 1000 clients with one query under way each, others after %d", renewal),
 			shape: queries, connections: 1000,
 			flows: &load.FlowSpec{InFlight: 1, Sockets: sharedBy, Renew: renewal, Datagrams: load.Datagrams{DNS: true}},
 			unit:  perExchange("answer"), goal: &goal{0.80, anyRival},
@@ -180,7 +181,8 @@ func udpScenarios() []scenario {
 			unit:  perExchange("datagram"), goal: &goal{0.80, anyRival},
 		},
 		{
-			name: "udp-trains", title: fmt.Sprintf("UDP over veth, trains of %d datagrams of %d bytes, one under way for each of 4 clients", trainLength, trainSize),
+			name:  "udp-trains",
+			title: fmt.Sprintf("UDP over veth, trains of %d datagrams of %d bytes, one under way for each of 4 clients", trainLength, trainSize),
 			shape: lasting, connections: 4, cabled: true,
 			flows: &load.FlowSpec{InFlight: trainLength, Datagrams: load.Datagrams{Size: trainSize, Train: trainLength}},
 			unit:  perExchange("round trip"), goal: &goal{0.80, anyRival},
@@ -192,8 +194,8 @@ func udpScenarios() []scenario {
 		},
 		{
 			name: "udp-memory", title: "memory of UDP flows that are silent after one round trip",
-			shape: lasting, connections: idleConnections, idle: true, flows: &load.FlowSpec{InFlight: 1, Sockets: sharedBy, Datagrams: small},
-			unit: memory("flow"), goal: &goal{Most: 1},
+			shape: lasting, connections: idleConnections, idle: true,
+			flows: &load.FlowSpec{InFlight: 1, Sockets: sharedBy, Datagrams: small}, unit: memory("flow"), goal: &goal{Most: 1},
 		},
 	}
 }

@@ -78,7 +78,8 @@ func (b *batch) receive(fd int) (int, error) {
 // kernel has no room for is lost, as it would be on a network.
 func (b *batch) send(fd int) error {
 	for sent := 0; sent < b.n; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.heads[sent])), uintptr(b.n-sent), 0, 0, 0)
+		rest := unsafe.Pointer(&b.heads[sent])
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(rest), uintptr(b.n-sent), 0, 0, 0)
 		switch errno {
 		case 0:
 			sent += int(n)
@@ -97,20 +98,25 @@ func (b *batch) send(fd int) error {
 }
 
 // add appends a message of n bytes, which the caller writes into the buffer
-// that add returns, to an address. A source that is valid is the local
-// address it leaves from; segment is the size of the datagrams in a train, 0
+// that add returns, to an address, nil for the one that the socket is
+// connected to. A source that is valid is the local address it leaves from;
+// segment is the size of the datagrams in a train, 0
 // for a single one.
 func (b *batch) add(n int, to *unix.RawSockaddrInet4, source netip.Addr, segment int) []byte {
 	i := b.n
 	b.n++
-	b.names[i] = *to
 	b.vectors[i].SetLen(n)
 	h := &b.heads[i].head
-	h.Namelen = unix.SizeofSockaddrInet4
+	h.Name, h.Namelen = nil, 0
+	if to != nil {
+		b.names[i] = *to
+		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&b.names[i])), unix.SizeofSockaddrInet4
+	}
 	used := 0
 	if source.IsValid() {
 		info := unix.Inet4Pktinfo{Spec_dst: source.As4()}
-		used += putControl(b.controls[i][used:], unix.IPPROTO_IP, unix.IP_PKTINFO, (*[unix.SizeofInet4Pktinfo]byte)(unsafe.Pointer(&info))[:])
+		field := (*[unix.SizeofInet4Pktinfo]byte)(unsafe.Pointer(&info))[:]
+		used += putControl(b.controls[i][used:], unix.IPPROTO_IP, unix.IP_PKTINFO, field)
 	}
 	if segment > 0 {
 		var size [2]byte

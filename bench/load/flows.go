@@ -1,7 +1,6 @@
 package load
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -11,92 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FlowSpec says what a UDP client does.
-type FlowSpec struct {
-	Addr      string // IPv4 address and port of the balancer
-	Flows     int    // clients, each with an address or a port of its own
-	InFlight  int    // datagrams of each flow under way; a multiple of a train
-	Datagrams Datagrams
-	// Sockets is how many share the flows; 0 means one for each flow. With
-	// fewer than flows each flow has an address of its own instead, of those
-	// of loopback, which makes one system call serve many of them.
-	Sockets int
-	// Renew makes a flow go on from another address after so many datagrams,
-	// so that the balancer takes it for a new one; 0 never. On loopback only.
-	Renew int
-	// Open sends as fast as it goes, whatever comes back. InFlight is how
-	// many of each flow are remembered then.
-	Open bool
-	// Counter is the address at which the backend reports what it gets,
-	// where nothing is answered.
-	Counter  string
-	Patience time.Duration // after which a datagram is given up as lost
-	Warm     time.Duration // load before the measurement
-	Duration time.Duration // of the measurement
-	// Hold makes the client stop at one answer for each flow. Warm and
-	// Duration mean nothing then.
-	Hold bool
-}
-
-// Bounds of a FlowSpec.
-const (
-	maxFlows    = 65_536
-	maxSockets  = 1024
-	maxInFlight = 4096
-)
-
-// check reports a spec that makes no sense.
-func (s FlowSpec) check() error {
-	switch {
-	case s.Flows <= 0 || s.Flows > maxFlows:
-		return fmt.Errorf("%d flows: give 1 to %d", s.Flows, maxFlows)
-	case s.sockets() > min(s.Flows, maxSockets) || s.Sockets < 0:
-		return fmt.Errorf("%d sockets for %d flows: give 1 to %d", s.sockets(), s.Flows, min(s.Flows, maxSockets))
-	case s.InFlight <= 0 || s.InFlight > maxInFlight || s.InFlight%s.Datagrams.train() != 0:
-		return fmt.Errorf("%d datagrams in flight: give 1 to %d, whole trains of %d", s.InFlight, maxInFlight, s.Datagrams.train())
-	case s.Renew < 0:
-		return fmt.Errorf("another address after %d datagrams", s.Renew)
-	case s.Datagrams.OneWay != (s.Counter != ""):
-		return errors.New("a counter is for datagrams that are not answered, which need one")
-	case s.Patience <= 0 && !s.Open:
-		return errors.New("no patience: say after what time a datagram is lost")
-	case s.Datagrams.OneWay && (s.Open || s.Hold), s.Open && s.Hold:
-		return errors.New("two ways to send at once")
-	}
-	return s.Datagrams.check()
-}
-
-func (s FlowSpec) sockets() int {
-	if s.Sockets == 0 {
-		return s.Flows
-	}
-	return s.Sockets
-}
-
-// spread reports that flows differ by their addresses.
-func (s FlowSpec) spread() bool { return s.sockets() < s.Flows || s.Renew > 0 }
-
-// The addresses of flows on loopback: 127.64.0.0/10.
-const (
-	firstSource = 127<<24 | 64<<16
-	sources     = 1 << 22
-)
-
-// source is the address that a datagram of a flow comes from.
-func (s FlowSpec) source(flow, number uint32) netip.Addr {
-	place := flow
-	if s.Renew > 0 {
-		place += number / uint32(s.Renew) * uint32(s.Flows)
-	}
-	a := uint32(firstSource) + place%sources
-	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
-}
-
 // Flows is a UDP client, all on the goroutine that calls Run or Hold: a closed
 // loop over its flows, unless the spec says otherwise.
 type Flows struct {
 	spec    FlowSpec
 	to      unix.RawSockaddrInet4
+	named   *unix.RawSockaddrInet4 // to, where sockets are not connected to it
 	poll    *poller
 	sockets []int         // descriptors
 	bySock  map[int32]int // index of a descriptor among sockets
@@ -123,7 +42,7 @@ func NewFlows(spec FlowSpec) (*Flows, error) {
 		return nil, err
 	}
 	if spec.spread() && !to.Addr().IsLoopback() {
-		return nil, fmt.Errorf("%s is not on loopback: flows differ by their ports there, each has a socket, and none is renewed", to)
+		return nil, fmt.Errorf("%s is not on loopback: give each flow a socket, and renew none", to)
 	}
 	poll, err := newPoller()
 	if err != nil {
@@ -137,6 +56,9 @@ func NewFlows(spec FlowSpec) (*Flows, error) {
 		spec: spec, to: rawAddr(to), poll: poll, bySock: make(map[int32]int),
 		flows: make([]ledger, spec.Flows), done: make([]int, spec.Flows), hungry: make([]uint32, spec.Flows),
 		script: newScript(spec.Datagrams, rand.Uint64()), in: newBatch(room + 1), out: newBatch(room), start: time.Now(),
+	}
+	if spec.spread() {
+		c.named = &c.to
 	}
 	for i := range c.flows {
 		c.flows[i] = newLedger(spec.InFlight)
@@ -161,6 +83,8 @@ func (c *Flows) open() error {
 	c.sockets = append(c.sockets, fd)
 	if c.spec.spread() {
 		err = tellAddresses(fd)
+	} else {
+		err = connectUDP(fd, c.to) // which makes sending cheaper
 	}
 	if err == nil && c.spec.Datagrams.train() > 1 {
 		err = joinTrains(fd)
@@ -206,11 +130,11 @@ func (c *Flows) Run(stop *atomic.Bool, measuring func()) (Result, error) {
 	return c.res, err
 }
 
-// begin forgets what was counted before it.
+// begin forgets what was counted before it, but no wrong answer.
 func (c *Flows) begin() {
 	clear(c.done)
 	c.latency.Reset()
-	c.res = Result{}
+	c.res = Result{Errors: c.res.Errors, Wrong: c.res.Wrong, LastError: c.res.LastError}
 }
 
 // conclude fills in what is known at the end about answers.
@@ -351,7 +275,7 @@ func (c *Flows) send(flow uint32, now time.Duration, next func(time.Duration) ui
 	if train > 1 {
 		segment = size
 	}
-	b := c.out.add(train*size, &c.to, source, segment)
+	b := c.out.add(train*size, c.named, source, segment)
 	c.script.write(b, flow, number)
 	for i := 1; i < train; i++ {
 		c.script.write(b[i*size:], flow, next(now))

@@ -168,6 +168,18 @@ func TestFlowsSeeWhatHappens(t *testing.T) {
 			},
 		},
 		{
+			name: "bytes changed once, in the warm-up", wrong: "not the bytes",
+			meddler: func() func(packet) []packet {
+				n := 0
+				return func(p packet) []packet {
+					if n++; n == 1 {
+						p.b[40] ^= 1
+					}
+					return same(p)
+				}
+			},
+		},
+		{
 			name: "cut short", wrong: "63 bytes instead of 64",
 			meddler: func() func(packet) []packet {
 				return func(p packet) []packet { p.b = p.b[:63]; return same(p) }
@@ -246,9 +258,10 @@ func TestFlowsSeeWhatHappens(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			// In the warm-up a wrong answer is as wrong.
 			c := flows(t, FlowSpec{
 				Addr: meddle(t, "", tt.meddler()), Flows: 2, InFlight: 4, Datagrams: Datagrams{Size: 64},
-				Patience: 40 * time.Millisecond, Duration: 600 * time.Millisecond,
+				Patience: 40 * time.Millisecond, Warm: 100 * time.Millisecond, Duration: 500 * time.Millisecond,
 			})
 			res, err := c.Run(new(atomic.Bool), func() {})
 			if tt.wrong != "" {
@@ -307,6 +320,49 @@ func TestFlowsKnowTheirAddresses(t *testing.T) {
 				t.Errorf("%+v, %v", res, err)
 			}
 		})
+	}
+}
+
+// Who sends without waiting knows what got through all the same, also what
+// stood in a queue for longer than the client remembers.
+func TestFloodCountsItsLosses(t *testing.T) {
+	n := 0
+	var queue []packet
+	half := func(p packet) []packet {
+		if n++; n%2 == 0 {
+			return nil
+		}
+		if queue = append(queue, p); len(queue) <= 100 {
+			return nil
+		}
+		p, queue = queue[0], queue[1:]
+		return []packet{p}
+	}
+	res, err := flows(t, FlowSpec{
+		Addr: meddle(t, "", half), Flows: 4, InFlight: 1, Sockets: 2, Open: true, Datagrams: Datagrams{Size: 64},
+		Duration: 200 * time.Millisecond,
+	}).Run(new(atomic.Bool), func() {})
+	if err != nil || res.Errors != 0 || res.Exchanges == 0 || res.Lost < res.Exchanges || res.Lost+res.Exchanges != res.Sent {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if res.Late > 0 {
+		t.Errorf("%d late, where nothing is given up", res.Late)
+	}
+}
+
+// A port that nobody listens on refuses datagrams; they are lost like others.
+func TestRefusedDatagramsAreLost(t *testing.T) {
+	gone, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	res, err := flows(t, FlowSpec{
+		Addr: gone.LocalAddr().String(), Flows: 2, InFlight: 4, Datagrams: Datagrams{Size: 64},
+		Patience: 20 * time.Millisecond, Duration: 300 * time.Millisecond,
+	}).Run(new(atomic.Bool), func() {})
+	if err != nil || res.Errors != 0 || res.Exchanges != 0 || res.Lost == 0 || res.Stalled != 2 {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
 

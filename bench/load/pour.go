@@ -171,7 +171,7 @@ func (p *pour) conclude(before report) {
 	res.Bytes = int64(res.Exchanges) * int64(p.c.spec.Datagrams.size())
 	res.Duplicated, res.Reordered = int(now.Double-before.Double), int(now.Overtaken-before.Overtaken)
 	res.Lost = max(0, res.Sent-res.Exchanges)
-	if res.Wrong = int(now.Wrong - before.Wrong); res.Wrong > 0 {
+	if res.Wrong = int(now.Wrong); res.Wrong > 0 {
 		res.Errors = res.Wrong
 		res.LastError = "the backend got datagrams that nobody sent"
 	}

@@ -1,8 +1,10 @@
 package load
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +38,15 @@ func listenUDP(at netip.Addr) (fd int, addr netip.AddrPort, err error) {
 	}
 	v4 := bound.(*unix.SockaddrInet4)
 	return fd, netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), uint16(v4.Port)), nil
+}
+
+// connectUDP makes a socket speak with one address only.
+func connectUDP(fd int, to unix.RawSockaddrInet4) error {
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&to.Port))[:])
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: to.Addr, Port: int(port)}); err != nil {
+		return fmt.Errorf("connect for datagrams: %w", err)
+	}
+	return nil
 }
 
 // joinTrains makes a socket hand over trains as one (UDP_GRO, udp(7)).
