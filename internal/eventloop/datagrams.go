@@ -132,6 +132,15 @@ func (d *Datagrams) Truncated() uint32 { return d.cut }
 // Unsent counts datagrams that were given to Send or SendTo and that the system refused, modulo 2^32.
 func (d *Datagrams) Unsent() uint32 { return d.lost }
 
+// Widen gives a dialled socket, over which many talk to one peer, buffers of the size that bound sockets have. It does what
+// the system allows.
+func (d *Datagrams) Widen() {
+	if d.open {
+		_ = unix.SetsockoptInt(int(d.fd), unix.SOL_SOCKET, unix.SO_RCVBUF, datagramBuffer)
+		_ = unix.SetsockoptInt(int(d.fd), unix.SOL_SOCKET, unix.SO_SNDBUF, datagramBuffer)
+	}
+}
+
 // Send queues a datagram for the peer of a dialled socket. It goes out when the loop has served all events that came with
 // the one it is serving, a task or a timer included, and sooner when many are queued; when the system has no room for it
 // then, it is dropped and counted. p may be used again at once, unless it is out of a batch. On a closed socket nothing

@@ -322,6 +322,26 @@ func TestDialFromAnAddress(t *testing.T) {
 	}
 }
 
+// TestWiden: a dialled socket gets as much room as a bound one has.
+func TestWiden(t *testing.T) {
+	b := post(t)
+	bound := openDatagrams(t, b, netip.MustParseAddrPort("127.0.0.1:0"), answerAll, nil)
+	d := dialDatagrams(t, b, bound.Addr(), answerAll, nil)
+	room := func(d *Datagrams) (in, out int) {
+		in, _ = unix.GetsockoptInt(int(d.fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+		out, _ = unix.GetsockoptInt(int(d.fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+		return in, out
+	}
+	wantIn, wantOut := room(bound)
+	if in, out := room(d); in >= wantIn || out >= wantOut {
+		t.Fatalf("a dialled socket has %d and %d bytes before, a bound one %d and %d", in, out, wantIn, wantOut)
+	}
+	on(t, b.loop, d.Widen)
+	if in, out := room(d); in != wantIn || out != wantOut {
+		t.Errorf("it has %d and %d bytes, want %d and %d", in, out, wantIn, wantOut)
+	}
+}
+
 func TestDatagramsToNobodyAreRefused(t *testing.T) {
 	b := post(t)
 	losses := make(chan told, 10)
