@@ -64,6 +64,7 @@ func (s *sharedForwarder) open(p *flow.Peer, now time.Time) {
 	w.greets = p.Pool().Options().ProxyProtocol != 0
 	switch err := w.dial(s.door.worker, p.Backend.Addr(), w, w); {
 	case err == nil:
+		w.Widen()
 		p.Socket = w
 	case unreachable(err):
 		s.shared.Unreachable(p, now)
