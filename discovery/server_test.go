@@ -257,10 +257,9 @@ func quick(o *ResolverOptions) { o.Timeout, o.Hedge = 300*time.Millisecond, 100*
 
 // followed keeps what a provider emits.
 type followed struct {
-	t    *testing.T
-	mu   sync.Mutex
-	all  []Update
-	what string
+	t   *testing.T
+	mu  sync.Mutex
+	all []Update
 }
 
 // follow runs a provider until the test ends.

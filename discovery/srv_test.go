@@ -245,6 +245,9 @@ func TestSRVFamilies(t *testing.T) {
 					if tt.family == IPv4Only && q.kind == dns.TypeAAAA || tt.family == IPv6Only && q.kind == dns.TypeA {
 						t.Errorf("asked for %s", dns.TypeToString[q.kind])
 					}
+					if glue && q.kind != dns.TypeSRV && strings.EqualFold(q.name, "both.example.test.") {
+						t.Errorf("asked for %s of a target whose addresses came along", dns.TypeToString[q.kind])
+					}
 				}
 			})
 		}
@@ -330,6 +333,46 @@ func TestSRVRemembersAddresses(t *testing.T) {
 	f.await("five attempts", func(u Update) bool { return attempts(u) >= 5 })
 	if a, aaaa := s.count(dns.TypeA, false), s.count(dns.TypeAAAA, false); a != 1 || aaaa != 1 {
 		t.Errorf("asked %d times for A and %d times for AAAA", a, aaaa)
+	}
+}
+
+// TestSRVConfirmsWithoutMemory looks a name up again to confirm what was found: everything is asked for again, and over TCP.
+func TestSRVConfirmsWithoutMemory(t *testing.T) {
+	services := rrs(testName + " 3600 IN SRV 0 1 1 a.example.test.")
+	answer := zone("a.example.test. 30 IN A 10.0.0.1")
+	s := serve(t, func(w dns.ResponseWriter, m *dns.Msg) {
+		if m.Question[0].Qtype == dns.TypeSRV {
+			send(w, respond(m, dns.RcodeSuccess, services...))
+			return
+		}
+		answer(w, m)
+	})
+	r := resolver(t, func(o *ResolverOptions) { o.MinTTL = time.Minute / 2 }, s.Addr)
+	l := &srvLookup{resolver: r, name: testName, book: newAddressBook(IPv4Only, r.limits(), 0)}
+	for range 2 {
+		// Asked once: the second lookup remembers.
+		if f := l.look(t.Context(), asking{}); f.outcome != OK || f.reliable || f.ttl <= 0 || f.ttl > 30*time.Second {
+			t.Fatalf("found %+v", f)
+		}
+	}
+	if f := l.look(t.Context(), asking{reliable: true}); f.outcome != OK || !f.reliable {
+		t.Fatalf("found %+v", f)
+	}
+	if udp, tcp := s.count(dns.TypeA, false), s.count(dns.TypeA, true); udp != 1 || tcp != 1 {
+		t.Errorf("addresses were asked for %d times over UDP and %d times over TCP", udp, tcp)
+	}
+}
+
+// TestSRVGrowsTo300 adds records until no datagram holds them, and takes them away again.
+func TestSRVGrowsTo300(t *testing.T) {
+	s := serve(t, zone(manyRecords(3)...))
+	f := followSRV(t, resolver(t, func(o *ResolverOptions) { o.MaxTTL = 20 * time.Millisecond }, s.Addr), nil)
+	for _, n := range []int{3, 30, 300, 200, 2} {
+		s.handle(zone(manyRecords(n)...))
+		u := f.await(fmt.Sprint(n, " endpoints"), func(u Update) bool { return len(u.Endpoints) == n })
+		if u.Status.Held || u.Status.Error != "" {
+			t.Errorf("%d endpoints, status %+v", n, u.Status)
+		}
 	}
 }
 
