@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/weirlb/weir/upstream"
 )
@@ -20,16 +21,27 @@ const (
 
 var (
 	errFlood     = errors.New("too many datagrams that are not the answer")
-	errProxyUDP  = errors.New("the PROXY protocol is of connections, and this check sends datagrams")
+	errProxyUDP  = errors.New("version 1 of the PROXY protocol has no header for datagrams: write version 2")
 	errUnixNoUDP = errors.New("a Unix socket takes no datagrams of this check")
 )
 
-// newDatagramTarget is for the kinds that send datagrams: nothing introduces or encrypts those.
-func newDatagramTarget(t target) (target, error) {
-	if len(t.header) > 0 {
+// newDatagramTarget is for the kinds that send datagrams: nothing encrypts those, and a PROXY header stands before each.
+func newDatagramTarget(t target, proxyProtocol int) (target, error) {
+	if proxyProtocol == 1 {
 		return target{}, errProxyUDP
 	}
-	return target{port: t.port}, nil
+	return target{port: t.port, header: t.header}, nil
+}
+
+// introduced is a connection whose datagrams begin with a header.
+type introduced struct {
+	net.Conn
+	header []byte
+}
+
+func (c introduced) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(slices.Concat(c.header, p))
+	return max(n-len(c.header), 0), err
 }
 
 // correspond lets talk exchange datagrams with the server before ctx ends. Each call has a socket of its own, on a port the kernel chooses
@@ -49,6 +61,9 @@ func (t target) correspond(ctx context.Context, addr netip.AddrPort, talk func(c
 		return err
 	}
 	defer release()
+	if len(t.header) > 0 {
+		return talk(introduced{conn, t.header})
+	}
 	return talk(conn)
 }
 

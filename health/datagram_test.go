@@ -137,13 +137,31 @@ func flood(t *testing.T) netip.AddrPort {
 func TestDatagramKindsRefuse(t *testing.T) {
 	for _, kind := range datagramKinds() {
 		t.Run(kind, func(t *testing.T) {
-			if _, err := New(kind, Params{ProxyProtocol: 2}); !errors.Is(err, errProxyUDP) {
-				t.Errorf("a PROXY header: %v", err)
+			if _, err := New(kind, Params{ProxyProtocol: 1}); !errors.Is(err, errProxyUDP) {
+				t.Errorf("a PROXY header of version 1: %v", err)
 			}
 			socket := netip.AddrPortFrom(netip.IPv6Unspecified().WithZone("/run/x.sock"), 1)
 			if err := newProber(t, kind, Params{}).Probe(t.Context(), socket); !errors.Is(err, errUnixNoUDP) {
 				t.Errorf("a Unix socket: %v", err)
 			}
+		})
+	}
+}
+
+// TestDatagramsWithPROXYHeader: each datagram begins with one that says that it is the proxy's own.
+func TestDatagramsWithPROXYHeader(t *testing.T) {
+	s := weirtest.ServeUDP(t, func(_ netip.AddrPort, datagram []byte) [][]byte {
+		question, ok := bytes.CutPrefix(datagram, []byte("\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"))
+		if !ok {
+			return nil
+		}
+		return [][]byte{answerTo(question, nil), []byte("needle")}
+	})
+	for _, kind := range datagramKinds() {
+		t.Run(kind, func(t *testing.T) {
+			p := needle
+			p.ProxyProtocol = 2
+			check(t, probe(t, newProber(t, kind, p), s.Addr), "")
 		})
 	}
 }

@@ -34,7 +34,7 @@ type dnsProber struct {
 }
 
 func newDNS(t target, p Params) (Prober, error) {
-	t, err := newDatagramTarget(t)
+	t, err := newDatagramTarget(t, p.ProxyProtocol)
 	if err != nil {
 		return nil, err
 	}

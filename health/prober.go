@@ -26,7 +26,7 @@ type Params struct {
 
 	// ProxyProtocol is the version, 1 or 2, of the PROXY header that the backend expects before anything else; 0 = none.
 	// The header says that the connection is the proxy's own (LOCAL, or UNKNOWN in version 1), so the backend sees weir's address.
-	// dns and udp, which make no connection, refuse it.
+	// dns and udp, which make no connection, send version 2 before each datagram and refuse version 1.
 	ProxyProtocol int
 
 	// TLS wraps the conversation of tcp, http, grpc and redis. nil = plain. tls is always wrapped; postgres and mysql never are:

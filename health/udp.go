@@ -18,7 +18,7 @@ type udpProber struct {
 }
 
 func newUDP(t target, p Params) (Prober, error) {
-	t, err := newDatagramTarget(t)
+	t, err := newDatagramTarget(t, p.ProxyProtocol)
 	if err != nil {
 		return nil, err
 	}
