@@ -15,7 +15,8 @@ const (
 	// datagramLimit is the longest payload of a UDP datagram over IPv4: 65,535 bytes without 20 of IP and 8 of UDP.
 	datagramLimit = 65507
 
-	// strayLimit bounds how many datagrams one wait reads that are not the answer: a server that floods its client does not serve.
+	// strayLimit bounds how many datagrams one wait reads that are not the answer: a server that floods its client does
+	// not serve.
 	strayLimit = 1024
 )
 
@@ -44,8 +45,8 @@ func (c introduced) Write(p []byte) (int, error) {
 	return max(n-len(c.header), 0), err
 }
 
-// correspond lets talk exchange datagrams with the server before ctx ends. Each call has a socket of its own, on a port the kernel chooses
-// at random and connected, so that datagrams from elsewhere never arrive and the server's ICMP errors do.
+// correspond lets talk exchange datagrams with the server before ctx ends. Each call has a socket of its own, on a port that the
+// kernel chooses at random, and connected, so that datagrams from elsewhere never arrive and the server's ICMP errors do.
 func (t target) correspond(ctx context.Context, addr netip.AddrPort, talk func(conn net.Conn) error) error {
 	addr = t.asked(addr)
 	if _, ok := upstream.UnixPath(addr); ok {
@@ -67,8 +68,9 @@ func (t target) correspond(ctx context.Context, addr netip.AddrPort, talk func(c
 	return talk(conn)
 }
 
-// awaitDatagram reads datagrams of at most size bytes until one is the answer: accept returns nil for it, and otherwise what is wrong
-// with the datagram, which it may not keep. Others are passed over until the conversation's deadline; the last of them is in the error then.
+// awaitDatagram reads datagrams of at most size bytes until one is the answer: accept returns nil for it, and otherwise what is
+// wrong with the datagram, which it may not keep. Others are passed over until the conversation's deadline; the last of them is
+// in the error then.
 func awaitDatagram(conn net.Conn, size int, accept func(datagram []byte) error) error {
 	buf := make([]byte, size)
 	var stray error

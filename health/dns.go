@@ -21,12 +21,12 @@ const (
 	dnsReadLimit = 4096
 )
 
-// dnsProber asks one question over UDP. A server that knows the name serves, and one that knows that there is none (NXDOMAIN) does too.
-// An answer that was too long and is cut off (TC) is as good as a whole one: it comes from a live server.
+// dnsProber asks one question over UDP. A server that knows the name serves, and one that knows that there is none (NXDOMAIN)
+// does too. An answer that was too long and is cut off (TC) is as good as a whole one: it comes from a live server.
 //
-// An answer counts if it comes from the address asked, with the query's id and question. The letters' case of the question, random in each
-// query, does not: servers that return it in their own serve all the same. Whatever does not match may be forged, late or garbage,
-// and is passed over.
+// An answer counts if it comes from the address asked, with the query's id and question. The case of the question's letters, which
+// is random in each query, does not matter: servers that return it in their own serve all the same. Whatever does not match may be
+// forged, late or garbage, and is passed over.
 type dnsProber struct {
 	target target
 	name   dnsmessage.Name
@@ -108,8 +108,10 @@ func (q dnsQuery) pack() ([]byte, error) {
 		Questions: []dnsmessage.Question{{Name: q.name, Type: q.kind, Class: dnsmessage.ClassINET}},
 	}
 	if q.edns {
-		root := dnsmessage.Name{Data: [255]byte{'.'}, Length: 1}
-		opt := dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: root}, Body: &dnsmessage.OPTResource{}}
+		opt := dnsmessage.Resource{
+			Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(".")},
+			Body:   &dnsmessage.OPTResource{},
+		}
 		if err := opt.Header.SetEDNS0(dnsPayload, 0, false); err != nil {
 			return nil, err
 		}
@@ -146,8 +148,8 @@ func (q dnsQuery) read(datagram []byte) (dnsmessage.RCode, error) {
 	return code, nil
 }
 
-// matchQuestion reads the answer's question and returns nil if it is the one asked. A server that could not read the query, or that knows
-// nothing of EDNS0, may answer with a header alone.
+// matchQuestion reads the answer's question and returns nil if it is the one asked. A server that could not read the query,
+// or that knows nothing of EDNS0, may answer with a header alone.
 func (q dnsQuery) matchQuestion(p *dnsmessage.Parser, code dnsmessage.RCode) error {
 	got, err := p.Question()
 	if errors.Is(err, dnsmessage.ErrSectionDone) {
@@ -168,8 +170,8 @@ func (q dnsQuery) matchQuestion(p *dnsmessage.Parser, code dnsmessage.RCode) err
 	return nil
 }
 
-// extendedCode adds to code its upper eight bits, which the OPT record of the answer holds if there is one (RFC 6891, section 6.1.3).
-// On an error it returns code as it is.
+// extendedCode adds to code its upper eight bits, which the OPT record of the answer holds if there is one
+// (RFC 6891, section 6.1.3). On an error it returns code as it is.
 func extendedCode(p *dnsmessage.Parser, code dnsmessage.RCode) (dnsmessage.RCode, error) {
 	if err := p.SkipAllAnswers(); err != nil {
 		return code, err
@@ -224,14 +226,15 @@ func lower(c byte) byte {
 	return c
 }
 
-// dnsNameLimit is the longest name with its final dot: 255 bytes on the wire, where one more begins it (RFC 1035, section 3.1).
+// dnsNameLimit is the longest name with its final dot, in bytes: on the wire it has one more, 255 (RFC 1035, section 3.1).
 const dnsNameLimit = 254
 
 // dnsName reads a configured name: with or without the final dot, in ASCII, without escapes. Empty is the root.
 func dnsName(s string) (dnsmessage.Name, error) {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c > '~' || c == '\\' {
-			return dnsmessage.Name{}, fmt.Errorf("name %s: byte %d is not a printable ASCII character; write international names as xn--", quoted(s), i)
+			return dnsmessage.Name{}, fmt.Errorf("name %s: byte %d does not belong into a name; write international names as xn--",
+				quoted(s), i)
 		}
 	}
 	if !strings.HasSuffix(s, ".") {

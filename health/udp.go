@@ -10,8 +10,8 @@ import (
 
 // udpProber sends one datagram and waits for one that contains what is expected.
 //
-// Silence is a failure: without a connection, a server that is dead, one that is cut off and one that has nothing to say look alike.
-// Where nothing listens, the machine says so with ICMP, and the probe fails at once.
+// Silence is a failure: without a connection, a server that is dead, one that is cut off and one that has nothing to say look
+// alike. Where nothing listens, the machine says so with ICMP, and the probe fails at once.
 type udpProber struct {
 	target   target
 	exchange Exchange
