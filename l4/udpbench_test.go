@@ -1,7 +1,6 @@
 package l4
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -28,6 +27,7 @@ type udpBench struct {
 	entrypoints []*UDPEntrypoint
 	pools       []*upstream.Pool
 	mixed       bool // an entrypoint changed between flows and shared sockets: how many records there must be is not known
+	unlogged    bool // so many flows come at once that records may be left out
 }
 
 func newUDPBench(t testing.TB, o Options) *udpBench {
@@ -84,7 +84,7 @@ func (b *udpBench) checkBooks() {
 		}
 	}
 	b.checkOwn()
-	if n := len(b.lines()); uint64(n) != ended && !b.mixed {
+	if n := len(b.lines()); uint64(n) != ended && !b.mixed && !b.unlogged {
 		b.t.Errorf("%d flows have ended, %d records were written", ended, n)
 	}
 }
@@ -196,17 +196,23 @@ func sendUDP(t testing.TB, conn *net.UDPConn, text string) {
 	}
 }
 
-// expectUDP waits for a datagram and wants it to be text.
-func expectUDP(t testing.TB, conn *net.UDPConn, want string) {
+// readUDP waits for a datagram.
+func readUDP(t testing.TB, conn *net.UDPConn) string {
 	t.Helper()
 	buf := make([]byte, 64<<10)
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	n, err := conn.Read(buf)
 	if err != nil {
-		t.Fatalf("waiting for %.40q: %v", want, err)
+		t.Fatalf("waiting for a datagram: %v", err)
 	}
-	if !bytes.Equal(buf[:n], []byte(want)) {
-		t.Fatalf("got %d bytes %.40q, want %.40q", n, buf[:n], want)
+	return string(buf[:n])
+}
+
+// expectUDP waits for a datagram and wants it to be text.
+func expectUDP(t testing.TB, conn *net.UDPConn, want string) {
+	t.Helper()
+	if got := readUDP(t, conn); got != want {
+		t.Fatalf("got %d bytes %.60q, want %.60q", len(got), got, want)
 	}
 }
 
