@@ -2,7 +2,6 @@ package l4
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -63,13 +62,7 @@ func TestUDPBackendDown(t *testing.T) {
 // TestUDPRefused: ICMP port unreachable counts against the backend, and the client's next datagram goes to another one.
 func TestUDPRefused(t *testing.T) {
 	b := newUDPBench(t, Options{})
-	dead := weirtest.EchoUDP(t).Addr
-	gone, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	v, pool := b.service(upstream.Options{Connect: upstream.ConnectOptions{Retries: 2}}, gone.LocalAddr().String(), dead)
+	v, pool := b.service(upstream.Options{Connect: upstream.ConnectOptions{Retries: 2}}, refusing(t), weirtest.EchoUDP(t).Addr)
 	e, bound := b.open("127.0.0.1:0", UDPOptions{}, &UDPRoute{Name: "r", Service: v})
 	conn := dialUDP(t, bound)
 	sendUDP(t, conn, "lost")

@@ -81,7 +81,7 @@ func (c *crowd) receive(d time.Duration) (to netip.Addr, text string, ok bool) {
 // before it in each answer. Some at a time, so that no buffer overflows; what is lost all the same is sent again.
 func (c *crowd) ask(first, n int) map[netip.Addr]string {
 	c.t.Helper()
-	const window = 64
+	const window = 256
 	answers := make(map[netip.Addr]string, n)
 	for at := first; at < first+n; at += window {
 		end := min(at+window, first+n)
