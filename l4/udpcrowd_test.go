@@ -58,7 +58,7 @@ func (c *crowd) send(i int, text string) {
 	c.t.Helper()
 	oob := unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: member(i).As4()})
 	if _, _, err := c.conn.WriteMsgUDPAddrPort([]byte(text), oob, c.to); err != nil {
-		c.t.Fatal(err)
+		c.t.Error(err) // it may be another goroutine
 	}
 }
 
