@@ -28,6 +28,7 @@ options {
 	recursion no;
 	dnssec-validation no;
 	notify no;
+	max-records-per-type 0; # as many as a test likes; BIND's own limit is 100
 };
 controls { };
 zone %[3]q {
