@@ -76,7 +76,7 @@ func TestCabled(t *testing.T) {
 	_, port, _ := strings.Cut(up.Addrs[0], ":")
 	spec := load.FlowSpec{
 		Addr: net.JoinHostPort(g.backend, port), Flows: 1, InFlight: 1, Datagrams: kind,
-		Patience: time.Second, Duration: 100 * time.Millisecond,
+		Patience: time.Second, Duration: time.Second,
 	}
 	client, err := startTool(job{flowsTool, spec}, place{dir: t.TempDir(), cpu: proc.Anywhere})
 	if err != nil {

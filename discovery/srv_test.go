@@ -100,6 +100,7 @@ func TestSRVHolds(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // nearly all of its time is waiting
 			s := serve(t, records)
 			f := followSRV(t, resolver(t, quick, s.Addr), nil)
 			f.awaitSet(want...)

@@ -83,6 +83,44 @@ func dnsperf(t *testing.T, host, port string, seconds int) (r dnsperfResult) {
 	return r
 }
 
+// TestDNSPerf kills one of two servers under load. What is lost is what was on its way to it until that was noticed, and
+// later every query is answered.
+func TestDNSPerf(t *testing.T) {
+	zone := weirtest.DNSZone{Origin: "weir.test", Records: "www A 192.0.2.1\nwww AAAA 2001:db8::1\nmail A 192.0.2.2\n"}
+	for _, tt := range []struct{ name, keys string }{
+		{"flows", ""},
+		{"flows that end with their answers", "responses: 1"},
+		{"datagram by datagram", "affinity: none\n        protocol: dns"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			one, two := weirtest.BIND(t, zone), weirtest.Knot(t, zone)
+			log := filepath.Join(t.TempDir(), "access.log")
+			w := weirtest.Weir(t, fmt.Sprintf(dnsConfig, log, one.Addr, two.Addr, tt.keys))
+			awaitUp(t, w, 2)
+			host, port := udpAddr(t, w, "dns")
+			if r := dnsperf(t, host, port, 2); r.lost != 0 {
+				t.Errorf("with both servers: %+v", r)
+			}
+			killed := make(chan struct{})
+			go func() {
+				defer close(killed)
+				time.Sleep(2 * time.Second) // in the middle of the load, not to wait for anything
+				one.Kill()
+			}()
+			during := dnsperf(t, host, port, 6)
+			<-killed
+			if during.lost*4 > during.sent {
+				t.Errorf("while a server dies: %+v", during)
+			}
+			after := dnsperf(t, host, port, 2)
+			if after.lost != 0 {
+				t.Errorf("afterwards: %+v", after)
+			}
+			t.Logf("lost while a server dies: %d of %d", during.lost, during.sent)
+		})
+	}
+}
+
 // awaitUp waits until n backends are up.
 func awaitUp(t *testing.T, w *weirtest.WeirProcess, n int) {
 	t.Helper()

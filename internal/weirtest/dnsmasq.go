@@ -34,8 +34,8 @@ local-ttl=1
 	file := filepath.Join(dir, "dnsmasq.conf")
 	writeFile(t, file, 0o644, []byte(c.String()))
 	return startDNS(t, addr, z, spec{
-		name: "dnsmasq", path: Tool(t, "dnsmasq"), args: []string{"--keep-in-foreground", "--log-facility=-", "--conf-file=" + file},
-		dir: dir, credential: who,
+		name: "dnsmasq", path: Tool(t, "dnsmasq"), dir: dir, credential: who,
+		args: []string{"--keep-in-foreground", "--log-facility=-", "--conf-file=" + file},
 	})
 }
 

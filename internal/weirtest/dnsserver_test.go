@@ -85,7 +85,10 @@ func TestNSUpdate(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			s := server.start(t, DNSZone{Origin: "example.test.", Records: "a A 127.0.0.1"})
-			NSUpdate(t, s.Addr, "update delete a.example.test A\nupdate add a.example.test 1 A 127.0.0.2\nupdate add b.example.test 1 A 127.0.0.3")
+			NSUpdate(t, s.Addr, `
+update delete a.example.test A
+update add a.example.test 1 A 127.0.0.2
+update add b.example.test 1 A 127.0.0.3`)
 			for range 2 {
 				if a, b := s.Dig("A", "a.example.test"), s.Dig("A", "b.example.test"); a != "127.0.0.2\n" || b != "127.0.0.3\n" {
 					t.Errorf("after the update a is %q and b is %q", a, b)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Knot starts a Knot DNS that answers for the zone. Every loopback client may change it (NSUpdate), and changes survive a restart.
+// Knot starts a Knot DNS that answers for the zone. Every loopback client may change it (NSUpdate), and changes survive
+// a restart.
 func Knot(t testing.TB, z DNSZone) *DNSServer {
 	t.Helper()
 	who := unprivileged(t, "knot", "nobody")
@@ -41,5 +42,7 @@ zone:
     file: %[5]q
     acl: loopback
 `, dir, strings.Replace(addr, ":", "@", 1), filepath.Join(dir, "control"), z.origin(), z.write(t, dir, who)))
-	return startDNS(t, addr, z, spec{name: "knotd", path: Tool(t, "knotd"), args: []string{"-c", file}, dir: dir, credential: who})
+	return startDNS(t, addr, z, spec{
+		name: "knotd", path: Tool(t, "knotd"), args: []string{"-c", file}, dir: dir, credential: who,
+	})
 }

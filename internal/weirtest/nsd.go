@@ -36,5 +36,7 @@ zone:
 	name: %[3]q
 	zonefile: %[4]q
 `, dir, port, z.origin(), z.write(t, dir, who)))
-	return startDNS(t, addr, z, spec{name: "nsd", path: Tool(t, "nsd"), args: []string{"-d", "-c", file}, dir: dir, credential: who})
+	return startDNS(t, addr, z, spec{
+		name: "nsd", path: Tool(t, "nsd"), args: []string{"-d", "-c", file}, dir: dir, credential: who,
+	})
 }

@@ -38,5 +38,7 @@ server:
 	fmt.Fprintf(&c, "remote-control:\n\tcontrol-enable: no\n")
 	file := filepath.Join(dir, "unbound.conf")
 	writeFile(t, file, 0o644, []byte(c.String()))
-	return startDNS(t, addr, z, spec{name: "unbound", path: Tool(t, "unbound"), args: []string{"-d", "-c", file}, dir: dir, credential: who})
+	return startDNS(t, addr, z, spec{
+		name: "unbound", path: Tool(t, "unbound"), args: []string{"-d", "-c", file}, dir: dir, credential: who,
+	})
 }
