@@ -65,6 +65,8 @@ type Server struct {
 	maxOpen  int // client connections, 0 = no limit
 	maxFlows int // UDP flows, 0 = no limit
 	timer    *time.Timer
+	begun    bool // everything is open
+	told     bool // ready is closed
 }
 
 // New returns a server that does nothing until Run.
@@ -82,7 +84,8 @@ func New(o Options) *Server {
 	return s
 }
 
-// Ready is closed when all entrypoints are open and the first configuration is in force.
+// Ready is closed when all entrypoints are open, the first configuration is in force, and servers that are to be looked up
+// have been looked up once, whatever came of it.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Run balances until ctx ends or a signal stops it, and then for as long as connections take to end gracefully. It
@@ -157,13 +160,25 @@ func (s *Server) begin(aside context.Context) error {
 	s.reload.last = admin.LastReload{At: time.Now(), OK: true}
 	s.timer = time.NewTimer(time.Hour)
 	s.arm()
+	s.begun = true
+	s.publish()
+	s.log.Info("serving", "version", s.o.Build.Version, "entrypoints", len(s.entrypoints), "services", len(s.plan.services)+len(s.web.services),
+		"loops", loops, "max_connections", s.maxOpen, "admin", ln.Addr().String(), "config", hash[:12], "generation", 1)
+	s.becomeReady()
+	s.watch(aside)
+	return nil
+}
+
+// becomeReady tells those who wait, once, when every source of servers has been asked to the end: traffic that came before
+// would find services empty whose servers are being looked up.
+func (s *Server) becomeReady() {
+	if s.told || !s.begun || len(s.unasked()) > 0 {
+		return
+	}
+	s.told = true
 	s.publish()
 	close(s.ready)
 	s.notifyReady()
-	s.log.Info("serving", "version", s.o.Build.Version, "entrypoints", len(s.entrypoints), "services", len(s.plan.services)+len(s.web.services),
-		"loops", loops, "max_connections", s.maxOpen, "admin", ln.Addr().String(), "config", hash[:12], "generation", 1)
-	s.watch(aside)
-	return nil
 }
 
 // size settles what is decided once for the process and returns the number of loops.
@@ -242,6 +257,7 @@ func (s *Server) finding(f finding) {
 	}
 	s.logFound(change)
 	s.publish()
+	s.becomeReady()
 }
 
 // trip is called on loops.

@@ -35,12 +35,13 @@ type httpSourcePlan struct {
 
 // source looks for backends of a pool. Only the owner of the topology touches it.
 type source struct {
-	plan     sourcePlan
-	resolver *discovery.Resolver // asked by it; nil = it is not one of DNS
-	found    []upstream.Endpoint // what counts
-	status   discovery.Status    // as last told
-	cancel   context.CancelFunc  // nil = it does not run
-	done     chan struct{}
+	plan      sourcePlan
+	resolver  *discovery.Resolver // asked by it; nil = it is not one of DNS
+	found     []upstream.Endpoint // what counts
+	inherited bool                // found is what other sources have left
+	status    discovery.Status    // as last told
+	cancel    context.CancelFunc  // nil = it does not run
+	done      chan struct{}
 }
 
 // known reports whether the source has ever said what there is.
@@ -117,6 +118,7 @@ func (t *topology) seek(p *pool, plans []sourcePlan) {
 	for _, s := range fresh {
 		if left != nil {
 			s.found, left = discovery.Union(left...), nil
+			s.inherited = len(s.found) > 0
 		}
 		provider, err := s.plan.provider(s.resolver)
 		if err != nil {
@@ -166,10 +168,10 @@ func (t *topology) found(s *source, u discovery.Update, now time.Time) (c foundC
 	}
 	c = foundChange{key: key, source: s, before: s.status}
 	s.status = u.Status
-	if !s.known() {
-		return c, true // what it had from another source stays
+	if !s.known() || s.inherited && u.Status.Outcome == discovery.Empty && u.Status.Counters.Empty < 2 {
+		return c, true // what it has from the source before it stays: one word that there is nothing may be a mistake
 	}
-	s.found = s.plan.shape(u.Endpoints)
+	s.found, s.inherited = s.plan.shape(u.Endpoints), false
 	plan := t.plan.pool(key)
 	before := addrs(endpointsOf(p.members))
 	_, removed := t.fill(p, key, plan.options, p.endpoints(plan.endpoints), now)

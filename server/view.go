@@ -67,8 +67,11 @@ func (s *Server) publish() {
 		web:         s.web.view(),
 		config:      r.current.Dump,
 	}
-	if s.stop.begun {
+	switch {
+	case s.stop.begun:
 		v.notReady = []string{"stopping"}
+	case !s.told:
+		v.notReady = s.unasked()
 	}
 	for name, e := range s.entrypoints {
 		v.entrypoints[name] = *e
