@@ -256,7 +256,8 @@ func (c *compiler) webPool(at, name string, l *config.HTTPLoadBalancer, p *webSe
 	}
 	p.pool = &poolPlan{options: poolOptions(l.Strategy, l.HashKey, l.PassiveHealthCheck, l.SlowStart, l.PanicThreshold, l.Connect, l.Queue)}
 	b := &balancerPlan{rewriteHost: !l.PassHostHeader, countErrors: c.cfg.Written(at + ".passiveHealthCheck"), sticky: c.sticky(at, l.Sticky)}
-	secure := false
+	p.pool.sources = c.sources(at+".discovery", l.Discovery)
+	secure := l.Scheme == "https"
 	for i := range l.Servers {
 		s := &l.Servers[i]
 		scheme, addr := s.AddrPort()
