@@ -196,8 +196,12 @@ func (d *decoder) named(p path, n *node, v reflect.Value) {
 	out := reflect.MakeMapWithSize(v.Type(), len(n.entries))
 	for i := range n.entries {
 		e := &n.entries[i]
-		if problem := badName(e.key); problem != "" {
-			d.report(p, e.pos, problem, "")
+		problem, hint := badName(e.key), ""
+		if problem == "" && isNamed(v.Type()) && strings.Contains(e.key, "@") {
+			problem, hint = fmt.Sprintf("the name %q has an @", abbreviated(e.key)), "what follows an @ says where a name comes from; leave it out"
+		}
+		if problem != "" {
+			d.report(p, e.pos, problem, hint)
 			continue
 		}
 		here := p.name(e.key)
@@ -208,6 +212,10 @@ func (d *decoder) named(p path, n *node, v reflect.Value) {
 	}
 	v.Set(out)
 }
+
+// isNamed reports whether the keys of a map name objects of the configuration,
+// rather than headers.
+func isNamed(t reflect.Type) bool { return t.Elem().Kind() == reflect.Pointer }
 
 // badName says why a name cannot be used, "" where it can. Names go into log
 // lines, metric labels and URLs.
@@ -225,7 +233,14 @@ func badName(name string) string {
 }
 
 func (d *decoder) items(p path, f field, n *node, v reflect.Value) {
-	if n.kind != list {
+	switch {
+	case f.lone && n.kind == mapping:
+		d.lone(p, n, v)
+		return
+	case f.lone && n.kind != list:
+		d.wrongType(p, n, "a map or a list of maps")
+		return
+	case n.kind != list:
 		d.wrongType(p, n, "a list")
 		return
 	}
@@ -243,6 +258,15 @@ func (d *decoder) items(p path, f field, n *node, v reflect.Value) {
 		d.lang.setDefaults(out.Index(i))
 		d.value(here, field{need: true}, item, out.Index(i))
 	}
+	v.Set(out)
+}
+
+// lone decodes the only object of a list that stands there without the list. It
+// has the path of the list, and the shape of its objects.
+func (d *decoder) lone(p path, n *node, v reflect.Value) {
+	out := reflect.MakeSlice(v.Type(), 1, 1)
+	d.lang.setDefaults(out.Index(0))
+	d.value(path{p.text, p.shape + "[]"}, field{need: true}, n, out.Index(0))
 	v.Set(out)
 }
 

@@ -150,9 +150,8 @@ entryPoints: {a: {address: ":53"}, b: {address: ":50-60/udp"}, c: {address: "10.
 			`9:70: udp.services.b.loadBalancer.strategy: unknown value "leasttime" (one of wrr, leastconn, p2c, maglev, hrw, random)`,
 			`9:90: udp.services.b.loadBalancer.retries: -1 is less than 0, the least there may be`,
 			`9:105: udp.services.b.loadBalancer.responses: -1 is less than 0, the least there may be`,
-			`10:9: udp.services.c.loadBalancer.servers: the service has no servers (add one, such as { address: "10.0.0.1:5432" })`,
+			`10:9: udp.services.c.loadBalancer.servers: the service has no servers (add one, such as { address: "10.0.0.1:5432" }, or write discovery)`,
 			`11:5: udp.services.d: is empty (write one of loadBalancer, weighted, failover)`,
-			`12:60: udp.services.e.loadBalancer.discovery: not served by this version of weir`,
 			`12:100: udp.services.e.loadBalancer.discovery.dnsSRV.resolver: no "y" in resolvers (resolvers is empty)`,
 		}},
 		{"affinity", soundUDP + `
