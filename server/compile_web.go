@@ -256,11 +256,7 @@ func (c *compiler) webPool(at, name string, l *config.HTTPLoadBalancer, p *webSe
 	}
 	p.pool = &poolPlan{options: poolOptions(l.Strategy, l.HashKey, l.PassiveHealthCheck, l.SlowStart, l.PanicThreshold, l.Connect, l.Queue)}
 	b := &balancerPlan{rewriteHost: !l.PassHostHeader, countErrors: c.cfg.Written(at + ".passiveHealthCheck"), sticky: c.sticky(at, l.Sticky)}
-<<<<<<< HEAD
 	p.pool.sources = c.sources(at+".discovery", l.Discovery)
-	secure := l.Scheme == "https"
-=======
->>>>>>> disc-config
 	for i := range l.Servers {
 		s := &l.Servers[i]
 		_, addr := s.AddrPort()
