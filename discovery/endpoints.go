@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -62,19 +61,8 @@ func ParseEndpoints(name string, data []byte) ([]upstream.Endpoint, error) {
 	if err := l.document(root); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(l.endpoints, inOrder)
+	Sort(l.endpoints)
 	return l.endpoints, nil
-}
-
-// inOrder sorts endpoints in the way that all balancers of a cluster share, whatever order their sources tell them in. Port
-// before address: tables made of the order then spread over machines.
-func inOrder(a, b upstream.Endpoint) int {
-	return cmp.Or(
-		cmp.Compare(a.Priority, b.Priority),
-		cmp.Compare(a.Name, b.Name),
-		cmp.Compare(a.Addr.Port(), b.Addr.Port()),
-		a.Addr.Addr().Compare(b.Addr.Addr()),
-	)
 }
 
 // parseDocument returns the one document that data holds.

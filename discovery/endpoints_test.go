@@ -230,7 +230,7 @@ func FuzzParseEndpoints(f *testing.F) {
 			}
 			return
 		}
-		if got == nil || len(got) > maxEndpoints || !slices.IsSortedFunc(got, inOrder) {
+		if got == nil || len(got) > maxEndpoints || !slices.IsSortedFunc(got, Compare) {
 			t.Fatalf("nil, too many or not sorted: %v", got)
 		}
 		for _, e := range got {

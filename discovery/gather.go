@@ -36,6 +36,9 @@ func gather(ctx context.Context, b *addressBook, targets []string, due []address
 	for range min(maxParallel, len(due)) {
 		go func() {
 			for key := range keys {
+				if ctx.Err() != nil {
+					return // nobody waits for the rest
+				}
 				a, err := ask(ctx, key)
 				results <- found{key, a, err}
 			}

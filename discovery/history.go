@@ -58,7 +58,7 @@ type history struct {
 	failures  int            // attempts in a row that left something to be desired
 	heard     time.Time      // when the last answer came, of whatever kind
 	emptyFrom time.Time      // when the answers that there are none began; zero = the last answer was another, or was believed
-	emptyBy   netip.AddrPort // who gave the first of them
+	emptyBy   netip.AddrPort // who gave the last answer that there are none
 }
 
 func newHistory(source string, hold holdOptions) *history {
@@ -197,11 +197,12 @@ func (h *history) bound(now time.Time) {
 func (h *history) applyEmpty(f finding, now time.Time, r float64) time.Duration {
 	h.failures = 0
 	again := h.hold.limits.refreshIn(f.ttl, r)
+	before := h.emptyBy
+	h.emptyBy = f.server
 	if h.emptyFrom.IsZero() {
-		h.emptyFrom, h.emptyBy = now, f.server
+		h.emptyFrom, before = now, f.server
 	}
-	believed := len(h.members) == 0 || f.server != h.emptyBy || now.Sub(h.emptyFrom) >= h.hold.empty
-	if believed {
+	if len(h.members) == 0 || f.server != before || now.Sub(h.emptyFrom) >= h.hold.empty {
 		clear(h.members)
 		h.emptyFrom = time.Time{}
 		h.status.Answered, h.status.TTL = now, f.ttl
@@ -210,9 +211,10 @@ func (h *history) applyEmpty(f finding, now time.Time, r float64) time.Duration 
 	return min(again, h.emptyFrom.Add(h.hold.empty).Sub(now))
 }
 
-// awaiting returns the server whose answer that there are none should be confirmed by another; the zero value is none.
+// awaiting returns the server whose answer that there are none another should confirm, or deny; the zero value is none. An empty
+// set is checked on too: one server may know of new records before the others do.
 func (h *history) awaiting() netip.AddrPort {
-	if h.emptyFrom.IsZero() {
+	if h.status.Outcome != Empty {
 		return netip.AddrPort{}
 	}
 	return h.emptyBy

@@ -96,6 +96,8 @@ func TestHistory(t *testing.T) {
 			steps: []step{do(0, ok("1 2"), "1 2"), do(5, failed(errAsked), "1 2 HS"), look(59, "1 2 HS"), look(60, ""), do(61, ok("1"), "1")}},
 		{name: "stale counts from the last answer", change: func(o *holdOptions) { o.maxStale = time.Minute },
 			steps: []step{do(0, ok("1 2"), "1 2"), do(30, empty(first), "1 2 H"), do(50, failed(errAsked), "1 2 HS"), look(89, "1 2 HS"), look(90, "")}},
+		{name: "an answer holds for longer than stale ones do", change: func(o *holdOptions) { o.maxStale = time.Second },
+			steps: []step{do(0, ok("1 2"), "1 2"), look(9, "1 2"), do(10, failed(errAsked), "")}},
 		{name: "an answer without endpoints is a failure", steps: []step{do(0, ok("1 2"), "1 2"), do(5, finding{outcome: OK, reliable: true}, "1 2 HS")}},
 
 		{name: "one server's empty answer", steps: []step{do(0, ok("1 2"), "1 2"), do(5, empty(first), "1 2 H"), do(34, empty(first), "1 2 H"), do(35, empty(first), "")}},

@@ -196,7 +196,7 @@ func zone(texts ...string) dns.HandlerFunc {
 			r.Rcode = dns.RcodeNameError
 		}
 		if len(r.Answer) == 0 {
-			r.Ns = rrs(soa)
+			r.Ns = rrs(strings.Replace(soa, " 7", " 0", 1)) // so that what is added is seen soon
 		}
 		r.Extra = append(r.Extra, glueFor(r.Answer, records)...)
 		if !overStream(w) {
@@ -257,10 +257,9 @@ func quick(o *ResolverOptions) { o.Timeout, o.Hedge = 300*time.Millisecond, 100*
 
 // followed keeps what a provider emits.
 type followed struct {
-	t    *testing.T
-	mu   sync.Mutex
-	all  []Update
-	what string
+	t   *testing.T
+	mu  sync.Mutex
+	all []Update
 }
 
 // follow runs a provider until the test ends.

@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/weirlb/weir/upstream"
 )
@@ -24,6 +23,6 @@ func Union(sources ...[]upstream.Endpoint) []upstream.Endpoint {
 			joined = append(joined, e)
 		}
 	}
-	slices.SortFunc(joined, inOrder)
+	Sort(joined)
 	return joined
 }

@@ -60,7 +60,7 @@ func TestUnionProperties(t *testing.T) {
 		if !slices.Equal(before, slices.Concat(a, b, c)) {
 			t.Fatal("a source was changed")
 		}
-		if !slices.IsSortedFunc(all, inOrder) {
+		if !slices.IsSortedFunc(all, Compare) {
 			t.Fatalf("not sorted: %v", all)
 		}
 		for name, same := range map[string][]upstream.Endpoint{

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/discovery"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
@@ -49,6 +50,7 @@ type Server struct {
 
 	loads       chan loaded // configurations that were loaded because somebody asked
 	transitions chan health.Transition
+	findings    chan finding
 	trips       chan struct{} // holds one: some pool has tripped
 	commands    chan func()   // run on Run's goroutine
 	ended       chan struct{} // closed when Run returns
@@ -71,6 +73,7 @@ func New(o Options) *Server {
 		o: o, log: o.Log.Logger, start: time.Now(), ready: make(chan struct{}),
 		loads:       make(chan loaded),
 		transitions: make(chan health.Transition),
+		findings:    make(chan finding),
 		trips:       make(chan struct{}, 1),
 		commands:    make(chan func()),
 		ended:       make(chan struct{}),
@@ -105,6 +108,8 @@ func (s *Server) Run(ctx context.Context) error {
 			s.reloaded(r)
 		case t := <-s.transitions:
 			s.transition(t)
+		case f := <-s.findings:
+			s.finding(f)
 		case <-s.trips:
 			s.passive()
 		case <-s.timer.C:
@@ -200,7 +205,7 @@ func (s *Server) open(first *plan, loops int) error {
 	}
 	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Log: s.log})
 	s.topology = newTopology(engine, newWeb(requests), accessLog, s.log)
-	s.emit, s.wake, s.setLog = s.tell, s.trip, s.o.Log.set
+	s.emit, s.wake, s.setLog, s.tellFound = s.tell, s.trip, s.o.Log.set, s.find
 	if _, err := s.apply(first, time.Now()); err != nil {
 		engine.Close()
 		return errors.Join(err, accessLog.Close(context.Background()))
@@ -214,6 +219,29 @@ func (s *Server) tell(ctx context.Context, t health.Transition) {
 	case s.transitions <- t:
 	case <-ctx.Done():
 	}
+}
+
+// finding is what a source has told.
+type finding struct {
+	source *source
+	update discovery.Update
+}
+
+// find brings what a source tells to Run's goroutine.
+func (s *Server) find(ctx context.Context, from *source, u discovery.Update) {
+	select {
+	case s.findings <- finding{from, u}:
+	case <-ctx.Done():
+	}
+}
+
+func (s *Server) finding(f finding) {
+	change, ok := s.found(f.source, f.update, time.Now())
+	if !ok {
+		return
+	}
+	s.logFound(change)
+	s.publish()
 }
 
 // trip is called on loops.
