@@ -93,7 +93,7 @@ func (s *Server) publish() {
 	s.view.Store(v)
 }
 
-// State implements admin.Source.
+// State implements admin.Weir.
 func (s *Server) State() *admin.State {
 	v := s.view.Load()
 	now := time.Now()
@@ -307,7 +307,7 @@ func (f *freshener) freshen(sync func(), now time.Time) {
 // adminOptions is what the admin endpoint shows and can do.
 func (s *Server) adminOptions() admin.Options {
 	return admin.Options{
-		Source:      s,
+		Weir:        s,
 		Log:         s.log,
 		Config:      s.configJSON,
 		Reload:      s.Reload,
