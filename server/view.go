@@ -38,6 +38,7 @@ type view struct {
 	udpServices map[string]*l4.UDPService
 	pools       map[string]*upstream.Pool
 	backends    []seen
+	sources     []seenSource
 	web         webView
 	config      func() ([]byte, error)
 }
@@ -85,6 +86,7 @@ func (s *Server) publish() {
 			v.backends = append(v.backends, seen{m.backend, m.checker})
 		}
 	}
+	v.sources = s.seenSources()
 	for _, l := range s.leaving {
 		if l.member != nil {
 			v.backends = append(v.backends, seen{l.member.backend, nil})
@@ -139,6 +141,9 @@ func (s *Server) State() *admin.State {
 	}
 	for _, name := range sorted(v.web.services) {
 		out.Services = append(out.Services, v.webService(name))
+	}
+	for _, s := range v.sources {
+		out.Sources = append(out.Sources, s.state())
 	}
 	for _, b := range v.backends {
 		out.Backends = append(out.Backends, b.state(v, now))
@@ -253,6 +258,7 @@ func (b seen) state(v *view, now time.Time) admin.Backend {
 			out.LastCheckError = known.Err.Error()
 		}
 	}
+	out.Sources = v.namedBy(k)
 	if protocol == "http" {
 		out.HTTP = httpStats(v.web.server.BackendStats(b.backend))
 	}
