@@ -37,6 +37,19 @@ func TestSourceMetrics(t *testing.T) {
 	}
 }
 
+// TestSourceSuccess holds that an answer of nothing is an answer.
+func TestSourceSuccess(t *testing.T) {
+	for outcome, want := range map[string]float64{"ok": 1, "empty": 1, "failed": 0, "unasked": 0} {
+		t.Run(outcome, func(t *testing.T) {
+			state := State{Sources: []Source{{Service: "a", Protocol: "tcp", Source: "dns b", Outcome: outcome}}}
+			name := `weir_discovery_last_attempt_success{protocol="tcp",service="a",source="dns b"}`
+			if got, there := series(t, scrape(t, &fixed{state: state}))[name]; !there || got != want {
+				t.Errorf("%v (there: %v), want %v", got, there, want)
+			}
+		})
+	}
+}
+
 // TestSourceMetricsSurviveBadState gives the collector what must never stop a scrape, and an outcome that would open a series
 // of its own.
 func TestSourceMetricsSurviveBadState(t *testing.T) {
