@@ -7,17 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/net/ipv4"
 )
 
 // crowd is one socket that speaks for as many clients as are wanted, each with an address of its own in 127.0.0.0/8 and all
 // with the same port.
 type crowd struct {
 	t    testing.TB
-	conn *net.UDPConn
-	to   netip.AddrPort
+	conn *ipv4.PacketConn
+	to   *net.UDPAddr
 	buf  [64 << 10]byte
-	oob  [128]byte
 }
 
 // newCrowd returns a crowd that sends to an entrypoint on 127.0.0.1.
@@ -31,15 +30,11 @@ func newCrowd(t testing.TB, to netip.AddrPort) *crowd {
 	if err := conn.SetReadBuffer(4 << 20); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
+	c := &crowd{t: t, conn: ipv4.NewPacketConn(conn), to: net.UDPAddrFromAddrPort(to)}
+	if err := c.conn.SetControlMessage(ipv4.FlagDst, true); err != nil {
 		t.Fatal(err)
 	}
-	var set error
-	if err := raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_PKTINFO, 1) }); err != nil || set != nil {
-		t.Fatal(err, set)
-	}
-	return &crowd{t: t, conn: conn, to: to}
+	return c
 }
 
 // member is the address of the i-th client, i up to 2^20.
@@ -47,17 +42,10 @@ func member(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 100 + byte(i>>16), byte(i >> 8), byte(i)})
 }
 
-// addr is the address and port of the i-th client.
-func (c *crowd) addr(i int) string {
-	_, port, _ := net.SplitHostPort(c.conn.LocalAddr().String())
-	return net.JoinHostPort(member(i).String(), port)
-}
-
 // send sends in the name of the i-th client.
 func (c *crowd) send(i int, text string) {
 	c.t.Helper()
-	oob := unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: member(i).As4()})
-	if _, _, err := c.conn.WriteMsgUDPAddrPort([]byte(text), oob, c.to); err != nil {
+	if _, err := c.conn.WriteTo([]byte(text), &ipv4.ControlMessage{Src: member(i).AsSlice()}, c.to); err != nil {
 		c.t.Error(err) // it may be another goroutine
 	}
 }
@@ -66,15 +54,15 @@ func (c *crowd) send(i int, text string) {
 func (c *crowd) receive(d time.Duration) (to netip.Addr, text string, ok bool) {
 	c.t.Helper()
 	_ = c.conn.SetReadDeadline(time.Now().Add(d))
-	n, oobn, _, _, err := c.conn.ReadMsgUDPAddrPort(c.buf[:], c.oob[:])
+	n, control, _, err := c.conn.ReadFrom(c.buf[:])
 	if err != nil {
 		return netip.Addr{}, "", false
 	}
-	messages, err := unix.ParseSocketControlMessage(c.oob[:oobn])
-	if err != nil || len(messages) == 0 || len(messages[0].Data) < unix.SizeofInet4Pktinfo {
-		c.t.Fatalf("it is not known to whom a datagram was sent: %v, %v", messages, err)
+	to, ok = netip.AddrFromSlice(control.Dst.To4())
+	if !ok {
+		c.t.Fatalf("it is not known to whom a datagram was sent: %v", control)
 	}
-	return netip.AddrFrom4([4]byte(messages[0].Data[8:12])), string(c.buf[:n]), true
+	return to, string(c.buf[:n]), true
 }
 
 // ask has clients first to first+n-1 send their own address and wait for an answer that ends with it, and returns what was

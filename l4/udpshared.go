@@ -63,6 +63,7 @@ func (s *sharedForwarder) open(p *flow.Peer, now time.Time) {
 	w := &peerWire{forwarder: s, peer: p}
 	switch err := w.dial(s.door.worker, p.Backend.Addr(), w, w); {
 	case err == nil:
+		w.Widen()
 		p.Socket = w
 	case unreachable(err):
 		s.shared.Unreachable(p, now)
