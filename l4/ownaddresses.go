@@ -119,10 +119,11 @@ func (o *ownAddresses) has(addr netip.AddrPort) bool {
 // receives reports whether an entrypoint has the address. One that is bound to all has those of this host.
 func (o *ownAddresses) receives(addr netip.AddrPort) bool {
 	bound, ip := *o.bound.Load(), addr.Addr().WithZone("")
-	if bound[netip.AddrPortFrom(ip, addr.Port())] > 0 {
+	at := func(ip netip.Addr) bool { return bound[netip.AddrPortFrom(ip, addr.Port())] > 0 }
+	if at(ip) {
 		return true
 	}
-	if bound[netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port())]+bound[netip.AddrPortFrom(netip.IPv6Unspecified(), addr.Port())] == 0 {
+	if !at(netip.IPv4Unspecified()) && !at(netip.IPv6Unspecified()) {
 		return false
 	}
 	_, here := (*o.hosts.Load())[ip]

@@ -66,7 +66,8 @@ func TestUDPRefused(t *testing.T) {
 	e, bound := b.open("127.0.0.1:0", UDPOptions{}, &UDPRoute{Name: "r", Service: v})
 	conn := dialUDP(t, bound)
 	sendUDP(t, conn, "lost")
-	weirtest.Eventually(t, patience, func() bool { return pool.Backends()[0].Stats().ConnectFailures == 1 }, "the refusal is counted")
+	refuser := pool.Backends()[0]
+	weirtest.Eventually(t, patience, func() bool { return refuser.Stats().ConnectFailures == 1 }, "the refusal is not counted")
 	sendUDP(t, conn, "again")
 	expectUDP(t, conn, "again")
 	if s := e.Stats(); s.Moved != 1 || s.Opened != 1 {

@@ -268,7 +268,7 @@ func TestUDPEndings(t *testing.T) {
 		pool    upstream.Options
 		options UDPOptions
 		backend string
-		end     func(e *UDPEntrypoint, v *UDPService)
+		end     func(e *UDPEntrypoint) // nil = it ends by itself
 		want    map[string]any
 	}{
 		{"answered", upstream.Options{Responses: 1}, UDPOptions{}, echo, nil,
@@ -277,9 +277,10 @@ func TestUDPEndings(t *testing.T) {
 			map[string]any{"Reason": "idle-timeout", "EndedBy": "weir", "TerminationState": "--"}},
 		{"refused", upstream.Options{}, UDPOptions{}, refusing(t), nil,
 			map[string]any{"Reason": "refused", "EndedBy": "backend"}},
-		{"stopped", upstream.Options{}, UDPOptions{}, echo, func(e *UDPEntrypoint, _ *UDPService) { e.Cut(flow.Stopped) },
+		{"stopped", upstream.Options{}, UDPOptions{}, echo, func(e *UDPEntrypoint) { e.Cut(flow.Stopped) },
 			map[string]any{"Reason": "shutdown", "EndedBy": "weir"}},
-		{"without a route", upstream.Options{}, UDPOptions{}, echo, func(e *UDPEntrypoint, _ *UDPService) { e.Set(e.settings.UDPOptions, nil) },
+		{"without a route", upstream.Options{}, UDPOptions{}, echo,
+			func(e *UDPEntrypoint) { e.Set(e.settings.UDPOptions, nil) },
 			map[string]any{"Reason": "drain", "EndedBy": "weir"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -289,7 +290,7 @@ func TestUDPEndings(t *testing.T) {
 			sendUDP(t, conn, "x")
 			weirtest.Eventually(t, patience, func() bool { return e.Stats().Opened == 1 }, "no flow begins")
 			if tt.end != nil {
-				tt.end(e, v)
+				tt.end(e)
 			}
 			line := b.awaitLine(conn.LocalAddr().String())
 			for field, want := range tt.want {

@@ -12,6 +12,7 @@ import (
 // TestUDPDescriptorsExhausted: while the process has no descriptor for the socket of a new flow, flows and connections that
 // stand go on, and what is dropped is counted. When flows have expired, new ones are served again.
 func TestUDPDescriptorsExhausted(t *testing.T) {
+	t.Parallel()
 	backend := weirtest.Serve(t, weirtest.Echo)
 	udp := netip.MustParseAddrPort(weirtest.EchoUDP(t).Addr)
 	c := startChild(t, childOrders{Backend: backend.AddrPort(), NoFile: 48, UDPBackend: udp, IdleTimeout: 2 * time.Second})
@@ -38,7 +39,7 @@ func TestUDPDescriptorsExhausted(t *testing.T) {
 		return during.UDP.Dropped[flow.WithoutSocket] > 0
 	}, "there is no end of descriptors")
 	check()
-	if during.Flows > 48 || during.UDP.Ended[flow.NoSocket] == 0 || during.UDP.Ended[flow.NoSocket] != during.UDP.Dropped[flow.WithoutSocket] {
+	if n := during.UDP.Ended[flow.NoSocket]; during.Flows > 48 || n == 0 || n != during.UDP.Dropped[flow.WithoutSocket] {
 		t.Errorf("%d flows have a socket, %+v", during.Flows, during.UDP)
 	}
 

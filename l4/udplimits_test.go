@@ -115,7 +115,7 @@ func TestUDPFlowsPerSource(t *testing.T) {
 		{name: "of the entrypoint", options: UDPOptions{MaxFlowsPerSource: 2}},
 		{name: "of a middleware", middlewares: []Middleware{NewInFlightConn(2)}},
 		{name: "the smaller of both", options: UDPOptions{MaxFlowsPerSource: 5}, middlewares: []Middleware{NewInFlightConn(2)}},
-		{name: "the smaller of both, the other way", options: UDPOptions{MaxFlowsPerSource: 2}, middlewares: []Middleware{NewInFlightConn(5)}},
+		{name: "the smaller one, the other way", options: UDPOptions{MaxFlowsPerSource: 2}, middlewares: []Middleware{NewInFlightConn(5)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newTrial(t, Options{}, tt.options, tt.middlewares...)
@@ -178,7 +178,8 @@ func TestUDPRateLimit(t *testing.T) {
 			b := newUDPBench(t, Options{})
 			v, _ := b.service(upstream.Options{}, dnsServer(t).Addr)
 			rate := NewRateLimit(1, 3, time.Hour, time.Now())
-			e, bound := b.open("127.0.0.1:0", UDPOptions{}, &UDPRoute{Name: "r", Service: v, Shared: tt.shared, Middlewares: []Middleware{rate}})
+			r := &UDPRoute{Name: "r", Service: v, Shared: tt.shared, Middlewares: []Middleware{rate}}
+			e, bound := b.open("127.0.0.1:0", UDPOptions{}, r)
 			conn := dialUDP(t, bound)
 			for i := range uint16(3) {
 				sendUDP(t, conn, dnsQuery(i, "name"))

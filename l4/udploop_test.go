@@ -106,7 +106,11 @@ func TestUDPClientWithOurPort(t *testing.T) {
 func TestOwnAddresses(t *testing.T) {
 	at := netip.MustParseAddrPort
 	o := newOwnAddresses()
-	o.hosts.Store(&map[netip.Addr]struct{}{netip.MustParseAddr("192.0.2.1"): {}, netip.MustParseAddr("2001:db8::1"): {}, netip.MustParseAddr("fe80::1"): {}})
+	hosts := make(map[netip.Addr]struct{})
+	for _, host := range []string{"192.0.2.1", "2001:db8::1", "fe80::1"} {
+		hosts[netip.MustParseAddr(host)] = struct{}{}
+	}
+	o.hosts.Store(&hosts)
 	o.bind([]netip.AddrPort{at("192.0.2.1:53"), at("192.0.2.1:53"), at("0.0.0.0:5353"), at("[::]:5354")})
 	o.add(at("192.0.2.1:40000"))
 	o.add(at("[fe80::1%2]:40001"))
@@ -116,7 +120,8 @@ func TestOwnAddresses(t *testing.T) {
 	}{
 		{"192.0.2.1:53", true}, {"192.0.2.2:53", false}, {"127.0.0.1:53", false}, {"192.0.2.1:54", false},
 		{"192.0.2.1:5353", true}, {"127.0.0.9:5353", true}, {"192.0.2.2:5353", false}, {"[2001:db8::2]:5353", false},
-		{"[2001:db8::1]:5354", true}, {"[::1]:5354", true}, {"192.0.2.1:5354", true}, {"[fe80::1%3]:5354", true}, {"[2001:db8::2]:5354", false},
+		{"[2001:db8::1]:5354", true}, {"[::1]:5354", true}, {"192.0.2.1:5354", true}, {"[fe80::1%3]:5354", true},
+		{"[2001:db8::2]:5354", false},
 		{"192.0.2.1:40000", true}, {"192.0.2.2:40000", false}, {"127.0.0.1:40000", false}, {"192.0.2.1:40001", false},
 		{"[fe80::1%2]:40001", true}, {"[fe80::2%2]:40001", false}, {"192.0.2.1:0", false},
 	} {

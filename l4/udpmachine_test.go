@@ -125,6 +125,7 @@ func (f *field) ask(client int, datagrams int) error {
 // TestUDPAnyBehaviour lets clients ask while whatever may happen to a UDP entrypoint happens, and wants that nobody gets what
 // is somebody else's, that limits hold, and that the books balance when it is over.
 func TestUDPAnyBehaviour(t *testing.T) {
+	t.Parallel()
 	for name, mixed := range map[string]bool{"flows": false, "flows and shared sockets": true} {
 		t.Run(name, func(t *testing.T) {
 			f := newField(t, mixed)

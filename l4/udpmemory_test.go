@@ -64,7 +64,8 @@ func TestUDPMemoryComesBack(t *testing.T) {
 			before, open = liveHeap(), descriptors(t)
 		}
 	}
-	if s, want := e.Stats(), uint64((waves+1)*size); s.Opened != want || s.Ended[flow.Idle] != want || s.Dropped[flow.WithoutSocket] != 0 {
+	s, want := e.Stats(), uint64((waves+1)*size)
+	if s.Opened != want || s.Ended[flow.Idle] != want || s.Dropped[flow.WithoutSocket] != 0 {
 		t.Errorf("want %d flows opened and expired: %+v", want, s)
 	}
 	after := liveHeap()
