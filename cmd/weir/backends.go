@@ -9,7 +9,8 @@ import (
 )
 
 func newBackends() *cobra.Command {
-	return newServiceView(&cobra.Command{Use: "backends", Short: "Show the backends of a running weir"}, func(ctx context.Context, c *admin.Client, service, protocol string) ([]admin.Backend, error) {
+	cmd := &cobra.Command{Use: "backends", Short: "Show the backends of a running weir"}
+	return newServiceView(cmd, func(ctx context.Context, c *admin.Client, service, protocol string) ([]admin.Backend, error) {
 		return c.Backends(ctx, service, protocol)
 	})
 }

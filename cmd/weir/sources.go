@@ -9,7 +9,8 @@ import (
 )
 
 func newSources() *cobra.Command {
-	return newServiceView(&cobra.Command{Use: "sources", Short: "Show by which sources a running weir finds backends"}, func(ctx context.Context, c *admin.Client, service, protocol string) ([]admin.Source, error) {
+	cmd := &cobra.Command{Use: "sources", Short: "Show by which sources a running weir finds backends"}
+	return newServiceView(cmd, func(ctx context.Context, c *admin.Client, service, protocol string) ([]admin.Source, error) {
 		return c.Sources(ctx, service, protocol)
 	})
 }
