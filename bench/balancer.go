@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,12 +32,14 @@ type balancer struct {
 	args    []string // arguments that run it in the foreground; templates over a site
 	check   []string // arguments that check the configuration; templates over a site
 	configs map[shape]string
+	lacks   string            // why there is no configuration for the other shapes
 	extras  map[string]string // further files that configurations name, templates over a site
 	ready   string            // template of a URL that answers 200; empty means that it accepts connections
 }
 
 // site is what a template may fill in.
 type site struct {
+	Network string    // that the clients use: tcp or udp
 	Listen  string    // the address that the clients use
 	Admin   string    // an address for the balancer's own use
 	Origins [2]string // the backends; the shape tcp has the first only
@@ -77,21 +81,24 @@ func findBalancer(all []balancer, name string) (balancer, bool) {
 	return all[i], true
 }
 
-// find returns where the program is. Debian keeps daemons in directories that
-// are not in every user's PATH.
-func (b balancer) find() (string, error) {
-	path, err := exec.LookPath(b.binary)
+// find returns where the program is.
+func (b balancer) find() (string, error) { return findProgram(b.binary) }
+
+// findProgram returns where a program is. Debian keeps daemons in directories
+// that are not in every user's PATH.
+func findProgram(name string) (string, error) {
+	path, err := exec.LookPath(name)
 	if err == nil || errors.Is(err, exec.ErrDot) {
 		return filepath.Abs(path)
 	}
-	if !strings.ContainsRune(b.binary, '/') {
+	if !strings.ContainsRune(name, '/') {
 		for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
-			if path, err := exec.LookPath(filepath.Join(dir, b.binary)); err == nil {
+			if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 				return path, nil
 			}
 		}
 	}
-	return "", fmt.Errorf("%s: %w", b.binary, errMissing)
+	return "", fmt.Errorf("%s: %w", name, errMissing)
 }
 
 // versionNumber leaves out what a distribution adds.
@@ -116,6 +123,14 @@ func versionIn(said string) string {
 		return m[1]
 	}
 	return versionNumber.FindString(said)
+}
+
+// without says why the balancer has no part in a shape; "" if it has.
+func (b balancer) without(sh shape) string {
+	if _, ok := b.configs[sh]; ok {
+		return ""
+	}
+	return b.lacks
 }
 
 // write renders the configuration for a shape, and the files that it may
@@ -214,10 +229,13 @@ func (b balancer) await(ctx context.Context, p *proc.Process, at site) error {
 	defer again.Stop()
 	for {
 		var notYet error
-		if url == "" {
-			notYet = accepts(ctx, at.Listen)
-		} else {
+		switch {
+		case url != "":
 			notYet = answers(ctx, url)
+		case at.Network == "udp":
+			notYet = bound(at.Listen)
+		default:
+			notYet = accepts(ctx, at.Listen)
 		}
 		if notYet == nil {
 			return nil
@@ -241,6 +259,25 @@ func accepts(ctx context.Context, addr string) error {
 	return c.Close()
 }
 
+// bound reports that no socket takes datagrams at an IPv4 address. It looks at the
+// kernel's list, because a datagram would count for the balancer and binding
+// would stand in its way.
+func bound(addr string) error {
+	a, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return err
+	}
+	list, err := os.ReadFile("/proc/net/udp")
+	if err != nil {
+		return fmt.Errorf("list of UDP sockets: %w", err)
+	}
+	ip := a.Addr().As4()
+	if !strings.Contains(string(list), fmt.Sprintf(": %08X:%04X ", binary.NativeEndian.Uint32(ip[:]), a.Port())) {
+		return fmt.Errorf("no socket at %s/udp", addr)
+	}
+	return nil
+}
+
 func answers(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -259,20 +296,34 @@ func answers(ctx context.Context, url string) error {
 	return nil
 }
 
-// freeAddr returns a loopback address that nobody listens on. It stays below
+// freeAddr returns a TCP or UDP address that nobody listens on. It stays below
 // the ports that the kernel gives to outgoing connections: thousands of those
 // come and go during a measurement, and one of them could take the port
 // before the balancer does.
-func freeAddr() (string, error) {
+func freeAddr(network, host string) (string, error) {
 	const lowest, ports, tries = 20000, 10000, 100
 	var last error
 	for range tries {
-		addr := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(ports))
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			return addr, l.Close()
+		addr := fmt.Sprintf("%s:%d", host, lowest+rand.IntN(ports))
+		if last = free(network, addr); last == nil {
+			return addr, nil
 		}
-		last = err
 	}
 	return "", fmt.Errorf("find a free port: %w", last)
+}
+
+// free reports whether an address can be listened on.
+func free(network, addr string) error {
+	if network == "udp" {
+		c, err := net.ListenPacket(network, addr)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	l, err := net.Listen(network, addr)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }

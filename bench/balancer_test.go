@@ -36,12 +36,18 @@ func shapes() []shape {
 // free.
 func example(t *testing.T, sh shape) site {
 	t.Helper()
-	listen, err := freeAddr()
+	network := "tcp"
+	for _, sc := range scenarios() {
+		if sc.shape == sh {
+			network = sc.network()
+		}
+	}
+	listen, err := freeAddr(network, "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := site{
-		Listen: listen, Admin: "127.0.0.1:20002", Names: sniNames,
+		Network: network, Listen: listen, Admin: "127.0.0.1:20002", Names: sniNames,
 		Origins: [2]string{"127.0.0.1:20003", "127.0.0.1:20004"},
 		Dir:     t.TempDir(), MaxConn: maxConn(4000), NoFile: 4000,
 	}
@@ -60,6 +66,9 @@ func example(t *testing.T, sh shape) site {
 func TestRivalsTakeTheirConfigurations(t *testing.T) {
 	for _, b := range rivalBalancers() {
 		for _, sh := range shapes() {
+			if b.without(sh) != "" {
+				continue
+			}
 			t.Run(b.name+" "+string(sh), func(t *testing.T) {
 				path, err := b.find()
 				if err != nil {
@@ -85,11 +94,13 @@ func TestRivalsTakeTheirConfigurations(t *testing.T) {
 	}
 }
 
+// HAProxy has nothing for UDP, and says so.
 func TestEveryBalancerHasEveryShape(t *testing.T) {
 	for _, b := range append(rivalBalancers(), weir("bin/weir")) {
 		for _, sc := range scenarios() {
-			if b.configs[sc.shape] == "" {
-				t.Errorf("%s has no configuration for %s", b.name, sc.name)
+			out := b.name == "haproxy" && sc.network() == "udp"
+			if (b.configs[sc.shape] == "") != out || (b.without(sc.shape) != "") != out {
+				t.Errorf("%s in %s: configuration %q, out for %q", b.name, sc.name, b.configs[sc.shape], b.without(sc.shape))
 			}
 		}
 	}
@@ -219,6 +230,34 @@ func TestWeirConfigurationOfHTTP(t *testing.T) {
 	}
 }
 
+func TestWeirConfigurationOfUDP(t *testing.T) {
+	for sh, besides := range map[shape]object{
+		lasting: {},
+		brief:   {"responses": 1},
+		queries: {"affinity": "none", "protocol": "dns"},
+		oneWay:  {"affinity": "none", "protocol": "oneWay"},
+	} {
+		t.Run(string(sh), func(t *testing.T) {
+			at := example(t, sh)
+			balancer := object{"servers": []any{object{"address": at.Origins[0]}}}
+			maps.Copy(balancer, besides)
+			want := weirMust(at, object{
+				"entryPoints": object{"bench": object{
+					"address": at.Listen + "/udp",
+					"udp":     object{"timeout": "60s", "maxSessions": 65536, "maxSessionsPerSource": 65536},
+				}},
+				"udp": object{
+					"routers":  object{"all": object{"entryPoints": []any{"bench"}, "service": "origin"}},
+					"services": object{"origin": object{"loadBalancer": balancer}},
+				},
+			})
+			if diff := cmp.Diff(want, weirSays(t, sh, at)); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
 // The rivals route by as many names and paths as weir does.
 func TestRivalsGetEveryRoute(t *testing.T) {
 	at := example(t, routes)
@@ -313,7 +352,7 @@ func TestStartGivesUpWithItsContext(t *testing.T) {
 }
 
 func TestFreeAddr(t *testing.T) {
-	addr, err := freeAddr()
+	addr, err := freeAddr("tcp", "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,5 +360,33 @@ func TestFreeAddr(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
+	defer l.Close()
+	if err := free("tcp", addr); err == nil {
+		t.Errorf("%s is free while somebody listens", addr)
+	}
+}
+
+// An address of UDP is free before somebody is bound to it, and bound after.
+func TestBound(t *testing.T) {
+	addr, err := freeAddr("udp", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bound(addr); err == nil {
+		t.Errorf("%s is bound already", addr)
+	}
+	c, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := bound(addr); err != nil {
+		t.Error(err)
+	}
+	if err := free("udp", addr); err == nil {
+		t.Errorf("%s is free while somebody listens", addr)
+	}
+	if err := bound("nowhere"); err == nil {
+		t.Error("no error for what is no address")
+	}
 }

@@ -9,6 +9,7 @@ func haproxy() balancer {
 		file:    "haproxy.cfg",
 		args:    []string{"-db", "-f", "{{.Config}}"},
 		check:   []string{"-c", "-f", "{{.Config}}"},
+		lacks:   "it does not balance UDP",
 		configs: map[shape]string{
 			relay: haproxyHead + `
 frontend bench

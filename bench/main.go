@@ -20,6 +20,9 @@ import (
 const (
 	serverTool = "load-server"
 	clientTool = "load-client"
+	echoTool   = "load-echo"
+	flowsTool  = "load-flows"
+	holdTool   = "hold-namespace"
 )
 
 // errUsage is returned for a wrong command line, after it has been explained.
@@ -54,6 +57,13 @@ func run(args []string, in io.Reader, out, errOut io.Writer) error {
 			return load.ServerTool(args[1], in, out)
 		case clientTool:
 			return load.ClientTool(args[1], in, out)
+		case echoTool:
+			return load.EchoTool(args[1], in, out)
+		case flowsTool:
+			return load.FlowsTool(args[1], in, out)
+		case holdTool:
+			_, err := io.Copy(io.Discard, in)
+			return err
 		}
 	}
 	o, err := parse(args, errOut)
@@ -82,7 +92,7 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	var names, rivals string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	flags.StringVar(&names, "scenario", "all", "scenarios or families (tcp, http, https) to run, separated by commas; -list shows them")
+	flags.StringVar(&names, "scenario", "all", "scenarios or families (tcp, udp, http, https) to run, separated by commas; -list shows them")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each scenario and balancer, 1 to 100")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "time measured in each round, 100ms to 10m")
 	flags.StringVar(&o.weir, "weir", "bin/weir", "the weir to measure; empty measures the rivals alone")

@@ -35,6 +35,27 @@ stream {
     }
 }
 `,
+			lasting: nginxHead + `
+stream {
+    server {
+        listen {{.Listen}} udp rcvbuf=4m;
+        proxy_pass {{index .Origins 0}};
+        proxy_timeout 60s;
+    }
+}
+`,
+			brief:   nginxUDPOnce,
+			queries: nginxUDPOnce,
+			oneWay: nginxHead + `
+stream {
+    server {
+        listen {{.Listen}} udp rcvbuf=4m;
+        proxy_pass {{index .Origins 0}};
+        proxy_timeout 60s;
+        proxy_responses 0;
+    }
+}
+`,
 			web: nginxHead + nginxHTTP + `
     server {
         listen {{.Listen}} reuseport backlog=4096;
@@ -88,6 +109,19 @@ pid nginx.pid;
 error_log stderr warn;
 events {
     worker_connections {{.NoFile}};
+}
+`
+
+// nginxUDPOnce ends a session with its first answer. nginx knows no other way
+// for DNS.
+const nginxUDPOnce = nginxHead + `
+stream {
+    server {
+        listen {{.Listen}} udp rcvbuf=4m;
+        proxy_pass {{index .Origins 0}};
+        proxy_timeout 60s;
+        proxy_responses 1;
+    }
 }
 `
 

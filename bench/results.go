@@ -44,6 +44,9 @@ type outcome struct {
 	Rate  string `json:"rate"` // unit of the throughput
 	Goal  *goal  `json:"goal,omitempty"`
 	Rows  []*row `json:"rows"` // one for each entrant, in the same order
+
+	Datagrams  bool   `json:"datagrams,omitempty"`  // some may be lost
+	Impossible string `json:"impossible,omitempty"` // why it cannot be measured on this machine
 }
 
 // row is one balancer in one scenario.
@@ -51,6 +54,7 @@ type row struct {
 	Balancer string   `json:"balancer"`
 	Samples  []sample `json:"samples,omitempty"` // one for each round
 	Failed   string   `json:"failed,omitempty"`  // why there are no more; its figures do not count then
+	Out      string   `json:"out,omitempty"`     // why it takes no part, which is no failure
 
 	// The medians of the samples, and what they mean for weir.
 	Cost   float64 `json:"cost"`
@@ -77,6 +81,13 @@ type sample struct {
 	Errors    int           `json:"errors"`
 	LastError string        `json:"lastError,omitempty"`
 	Stalled   int           `json:"stalled"` // connections without an exchange
+
+	// Datagrams, where there are any.
+	Sent       int `json:"sent,omitempty"`
+	Lost       int `json:"lost,omitempty"`
+	Late       int `json:"late,omitempty"` // not lost, but taken for it at first
+	Reordered  int `json:"reordered,omitempty"`
+	Duplicated int `json:"duplicated,omitempty"`
 }
 
 // of collects one figure of every sample.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -16,11 +18,17 @@ import (
 const (
 	stopGrace   = 4 * time.Second  // until a program that does not end is killed
 	reportGrace = 30 * time.Second // what a tool may be late by
+	// patience is after what time a datagram counts as lost; a busy machine
+	// lets one wait for long.
+	patience = 500 * time.Millisecond
 )
 
 // errFailed is returned when something could not be measured, after it has
 // been printed.
 var errFailed = errors.New("not everything could be measured")
+
+// errInterrupted is returned when the user wants no more.
+var errInterrupted = errors.New("interrupted")
 
 // runner measures entrants in scenarios.
 type runner struct {
@@ -141,13 +149,24 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 		sc.connections = min(sc.connections, maxConn(r.machine.NoFile))
 		sc.title = fmt.Sprintf("%d x %s", sc.connections, sc.title)
 	}
-	got := &outcome{Name: sc.name, Title: sc.title, Cost: sc.unit.cost, Rate: sc.unit.rate, Goal: sc.goal}
+	got := &outcome{
+		Name: sc.name, Title: sc.title, Cost: sc.unit.cost, Rate: sc.unit.rate, Goal: sc.goal, Datagrams: sc.flows != nil,
+	}
+	on, err := r.ground(ctx, sc)
+	if ctx.Err() != nil {
+		return nil, errInterrupted
+	}
+	if err != nil {
+		got.Impossible = err.Error()
+	} else {
+		defer on.clear()
+	}
 	own := -1
 	for i, e := range r.entrants {
 		if e.Own {
 			own = i
 		}
-		got.Rows = append(got.Rows, &row{Balancer: e.Name, Failed: e.Missing})
+		got.Rows = append(got.Rows, &row{Balancer: e.Name, Failed: e.Missing, Out: e.balancer.without(sc.shape)})
 	}
 	for round := range r.rounds {
 		for _, i := range order(len(r.entrants), round) {
@@ -156,12 +175,12 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 				continue
 			}
 			r.step++
-			if row.Failed != "" {
+			if row.Failed != "" || row.Out != "" || got.Impossible != "" {
 				continue
 			}
-			s, err := r.announce(ctx, sc, round, r.entrants[i])
+			s, err := r.announce(ctx, sc, on, round, r.entrants[i])
 			if ctx.Err() != nil {
-				return nil, errors.New("interrupted")
+				return nil, errInterrupted
 			}
 			if err != nil {
 				row.Failed = err.Error()
@@ -172,6 +191,14 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 	}
 	got.conclude(own)
 	return got, nil
+}
+
+// ground gives a scenario what it is played on.
+func (r *runner) ground(ctx context.Context, sc scenario) (*ground, error) {
+	if sc.cabled {
+		return cabled(ctx, r.scratch)
+	}
+	return loopback(), nil
 }
 
 // order returns the entrants' indices in the order of a round.
@@ -187,9 +214,9 @@ func order(n, round int) []int {
 }
 
 // announce runs one round and prints how it went.
-func (r *runner) announce(ctx context.Context, sc scenario, round int, e *entrant) (sample, error) {
+func (r *runner) announce(ctx context.Context, sc scenario, on *ground, round int, e *entrant) (sample, error) {
 	fmt.Fprintf(r.progress, "[%*d/%d] %-18s round %d  %-14s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
-	s, err := r.round(ctx, sc, e)
+	s, err := r.round(ctx, sc, on, e)
 	if ctx.Err() != nil {
 		fmt.Fprintln(r.progress, "interrupted")
 		return s, ctx.Err()
@@ -203,18 +230,18 @@ func (r *runner) announce(ctx context.Context, sc scenario, round int, e *entran
 }
 
 // round starts everything anew, measures, and stops it.
-func (r *runner) round(ctx context.Context, sc scenario, e *entrant) (sample, error) {
+func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant) (sample, error) {
 	dir, err := os.MkdirTemp(r.scratch, e.Name+"-")
 	if err != nil {
 		return sample{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit+r.warm+r.duration+2*reportGrace)
 	defer cancel()
-	kind, hello, err := withHello(sc)
+	sc, hello, err := withHello(sc)
 	if err != nil {
 		return sample{}, err
 	}
-	backend, err := startTool(serverTool, []load.Exchange{kind, kind}, dir, r.machine.LoadCPU)
+	backend, err := startTool(sc.backend(), place{dir: dir, cpu: r.machine.LoadCPU, via: on.server})
 	if err != nil {
 		return sample{}, err
 	}
@@ -223,7 +250,7 @@ func (r *runner) round(ctx context.Context, sc scenario, e *entrant) (sample, er
 	if err != nil {
 		return sample{}, err
 	}
-	at, err := r.site(dir, up.Addrs, sc)
+	at, err := r.site(dir, on, up.Addrs, sc)
 	if err != nil {
 		return sample{}, err
 	}
@@ -235,18 +262,12 @@ func (r *runner) round(ctx context.Context, sc scenario, e *entrant) (sample, er
 		return sample{}, err
 	}
 	defer p.Stop(stopGrace)
-	spec := load.ClientSpec{
-		Addr: at.Listen, Connections: sc.connections, Exchange: kind, Payload: hello, Targets: sc.targets,
-		Warm: r.warm, Duration: r.duration, Hold: sc.idle,
-	}
-	if sc.shape == secure {
-		spec.TLS = &load.TLS{Name: at.Hosts[0], Certificate: at.der, Resume: sc.resume}
-	}
+	from := place{dir: dir, cpu: r.machine.LoadCPU, via: on.client}
 	var s sample
 	if sc.idle {
-		s, err = r.hold(ctx, sc, spec, p, dir)
+		s, err = r.hold(ctx, sc, r.client(sc, at, hello), p, from)
 	} else {
-		s, err = r.drive(ctx, sc, spec, p, backend, dir)
+		s, err = r.drive(ctx, sc, r.client(sc, at, hello), p, backend, from)
 	}
 	if err != nil {
 		return s, e.balancer.explain(err, at)
@@ -254,25 +275,57 @@ func (r *runner) round(ctx context.Context, sc scenario, e *entrant) (sample, er
 	return s, nil
 }
 
-// withHello returns the scenario's exchange, and what its request is made of:
-// a ClientHello where the scenario has a name to ask for.
-func withHello(sc scenario) (load.Exchange, []byte, error) {
-	kind := sc.exchange
+// withHello returns the scenario with the length of its request, and what
+// that is made of: a ClientHello where there is a name to ask for.
+func withHello(sc scenario) (scenario, []byte, error) {
 	if sc.sni == "" {
-		return kind, nil, nil
+		return sc, nil, nil
 	}
 	hello, err := load.Hello(sc.sni)
-	kind.Request = len(hello)
-	return kind, hello, err
+	sc.exchange.Request = len(hello)
+	return sc, hello, err
+}
+
+// backend is the job of the backends in a scenario.
+func (sc scenario) backend() job {
+	if sc.flows == nil {
+		return job{serverTool, []load.Exchange{sc.exchange, sc.exchange}}
+	}
+	at := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if sc.cabled {
+		at = netip.IPv4Unspecified()
+	}
+	return job{echoTool, load.EchoSpec{Datagrams: sc.flows.Datagrams, Addr: at}}
+}
+
+// client is the job of the client in a round.
+func (r *runner) client(sc scenario, at site, hello []byte) job {
+	if sc.flows != nil {
+		spec := *sc.flows
+		spec.Addr, spec.Flows, spec.Hold = at.Listen, sc.connections, sc.idle
+		spec.Patience, spec.Warm, spec.Duration = patience, r.warm, r.duration
+		if spec.Datagrams.OneWay {
+			spec.Counter = at.Origins[0]
+		}
+		return job{flowsTool, spec}
+	}
+	spec := load.ClientSpec{
+		Addr: at.Listen, Connections: sc.connections, Exchange: sc.exchange, Payload: hello, Targets: sc.targets,
+		Warm: r.warm, Duration: r.duration, Hold: sc.idle,
+	}
+	if sc.shape == secure {
+		spec.TLS = &load.TLS{Name: at.Hosts[0], Certificate: at.der, Resume: sc.resume}
+	}
+	return job{clientTool, spec}
 }
 
 // site gives a balancer its place, with what the scenario's shape needs.
-func (r *runner) site(dir string, origins []string, sc scenario) (site, error) {
-	listen, err := freeAddr()
+func (r *runner) site(dir string, on *ground, origins []string, sc scenario) (site, error) {
+	listen, err := freeAddr(sc.network(), on.balancer)
 	if err != nil {
 		return site{}, err
 	}
-	admin, err := freeAddr()
+	admin, err := freeAddr("tcp", "127.0.0.1")
 	if err != nil {
 		return site{}, err
 	}
@@ -280,15 +333,22 @@ func (r *runner) site(dir string, origins []string, sc scenario) (site, error) {
 		return site{}, fmt.Errorf("one port for two: %s", admin)
 	}
 	at := site{
-		Listen: listen, Admin: admin, Origins: [2]string(origins), Names: sniNames,
+		Network: sc.network(), Listen: listen, Admin: admin, Names: sniNames,
 		Dir: dir, NoFile: r.machine.NoFile, MaxConn: maxConn(r.machine.NoFile),
+	}
+	for i, origin := range origins {
+		_, port, err := net.SplitHostPort(origin)
+		if err != nil {
+			return site{}, fmt.Errorf("address of the backend: %w", err)
+		}
+		at.Origins[i] = net.JoinHostPort(on.backend, port)
 	}
 	return at, at.furnish(sc)
 }
 
 // drive measures the CPU time of a balancer under load.
-func (r *runner) drive(ctx context.Context, sc scenario, spec load.ClientSpec, p *proc.Process, backend *tool, dir string) (sample, error) {
-	client, err := startTool(clientTool, spec, dir, r.machine.LoadCPU)
+func (r *runner) drive(ctx context.Context, sc scenario, work job, p *proc.Process, backend *tool, from place) (sample, error) {
+	client, err := startTool(work, from)
 	if err != nil {
 		return sample{}, err
 	}
@@ -337,11 +397,12 @@ func sampleOf(u unit, before, after reading, res load.Result) sample {
 		Load:   over(loadCPU.Seconds(), res.Elapsed.Seconds()),
 		Others: over(othersCPU.Seconds(), res.Elapsed.Seconds()),
 		Errors: res.Errors, LastError: res.LastError, Stalled: res.Stalled,
+		Sent: res.Sent, Lost: res.Lost, Late: res.Late, Reordered: res.Reordered, Duplicated: res.Duplicated,
 	}
 }
 
 // hold measures what idle connections add to a balancer's memory.
-func (r *runner) hold(ctx context.Context, sc scenario, spec load.ClientSpec, p *proc.Process, dir string) (sample, error) {
+func (r *runner) hold(ctx context.Context, sc scenario, work job, p *proc.Process, from place) (sample, error) {
 	if err := pause(ctx, r.settle); err != nil {
 		return sample{}, err
 	}
@@ -350,7 +411,7 @@ func (r *runner) hold(ctx context.Context, sc scenario, spec load.ClientSpec, p 
 		return sample{}, alive(p, err)
 	}
 	begun := time.Now()
-	client, err := startTool(clientTool, spec, dir, r.machine.LoadCPU)
+	client, err := startTool(work, from)
 	if err != nil {
 		return sample{}, err
 	}
@@ -366,10 +427,10 @@ func (r *runner) hold(ctx context.Context, sc scenario, spec load.ClientSpec, p 
 	if err != nil {
 		return sample{}, alive(p, err)
 	}
-	m := measured{rss: after.RSS - before.RSS, held: spec.Connections, elapsed: elapsed}
+	m := measured{rss: after.RSS - before.RSS, held: sc.connections, elapsed: elapsed}
 	return sample{
 		Cost: sc.unit.costOf(m), Rate: sc.unit.rateOf(m), CPU: after.CPU - before.CPU,
-		RSS: after.RSS, Elapsed: elapsed, Exchanges: spec.Connections,
+		RSS: after.RSS, Elapsed: elapsed, Exchanges: sc.connections,
 	}, alive(p, nil)
 }
 
@@ -419,6 +480,14 @@ func trouble(s sample) string {
 	}
 	if s.Stalled > 0 {
 		fmt.Fprintf(&b, "; %d connections stalled", s.Stalled)
+	}
+	for _, odd := range []struct {
+		n    int
+		what string
+	}{{s.Late, "late"}, {s.Reordered, "out of order"}, {s.Duplicated, "doubled"}} {
+		if odd.n > 0 {
+			fmt.Fprintf(&b, "; %d %s", odd.n, odd.what)
+		}
 	}
 	return b.String()
 }

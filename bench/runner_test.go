@@ -22,21 +22,26 @@ import (
 
 // The test binary is the load tools, as the bench is, and a balancer: one
 // that relays, and takes TLS off where it is given a certificate, one that
-// falls over when it has work, or one that has no backend to send it to.
+// falls over when it has work, or one that has no backend to send it to; for
+// UDP one that relays.
 const (
-	playRelay = "play-relay"
-	playFall  = "play-fall"
-	playBusy  = "play-busy"
+	playRelay     = "play-relay"
+	playFall      = "play-fall"
+	playBusy      = "play-busy"
+	playDatagrams = "play-datagrams"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case serverTool, clientTool:
+		case serverTool, clientTool, echoTool, flowsTool, holdTool:
 			if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
+			return
+		case playDatagrams:
+			relayDatagrams(os.Args[2], os.Args[3])
 			return
 		case playRelay:
 			relayAll(os.Args[2], os.Args[3], os.Args[4:])
@@ -87,6 +92,40 @@ func relayAll(listen, origin string, pair []string) {
 				client.Close() // CloseWrite of TLS is no more than an alert
 			}
 		}()
+	}
+}
+
+// relayDatagrams passes on what comes, with a socket for every client.
+func relayDatagrams(listen, origin string) {
+	c, err := net.ListenPacket("udp", listen)
+	if err != nil {
+		panic(err)
+	}
+	servers := make(map[string]net.Conn)
+	b := make([]byte, 2048)
+	for {
+		n, client, err := c.ReadFrom(b)
+		if err != nil {
+			panic(err)
+		}
+		server := servers[client.String()]
+		if server == nil {
+			if server, err = net.Dial("udp", origin); err != nil {
+				panic(err)
+			}
+			servers[client.String()] = server
+			go func() {
+				b := make([]byte, 2048)
+				for {
+					n, err := server.Read(b)
+					if err != nil {
+						panic(err)
+					}
+					c.WriteTo(b[:n], client)
+				}
+			}()
+		}
+		server.Write(b[:n])
 	}
 }
 
@@ -167,6 +206,11 @@ func scenarioNamed(t *testing.T, name string) scenario {
 	sc := scenarios()[i]
 	sc.connections = min(sc.connections, 4)
 	sc.targets.Hosts = min(sc.targets.Hosts, 3)
+	if sc.flows != nil {
+		spec := *sc.flows
+		spec.Sockets, spec.Renew = min(spec.Sockets, 2), min(spec.Renew, 10)*100
+		sc.flows = &spec
+	}
 	// Bulk is cut to what a busy machine moves in the time of a round, so that some of it is finished then.
 	sc.exchange.Request, sc.exchange.Answer = min(sc.exchange.Request, 1<<20), min(sc.exchange.Answer, 1<<20)
 	return sc
@@ -178,15 +222,23 @@ func TestScenarios(t *testing.T) {
 	for _, sc := range scenarios() {
 		t.Run(sc.name, func(t *testing.T) {
 			var progress strings.Builder
-			own := played(t, "weir", playRelay)
+			role := playRelay
+			if sc.flows != nil {
+				role = playDatagrams
+			}
+			own := played(t, "weir", role)
 			own.Own = true
-			r := shortRunner(t, &progress, own, played(t, "rival", playRelay))
+			r := shortRunner(t, &progress, own, played(t, "rival", role))
 			if sc.shape == secure {
 				r.duration *= 3 // a handshake takes its time on a busy machine
 			}
 			got, err := r.scenario(t.Context(), scenarioNamed(t, sc.name))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if got.Impossible != "" {
+				noPrivileges(t, sc, errors.New(got.Impossible))
+				return
 			}
 			for _, row := range got.Rows {
 				if row.Failed != "" || len(row.Samples) != 2 {
@@ -196,7 +248,7 @@ func TestScenarios(t *testing.T) {
 					if s.Exchanges == 0 || s.Errors != 0 || s.Rate <= 0 || s.RSS <= 0 {
 						t.Errorf("%s: %+v", row.Balancer, s)
 					}
-					if !sc.idle && (s.Bytes == 0 || s.P50 == 0 || s.Load < 0) {
+					if !sc.idle && (s.Bytes == 0 || s.P50 == 0 && sc.shape != oneWay || s.Load < 0) {
 						t.Errorf("%s: %+v", row.Balancer, s)
 					}
 				}
@@ -208,6 +260,56 @@ func TestScenarios(t *testing.T) {
 				if !strings.Contains(progress.String(), want) {
 					t.Errorf("the progress does not show %q:\n%s", want, progress.String())
 				}
+			}
+			onlySelfIsLeft(t)
+		})
+	}
+}
+
+// noPrivileges fails unless a scenario cannot be played for want of
+// privileges, which some need.
+func noPrivileges(t *testing.T, sc scenario, err error) {
+	t.Helper()
+	if !sc.cabled || !strings.Contains(err.Error(), "operation not permitted") {
+		t.Errorf("%s is not possible: %v", sc.name, err)
+	}
+}
+
+// The load, the configurations and the real nginx work together.
+func TestNginxBalancesUDP(t *testing.T) {
+	rival := &entrant{Name: "nginx", balancer: nginx()}
+	path, err := rival.balancer.find()
+	if err != nil {
+		t.Fatalf("%v; the tests need the Debian package", err)
+	}
+	rival.Path = path
+	out := &entrant{Name: "haproxy", balancer: haproxy()}
+	for _, sc := range udpScenarios() {
+		t.Run(sc.name, func(t *testing.T) {
+			r := shortRunner(t, io.Discard, rival, out)
+			r.rounds = 1
+			got, err := r.scenario(t.Context(), scenarioNamed(t, sc.name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Impossible != "" {
+				noPrivileges(t, sc, errors.New(got.Impossible))
+				return
+			}
+			row := got.Rows[0]
+			if row.Failed != "" || len(row.Samples) != 1 || !row.Best {
+				t.Fatalf("%d samples, failed %q", len(row.Samples), row.Failed)
+			}
+			for _, s := range row.Samples {
+				if s.Exchanges == 0 || s.Errors != 0 || s.Duplicated != 0 {
+					t.Errorf("%+v", s)
+				}
+			}
+			if row := got.Rows[1]; row.Out == "" || row.Failed != "" || len(row.Samples) != 0 {
+				t.Errorf("haproxy: %+v", row)
+			}
+			if (&results{Entrants: []*entrant{rival, out}, Scenarios: []*outcome{got}}).failed() {
+				t.Error("what is left out counts as a failure")
 			}
 			onlySelfIsLeft(t)
 		})
@@ -316,6 +418,7 @@ func TestSampleOf(t *testing.T) {
 		{name: "http-keepalive", cost: 10, rate: 50_000},
 		{name: "http-upload", cost: 250, rate: 2},
 		{name: "https-handshake", cost: 10, rate: 50_000},
+		{name: "udp-oneway", cost: 10, rate: 50_000},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -384,7 +487,7 @@ func TestChooseScenariosKeepsTheOrder(t *testing.T) {
 	if len(chosen) != 2 || chosen[0].name != "tcp-connect" || chosen[1].name != "tcp-idle" {
 		t.Errorf("chosen %d, first %s", len(chosen), chosen[0].name)
 	}
-	for names, want := range map[string]int{"all": len(scenarios()), "tcp,http,https": len(scenarios()), "https": 3, "https,https-resume": 3} {
+	for names, want := range map[string]int{"all": len(scenarios()), "tcp,udp,http,https": len(scenarios()), "https": 3, "https,https-resume": 3} {
 		if got, unknown := chooseScenarios(scenarios(), names); len(got) != want || unknown != "" {
 			t.Errorf("%s: %d of %d, want %d; unknown %q", names, len(got), len(scenarios()), want, unknown)
 		}

@@ -18,6 +18,12 @@ const (
 	web    shape = "http"  // HTTP with one router and one backend
 	secure shape = "https" // the same behind TLS
 	routes shape = "route" // HTTP with a router for each path of each host, and one backend
+
+	// UDP, with one backend each.
+	lasting shape = "udp"         // a flow lasts until it is silent
+	brief   shape = "udp-once"    // a flow ends with the first answer
+	queries shape = "udp-dns"     // DNS, no flows needed
+	oneWay  shape = "udp-one-way" // nothing is answered
 )
 
 // scenario is one kind of work to measure. It is plain data: what is done is
@@ -31,11 +37,23 @@ type scenario struct {
 	targets     load.Targets
 	resume      bool // of the shape https: connections resume a session
 	idle        bool // the connections are held and memory is measured
-	unit        unit
-	goal        *goal // nil is none
+	// flows says what the client of a UDP scenario does, but for addresses
+	// and times; connections are its flows. nil is TCP.
+	flows  *load.FlowSpec
+	cabled bool // client and backend are in network namespaces of their own
+	unit   unit
+	goal   *goal // nil is none
 }
 
-// family is the first word of the name: tcp, http or https.
+// network is what the client speaks to the balancer.
+func (s scenario) network() string {
+	if s.flows != nil {
+		return "udp"
+	}
+	return "tcp"
+}
+
+// family is the first word of the name: tcp, udp, http or https.
 func (s scenario) family() string {
 	family, _, _ := strings.Cut(s.name, "-")
 	return family
@@ -86,7 +104,9 @@ const idleConnections = 8000
 // each backend.
 var sniNames = [2]string{"one.bench.test", "two.bench.test"}
 
-func scenarios() []scenario { return slices.Concat(tcpScenarios(), httpScenarios(), httpsScenarios()) }
+func scenarios() []scenario {
+	return slices.Concat(tcpScenarios(), udpScenarios(), httpScenarios(), httpsScenarios())
+}
 
 func tcpScenarios() []scenario {
 	ping := load.Exchange{Request: askSize, Answer: answerSize}
@@ -116,7 +136,66 @@ func tcpScenarios() []scenario {
 		},
 		{
 			name: "tcp-idle", title: "memory of relayed TCP connections that are silent after one round trip",
-			shape: relay, exchange: ping, connections: idleConnections, idle: true, unit: memory(), goal: &goal{Most: 2},
+			shape: relay, exchange: ping, connections: idleConnections, idle: true, unit: memory("connection"), goal: &goal{Most: 2},
+		},
+	}
+}
+
+const (
+	datagramSize = 64
+	logSize      = 200
+	trainSize    = 1200
+	trainLength  = 32
+	renewal      = 1000 // queries until a client of DNS is another one
+	sharedBy     = 32   // sockets that the flows of a scenario are spread over
+)
+
+func udpScenarios() []scenario {
+	small := load.Datagrams{Size: datagramSize}
+	return []scenario{
+		{
+			name: "udp-roundtrip", title: fmt.Sprintf("UDP, 32 clients with 8 datagrams of %d bytes under way each", datagramSize),
+			shape: lasting, connections: 32, flows: &load.FlowSpec{InFlight: 8, Datagrams: small},
+			unit: perExchange("round trip"), goal: &goal{1.00, anyRival},
+		},
+		{
+			name: "udp-flows", title: fmt.Sprintf("UDP, 1000 clients with one datagram of %d bytes under way each", datagramSize),
+			shape: lasting, connections: 1000, flows: &load.FlowSpec{InFlight: 1, Sockets: sharedBy, Datagrams: small},
+			unit: perExchange("round trip"), goal: &goal{1.00, anyRival},
+		},
+		{
+			name: "udp-new", title: "UDP, a new flow for every datagram and its answer, 128 at a time",
+			shape: brief, connections: 128, flows: &load.FlowSpec{InFlight: 1, Sockets: sharedBy, Renew: 1, Datagrams: small},
+			unit: perExchange("flow"),
+		},
+		{
+			name: "udp-dns", title: fmt.Sprintf("DNS over UDP, 1000 clients with one query under way each, others after %d", renewal),
+			shape: queries, connections: 1000,
+			flows: &load.FlowSpec{InFlight: 1, Sockets: sharedBy, Renew: renewal, Datagrams: load.Datagrams{DNS: true}},
+			unit:  perExchange("answer"), goal: &goal{0.80, anyRival},
+		},
+		{
+			name: "udp-oneway", title: fmt.Sprintf("UDP one way, datagrams of %d bytes from 32 clients, 128 under way", logSize),
+			shape: oneWay, connections: 32,
+			flows: &load.FlowSpec{InFlight: 4, Datagrams: load.Datagrams{Size: logSize, OneWay: true}},
+			unit:  perExchange("datagram"), goal: &goal{0.80, anyRival},
+		},
+		{
+			name:  "udp-trains",
+			title: fmt.Sprintf("UDP over veth, trains of %d datagrams of %d bytes, one under way for each of 4 clients", trainLength, trainSize),
+			shape: lasting, connections: 4, cabled: true,
+			flows: &load.FlowSpec{InFlight: trainLength, Datagrams: load.Datagrams{Size: trainSize, Train: trainLength}},
+			unit:  perExchange("round trip"), goal: &goal{0.80, anyRival},
+		},
+		{
+			name: "udp-full", title: fmt.Sprintf("UDP, 32 clients that send %d bytes as fast as they can", datagramSize),
+			shape: lasting, connections: 32, flows: &load.FlowSpec{InFlight: 4096, Sockets: 4, Open: true, Datagrams: small},
+			unit: perExchange("round trip"),
+		},
+		{
+			name: "udp-memory", title: "memory of UDP flows that are silent after one round trip",
+			shape: lasting, connections: idleConnections, idle: true,
+			flows: &load.FlowSpec{InFlight: 1, Sockets: sharedBy, Datagrams: small}, unit: memory("flow"), goal: &goal{Most: 1},
 		},
 	}
 }
@@ -144,7 +223,7 @@ func httpScenarios() []scenario {
 		},
 		{
 			name: "http-idle", title: "memory of HTTP client connections that are silent after one request",
-			shape: web, exchange: get, connections: idleConnections, idle: true, unit: memory(),
+			shape: web, exchange: get, connections: idleConnections, idle: true, unit: memory("connection"),
 		},
 	}
 	for _, hosts := range []int{100, 1000} {
@@ -193,11 +272,12 @@ func perGigabyte() unit {
 	}
 }
 
-// memory counts by how much a connection makes the balancer grow.
-func memory() unit {
+// memory counts by how much a connection, or what it is called, makes the
+// balancer grow.
+func memory(name string) unit {
 	return unit{
-		cost:   "KiB/connection",
-		rate:   "connections",
+		cost:   "KiB/" + name,
+		rate:   name + "s",
 		costOf: func(m measured) float64 { return over(float64(m.rss)/1024, float64(m.held)) },
 		rateOf: func(m measured) float64 { return float64(m.held) },
 	}

@@ -10,13 +10,19 @@ import (
 
 // scenarioTable shows one scenario, a line for each balancer.
 func scenarioTable(o *outcome, entrants []*entrant) string {
-	table := [][]string{{"", o.Cost, "spread", o.Rate, "p50 ms", "p99 ms", "CPU", "load", "weir is"}}
+	table := [][]string{{"", o.Cost, "spread", o.Rate, "p50 ms", "p99 ms", "loss", "CPU", "load", "weir is"}}
 	var notes []string
+	if o.Impossible != "" {
+		return fmt.Sprintf("\n%s: %s\n  not possible here: %s\n", o.Name, o.Title, o.Impossible)
+	}
 	for i, r := range o.Rows {
 		e := entrants[i]
 		switch {
 		case e.Missing != "":
 			notes = append(notes, fmt.Sprintf("%s is missing: %s", e.Name, e.Missing))
+			continue
+		case r.Out != "":
+			notes = append(notes, fmt.Sprintf("%s is left out: %s", e.Name, r.Out))
 			continue
 		case r.Failed != "":
 			notes = append(notes, fmt.Sprintf("%s failed: %s", e.Name, r.Failed))
@@ -26,6 +32,7 @@ func scenarioTable(o *outcome, entrants []*entrant) string {
 			e.label(), figure(r.Cost), percent(r.Spread), thousands(r.Rate),
 			latency(r, func(s sample) time.Duration { return s.P50 }),
 			latency(r, func(s sample) time.Duration { return s.P99 }),
+			loss(r),
 			share(r, func(s sample) float64 { return s.Busy }),
 			share(r, func(s sample) float64 { return s.Load }),
 			verdict(r),
@@ -38,6 +45,12 @@ func scenarioTable(o *outcome, entrants []*entrant) string {
 	}
 	if others := disturbance(o); others > quiet {
 		notes = append(notes, fmt.Sprintf("the machine was not quiet: other programs used %.1f CPUs; trust only differences well above the spread", others))
+	}
+	if !o.Datagrams {
+		const lossColumn = 6
+		for i := range table {
+			table[i] = slices.Delete(table[i], lossColumn, lossColumn+1)
+		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s: %s\n", o.Name, o.Title)
@@ -90,6 +103,8 @@ func summaryLine(o *outcome, entrants []*entrant, own int) []string {
 		switch {
 		case entrants[i].Missing != "":
 			line = append(line, "missing")
+		case r.Out != "" || o.Impossible != "":
+			line = append(line, "-")
 		case r.Failed != "":
 			line = append(line, "failed")
 		default:
@@ -165,6 +180,19 @@ func share(r *row, of1 func(sample) float64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f%%", 100*v)
+}
+
+// loss shows the median of the share of datagrams that were lost, however
+// small, "-" where none was sent.
+func loss(r *row) string {
+	if median(of(r.Samples, func(s sample) float64 { return float64(s.Sent) })) == 0 {
+		return "-"
+	}
+	v := median(of(r.Samples, func(s sample) float64 { return over(float64(s.Lost), float64(s.Sent)) }))
+	if v > 0 && v < 0.0005 {
+		return "<0.1%"
+	}
+	return percent(v)
 }
 
 func percent(v float64) string { return fmt.Sprintf("%.1f%%", 100*v) }

@@ -75,6 +75,24 @@ func exampleResults() *results {
 			}},
 		},
 	}
+	r.Scenarios = append(r.Scenarios,
+		&outcome{Name: "udp-roundtrip", Title: "datagrams", Cost: "us/round trip", Rate: "round trips/s", Datagrams: true, Rows: []*row{
+			{Balancer: "weir", Samples: samples(4.5, 4.7, 4.6)},
+			{Balancer: "haproxy", Out: "it does not balance UDP"},
+			{Balancer: "nginx", Samples: samples(5.0, 4.9, 5.1)},
+			{Balancer: "caddy", Failed: "caddy: not installed"},
+		}},
+		&outcome{Name: "udp-trains", Title: "trains", Cost: "us/round trip", Datagrams: true, Goal: &goal{0.80, anyRival},
+			Impossible: "start bench: operation not permitted", Rows: []*row{
+				{Balancer: "weir"}, {Balancer: "haproxy", Out: "it does not balance UDP"}, {Balancer: "nginx"},
+				{Balancer: "caddy", Failed: "caddy: not installed"},
+			}},
+	)
+	for i := range 3 {
+		lossless, lossy := &r.Scenarios[3].Rows[0].Samples[i], &r.Scenarios[3].Rows[2].Samples[i]
+		lossless.Sent = 1000
+		lossy.Sent, lossy.Lost, lossy.Late, lossy.Duplicated, lossy.Reordered = 100_000, 7, i%2, i%2, 2*(i%2)
+	}
 	r.Scenarios[0].Rows[2].Samples[1].Errors = 3
 	r.Scenarios[0].Rows[2].Samples[1].LastError = "read: connection reset by peer"
 	r.Scenarios[0].Rows[2].Samples[2].Stalled = 2

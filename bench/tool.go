@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/weirlb/weir/bench/load"
 	"github.com/weirlb/weir/bench/proc"
@@ -20,30 +21,44 @@ type tool struct {
 	log    string
 }
 
+// job is what a load tool is to do.
+type job struct {
+	name string // which tool
+	spec any
+}
+
+// place is where a tool runs.
+type place struct {
+	dir string // for its log
+	cpu int
+	via []string // command that starts it there; empty is here
+	own bool     // in a network namespace of its own, which takes privileges
+}
+
 // startTool runs this program under one of its hidden names.
-func startTool(name string, spec any, dir string, cpu int) (*tool, error) {
+func startTool(j job, at place) (*tool, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the load tools: %w", err)
 	}
-	text, err := json.Marshal(spec)
+	text, err := json.Marshal(j.spec)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", j.name, err)
 	}
 	inR, inW, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", j.name, err)
 	}
 	outR, outW, err := os.Pipe()
 	if err != nil {
 		inR.Close()
 		inW.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", j.name, err)
 	}
-	t := &tool{name: name, input: inW, events: make(chan load.Event, 4), log: filepath.Join(dir, name+".log")}
+	t := &tool{name: j.name, input: inW, events: make(chan load.Event, 4), log: filepath.Join(at.dir, j.name+".log")}
+	line := slices.Concat(at.via, []string{self, j.name, string(text)})
 	t.p, err = proc.Start(proc.Command{
-		Path: self, Args: []string{name, string(text)},
-		CPU: cpu, Log: t.log, Input: inR, Output: outW,
+		Path: line[0], Args: line[1:], CPU: at.cpu, Log: t.log, Input: inR, Output: outW, OwnNetwork: at.own,
 	})
 	if err != nil {
 		inW.Close()

@@ -46,6 +46,18 @@ http:
     r{{$h}}-{{$p}}: { entryPoints: [bench], rule: "Host(` + "`{{$host}}`" + `) && PathPrefix(` + "`{{$path}}`" + `)", service: origin }
 {{- end}}{{end}}
 ` + weirHTTP,
+			lasting: weirUDP + `
+    origin: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ] } }
+`,
+			brief: weirUDP + `
+    origin: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ], responses: 1 } }
+`,
+			queries: weirUDP + `
+    origin: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ], affinity: none, protocol: dns } }
+`,
+			oneWay: weirUDP + `
+    origin: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ], affinity: none, protocol: oneWay } }
+`,
 		},
 	}
 }
@@ -57,8 +69,16 @@ log: { level: warn }
 admin: { address: "{{.Admin}}" }
 engine: { loops: 1 }
 entryPoints:
-  bench: { address: "{{.Listen}}" }
+  bench: { address: "{{.Listen}}{{if eq .Network "udp"}}/udp", udp: { timeout: 60s, maxSessions: 65536, maxSessionsPerSource: 65536 }{{else}}"{{end}} }
 `
+
+// weirUDP begins the UDP shapes. The number of flows from one address is
+// bounded far lower by default, and many clients here have the same.
+const weirUDP = weirHead + `
+udp:
+  routers:
+    all: { entryPoints: [bench], service: origin }
+  services:`
 
 // weirHTTP ends the HTTP shapes.
 const weirHTTP = `  services:

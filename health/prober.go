@@ -26,13 +26,15 @@ type Params struct {
 
 	// ProxyProtocol is the version, 1 or 2, of the PROXY header that the backend expects before anything else; 0 = none.
 	// The header says that the connection is the proxy's own (LOCAL, or UNKNOWN in version 1), so the backend sees weir's address.
+	// dns and udp, which make no connection, send version 2 before each datagram and refuse version 1.
 	ProxyProtocol int
 
 	// TLS wraps the conversation of tcp, http, grpc and redis. nil = plain. tls is always wrapped; postgres and mysql never are:
 	// they prove themselves alive before encryption is agreed.
 	TLS *TLS
 
-	Exchange Exchange // tcp, tls
+	Exchange Exchange // tcp, tls, udp
+	DNS      DNS      // dns
 	HTTP     HTTP     // http
 	GRPC     GRPC     // grpc
 	Login    Login    // postgres, mysql
@@ -55,10 +57,24 @@ type TLS struct {
 	Certificates []tls.Certificate
 }
 
-// Exchange is what tcp and tls say and hear once connected. Empty: connecting is enough.
+// Exchange is what tcp and tls say and hear once connected, and udp in a datagram each way. Empty: connecting is enough,
+// and udp sends an empty datagram, which some protocols take for a question (RFC 867, RFC 868), and takes any answer.
 type Exchange struct {
-	Send   []byte // sent first
-	Expect []byte // must occur among the first 64 KiB the server sends; empty = the answer is not read
+	Send []byte // sent first; udp: at most 65,507 bytes
+
+	// Expect must occur among the first 64 KiB the server sends; empty = the answer is not read.
+	// udp: must occur in one datagram, and those without it are passed over; empty = any datagram is the answer.
+	Expect []byte
+}
+
+// DNS is the question of a dns probe, which asks over UDP. An answer without error and one that says that the name does not exist
+// are successes.
+type DNS struct {
+	// Name is what is asked for, in ASCII, with or without the final dot; empty = the root. A resolver answers for any name,
+	// but when it has to ask others its health is theirs too; a server of zones answers for names in them and refuses the rest.
+	Name string
+
+	RecordType string // A, AAAA, SRV, SOA and so on; empty = A
 }
 
 // HTTP is the request of an http probe.
@@ -91,6 +107,8 @@ type Login struct {
 var kinds = map[string]func(target, Params) (Prober, error){
 	"tcp":      newTCP,
 	"tls":      newTLS,
+	"udp":      newUDP,
+	"dns":      newDNS,
 	"http":     newHTTP,
 	"grpc":     newGRPC,
 	"postgres": newPostgres,
@@ -98,7 +116,7 @@ var kinds = map[string]func(target, Params) (Prober, error){
 	"redis":    newRedis,
 }
 
-// New returns a prober of the given kind: tcp, tls, http, grpc, postgres, mysql or redis.
+// New returns a prober of the given kind: tcp, tls, udp, dns, http, grpc, postgres, mysql or redis.
 func New(kind string, p Params) (Prober, error) {
 	build, ok := kinds[kind]
 	if !ok {

@@ -59,9 +59,13 @@ func TestNewRefuses(t *testing.T) {
 		params     Params
 		want       string
 	}{
-		{"unknown kind", "ftp", Params{}, "grpc, http, mysql, postgres, redis, tcp, tls"},
+		{"unknown kind", "ftp", Params{}, "dns, grpc, http, mysql, postgres, redis, tcp, tls, udp"},
 		{"PROXY version", "tcp", Params{ProxyProtocol: 3}, "version 3"},
 		{"endless expectation", "tcp", Params{Exchange: Exchange{Expect: make([]byte, readLimit+1)}}, "longer"},
+		{"more to send than a datagram", "udp", Params{Exchange: Exchange{Send: make([]byte, datagramLimit+1)}}, "what is sent is longer"},
+		{"more to expect than a datagram", "udp", Params{Exchange: Exchange{Expect: make([]byte, datagramLimit+1)}}, "what is expected is longer"},
+		{"name of dns", "dns", Params{DNS: DNS{Name: "a..b"}}, "a..b"},
+		{"record type of dns", "dns", Params{DNS: DNS{RecordType: "ANY"}}, "A, AAAA, CAA"},
 		{"method", "http", Params{HTTP: HTTP{Method: "GET /"}}, "token"},
 		{"path without slash", "http", Params{HTTP: HTTP{Path: "healthz"}}, "path"},
 		{"path with a line end", "http", Params{HTTP: HTTP{Path: "/\r\nX: y"}}, "path"},
@@ -86,7 +90,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Every kind is back by its deadline, whatever the server does or does not do.
+// Every kind that connects is back by its deadline, whatever the server does or does not do.
 func TestProbersKeepTheirDeadline(t *testing.T) {
 	servers := map[string]func(t *testing.T) string{
 		"silent":     func(t *testing.T) string { return weirtest.Serve(t, weirtest.Silent).Addr },
@@ -103,7 +107,7 @@ func TestProbersKeepTheirDeadline(t *testing.T) {
 		},
 	}
 	for name, serve := range servers {
-		for _, kind := range Kinds() {
+		for _, kind := range streamKinds() {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				p := newProber(t, kind, Params{Exchange: Exchange{Send: []byte("?"), Expect: []byte("never")}})
 				addr := netip.MustParseAddrPort(serve(t))
@@ -126,7 +130,7 @@ func TestProbersKeepTheirDeadline(t *testing.T) {
 }
 
 func TestProbersStopWhenCancelled(t *testing.T) {
-	for _, kind := range Kinds() {
+	for _, kind := range streamKinds() {
 		t.Run(kind, func(t *testing.T) {
 			accepted := make(chan struct{})
 			s := weirtest.Serve(t, func(conn net.Conn) {
@@ -147,9 +151,9 @@ func TestProbersStopWhenCancelled(t *testing.T) {
 	}
 }
 
-// No kind reads on for ever what makes no sense.
+// No kind that connects reads on for ever what makes no sense.
 func TestProbersBoundWhatTheyRead(t *testing.T) {
-	for _, kind := range Kinds() {
+	for _, kind := range streamKinds() {
 		t.Run(kind, func(t *testing.T) {
 			sent := make(chan int64, 1)
 			s := weirtest.Serve(t, func(conn net.Conn) {
@@ -183,7 +187,7 @@ func TestProbersOnDeadServers(t *testing.T) {
 	reset := weirtest.Serve(t, weirtest.ResetAtOnce)
 	closed := weirtest.Serve(t, func(net.Conn) {})
 	refused := weirtest.Refused(t)
-	for _, kind := range Kinds() {
+	for _, kind := range streamKinds() {
 		p := newProber(t, kind, Params{Exchange: Exchange{Send: []byte("?"), Expect: []byte("never")}})
 		t.Run(kind+" refused", func(t *testing.T) {
 			if err := probe(t, p, refused); !errors.Is(err, syscall.ECONNREFUSED) || err.Error() != "connect: connection refused" {
@@ -437,7 +441,7 @@ func FuzzParsePayload(f *testing.F) {
 }
 
 func TestKindsAreInOrder(t *testing.T) {
-	if kinds := Kinds(); !slices.IsSorted(kinds) || len(kinds) != 7 {
+	if kinds := Kinds(); !slices.IsSorted(kinds) || len(kinds) != 9 {
 		t.Errorf("kinds %v", kinds)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // readLimit bounds what one probe reads of a server's answer.
 const readLimit = 64 << 10
 
-// A target is what all kinds of probers do alike: reach the server, introduce the connection, and end it.
+// A target is what all kinds of probers do alike: reach the server, introduce the connection if it is one, and end it.
 type target struct {
 	port   uint16      // 0 = the backend's
 	header []byte      // the PROXY header; empty = none
@@ -88,19 +88,26 @@ func (t target) visit(ctx context.Context, addr netip.AddrPort, talk func(conn n
 		return fmt.Errorf("connect: %w", reason(err))
 	}
 	defer raw.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := raw.SetDeadline(deadline); err != nil {
-			return err
-		}
+	release, err := keepTo(ctx, raw)
+	if err != nil {
+		return err
 	}
-	// A context that is cancelled before its deadline ends the conversation as well.
-	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer release()
 	if err := t.converse(raw, addr, talk); err != nil {
 		abort(raw)
 		return err
 	}
 	return nil
+}
+
+// keepTo makes every read and write of conn fail from the end of ctx on, be that its deadline or a cancellation, until release is called.
+func keepTo(ctx context.Context, conn net.Conn) (release func() bool, err error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return nil, err
+		}
+	}
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }), nil
 }
 
 func (t target) converse(raw net.Conn, addr netip.AddrPort, talk func(conn net.Conn) error) error {

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/l4/flow"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -45,6 +46,8 @@ type childOrders struct {
 	TLS          bool   // look at first bytes, route TLS
 	Plain        bool   // route what is not TLS; so it is without TLS anyway
 	SniffTimeout time.Duration
+	UDPBackend   netip.AddrPort // of a UDP entrypoint; the zero value is none
+	IdleTimeout  time.Duration  // of flows
 }
 
 // childReport is how a child is.
@@ -55,6 +58,9 @@ type childReport struct {
 	Active, Pauses       int64
 	Internal, TimedOut   int64 // connections ended so
 	Opened, ActiveByStat int64
+	UDPAddr              string
+	UDP                  flow.Stats
+	Flows                int64
 }
 
 // serveAlone runs a server until its standard input ends, and reports for every line that comes there.
@@ -94,13 +100,37 @@ func serveAlone(orders string) error {
 		return err
 	}
 	defer e.Close()
+	udp, udpAddr, err := openAlone(s, o)
+	if err != nil {
+		return err
+	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		if err := json.NewEncoder(os.Stdout).Encode(reportOf(e, sockets.Addrs()[0].String())); err != nil {
+		r := reportOf(e, sockets.Addrs()[0].String())
+		if udp != nil {
+			r.UDPAddr, r.UDP, r.Flows = udpAddr, udp.Stats(), udp.Flows()
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
 			return err
 		}
 	}
 	return lines.Err()
+}
+
+// openAlone opens the UDP entrypoint, if there is to be one.
+func openAlone(s *Server, o childOrders) (*UDPEntrypoint, string, error) {
+	if !o.UDPBackend.IsValid() {
+		return nil, "", nil
+	}
+	pool := upstream.NewPool("udp", nil)
+	pool.Update(upstream.Options{}, []*upstream.Backend{upstream.NewBackend("udp", upstream.Endpoint{Addr: o.UDPBackend, Weight: 1})}, time.Now())
+	sockets, err := s.BindUDP([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")})
+	if err != nil {
+		return nil, "", err
+	}
+	e, err := s.OpenUDP("udp", sockets, UDPOptions{IdleTimeout: o.IdleTimeout, MaxFlows: 1 << 16},
+		&UDPRoute{Name: "udp", Service: s.NewUDPService("udp", pool)})
+	return e, sockets.Addrs()[0].String(), err
 }
 
 func childRoutes(o childOrders, v *Service) (routes []*Route, err error) {

@@ -2,6 +2,7 @@ package l4
 
 import (
 	"hash/maphash"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -13,19 +14,20 @@ import (
 const hostRefresh = 10 * time.Second
 
 // ownAddresses knows the UDP sockets of this process, so that a datagram that one of them has sent, or that was forged to
-// look so, is not answered: two that answer each other go on for ever (CVE-2024-2169). Safe from any goroutine.
+// look so, is not answered: two that answer each other go on for ever (CVE-2024-2169).
 type ownAddresses struct {
 	seed  maphash.Seed
-	ports []ownPort // by number
-	hosts atomic.Pointer[map[netip.Addr]struct{}]
+	ports []ownPort                               // by number
+	bound atomic.Pointer[map[netip.AddrPort]int]  // of entrypoints, how often; writer: the owner of the topology
+	hosts atomic.Pointer[map[netip.Addr]struct{}] // addresses of this host; writer: refresh
 }
 
 // ownPort is what of ours has a port. Loops on other processors may see one field without the other for a moment, in which
 // a datagram is judged wrongly; that is as harmless as a lost one.
 type ownPort struct {
-	sockets atomic.Int32
-	wild    atomic.Int32  // of these, bound to all addresses
-	ip      atomic.Uint64 // hash of the address of the one there is; of several, all of them mixed
+	wires  atomic.Int32  // towards backends; the kernel gives each a port that nobody else has, so there is one at most
+	inlets atomic.Int32  // addresses of entrypoints
+	ip     atomic.Uint64 // hash of the wire's address
 }
 
 // knowOwn begins to keep the server's own addresses, when the first UDP entrypoint wants to be bound.
@@ -52,6 +54,7 @@ func (s *Server) knowOwn() {
 
 func newOwnAddresses() *ownAddresses {
 	o := &ownAddresses{seed: maphash.MakeSeed(), ports: make([]ownPort, 1<<16)}
+	o.bound.Store(&map[netip.AddrPort]int{})
 	o.refresh()
 	return o
 }
@@ -71,17 +74,32 @@ func (o *ownAddresses) refresh() {
 	o.hosts.Store(&hosts)
 }
 
-func (o *ownAddresses) add(addr netip.AddrPort)    { o.count(addr, 1) }
-func (o *ownAddresses) remove(addr netip.AddrPort) { o.count(addr, -1) }
+// bind and unbind tell that an entrypoint receives on addrs, and does so no more.
+func (o *ownAddresses) bind(addrs []netip.AddrPort)   { o.count(addrs, 1) }
+func (o *ownAddresses) unbind(addrs []netip.AddrPort) { o.count(addrs, -1) }
 
-func (o *ownAddresses) count(addr netip.AddrPort, n int32) {
-	p := &o.ports[addr.Port()]
-	p.sockets.Add(n)
-	if ip := addr.Addr(); ip.IsUnspecified() {
-		p.wild.Add(n)
-	} else {
-		p.ip.Add(uint64(n) * o.hash(ip))
+func (o *ownAddresses) count(addrs []netip.AddrPort, n int) {
+	bound := maps.Clone(*o.bound.Load())
+	for _, addr := range addrs {
+		o.ports[addr.Port()].inlets.Add(int32(n))
+		if bound[addr] += n; bound[addr] == 0 {
+			delete(bound, addr)
+		}
 	}
+	o.bound.Store(&bound)
+}
+
+// add and remove tell of a wire. Safe from any goroutine.
+func (o *ownAddresses) add(addr netip.AddrPort) {
+	p := &o.ports[addr.Port()]
+	p.ip.Add(o.hash(addr.Addr())) // added, for the port may be somebody's who has not been removed yet
+	p.wires.Add(1)
+}
+
+func (o *ownAddresses) remove(addr netip.AddrPort) {
+	p := &o.ports[addr.Port()]
+	p.wires.Add(-1)
+	p.ip.Add(-o.hash(addr.Addr()))
 }
 
 func (o *ownAddresses) hash(ip netip.Addr) uint64 {
@@ -89,16 +107,24 @@ func (o *ownAddresses) hash(ip netip.Addr) uint64 {
 	return maphash.Bytes(o.seed, b[:])
 }
 
-// has reports whether one of our sockets has the address. Where several have the port, any address of this host counts.
+// has reports whether one of our sockets has the address. Safe from any goroutine.
 func (o *ownAddresses) has(addr netip.AddrPort) bool {
 	p := &o.ports[addr.Port()]
-	switch n := p.sockets.Load(); {
-	case n == 0:
-		return false
-	case n == 1 && p.wild.Load() == 0:
-		return p.ip.Load() == o.hash(addr.Addr())
+	if p.wires.Load() > 0 && p.ip.Load() == o.hash(addr.Addr()) {
+		return true
 	}
-	ip := addr.Addr().WithZone("")
+	return p.inlets.Load() > 0 && o.receives(addr)
+}
+
+// receives reports whether an entrypoint has the address. One that is bound to all has those of this host.
+func (o *ownAddresses) receives(addr netip.AddrPort) bool {
+	bound, ip := *o.bound.Load(), addr.Addr().WithZone("")
+	if bound[netip.AddrPortFrom(ip, addr.Port())] > 0 {
+		return true
+	}
+	if bound[netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port())]+bound[netip.AddrPortFrom(netip.IPv6Unspecified(), addr.Port())] == 0 {
+		return false
+	}
 	_, here := (*o.hosts.Load())[ip]
 	return here || ip.IsLoopback()
 }

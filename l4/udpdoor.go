@@ -111,7 +111,7 @@ func (d *udpDoor) adopt(set *udpSettings) {
 		d.retire(flow.Removed)
 		return
 	case d.current != nil && old.route.sameWay(set.route):
-		d.current.adopt(set, old.route.Service != set.route.Service || old.gate != set.gate)
+		d.current.adopt(set, old.route.Service != set.route.Service)
 	default:
 		d.retire(flow.Removed)
 		d.current = d.newForwarder(set)
@@ -156,12 +156,19 @@ func (d *udpDoor) arm(now time.Time) {
 }
 
 // Expired ends what has been idle for too long.
-func (d *udpDoor) Expired(*eventloop.Timer) {
-	if d.current != nil {
-		now := time.Now()
-		d.current.expire(now)
-		d.arm(now)
+func (d *udpDoor) Expired(*eventloop.Timer) { d.expire() }
+
+// expire does so some at a time, and does not wait for the next tick of the timer while there is more: a flood comes faster.
+func (d *udpDoor) expire() {
+	if d.current == nil {
+		return
 	}
+	now := time.Now()
+	d.current.expire(now)
+	if next, any := d.current.next(); any && !next.After(now) && d.worker.loop.Post(d.expire) == nil {
+		return
+	}
+	d.arm(now)
 }
 
 // stop lets no new flow in.
@@ -198,10 +205,7 @@ func (d *udpDoor) close(why flow.Reason) {
 	d.shut = true
 	d.retire(why)
 	for i := range d.inlets {
-		if in := &d.inlets[i]; in.IsOpen() {
-			d.worker.server.own.remove(in.Addr())
-			in.Close()
-		}
+		d.inlets[i].Close()
 	}
 	d.leave()
 }

@@ -72,6 +72,7 @@ func (s *Server) OpenUDP(name string, sockets *UDPSockets, o UDPOptions, r *UDPR
 		flows: flow.NewBudget(o.MaxFlows), shares: newFlowCounters(len(s.workers)), doors: make([]*udpDoor, len(s.workers)),
 		settings: newUDPSettings(nil, o, r),
 	}
+	s.own.bind(sockets.addrs)
 	for i, w := range s.workers {
 		var err error
 		if callErr := w.loop.Call(func() { e.doors[i], err = w.openDoor(e, sockets.perLoop[i]) }); callErr != nil {
@@ -89,9 +90,12 @@ func (s *Server) OpenUDP(name string, sockets *UDPSockets, o UDPOptions, r *UDPR
 // Name is the entrypoint's name in the configuration.
 func (e *UDPEntrypoint) Name() string { return e.name }
 
-// Set replaces options and route. Flows go by the new ones from their clients' next datagrams on; without a route they
-// end.
+// Set replaces options and route. Flows go by the new ones from their clients' next datagrams on: where another service is
+// meant they are led there, other middlewares they must pass. Without a route they end. After Close nothing happens.
 func (e *UDPEntrypoint) Set(o UDPOptions, r *UDPRoute) {
+	if e.stopped {
+		return
+	}
 	e.settings = newUDPSettings(e.settings, o, r)
 	e.flows.SetMost(o.MaxFlows)
 	for i, w := range e.server.workers {
@@ -127,6 +131,7 @@ func (e *UDPEntrypoint) Cut(why flow.Reason) {
 	}
 	e.stopped, e.cut = true, true
 	e.eachDoor(func(d *udpDoor) { d.close(why) })
+	e.server.own.unbind(e.sockets.addrs)
 	e.sockets.free()
 	e.server.lingering = slices.DeleteFunc(e.server.lingering, func(l *UDPEntrypoint) bool { return l == e })
 }
@@ -170,13 +175,12 @@ func (w *worker) openDoor(e *UDPEntrypoint, sockets []*eventloop.DatagramSocket)
 	d := &udpDoor{entry: e, worker: w, counters: e.shares[w.loop.ID()], inlets: make([]inlet, len(sockets))}
 	w.doors = append(w.doors, d)
 	for i, socket := range sockets {
+		sockets[i] = nil // the inlet's from now on, whether it opens or not
 		d.inlets[i].door = d
 		if err := d.inlets[i].Open(w.batcher, socket, &d.inlets[i], &d.inlets[i]); err != nil {
 			d.close(flow.Removed)
 			return nil, err
 		}
-		w.server.own.add(socket.Addr())
-		sockets[i] = nil // the inlet's now
 	}
 	d.adopt(e.settings)
 	return d, nil

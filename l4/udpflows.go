@@ -79,7 +79,6 @@ func (f *flowForwarder) carryOut(actions []flow.Action, p []byte, now time.Time)
 func (f *flowForwarder) open(fl *flow.Flow, now time.Time, actions []flow.Action) []flow.Action {
 	w := f.door.worker.takeWire()
 	w.forwarder, w.flow = f, fl
-	w.greets = fl.Pool().Options().ProxyProtocol != 0
 	if err := w.dial(f.door.worker, fl.Backend().Addr(), w, w); err != nil {
 		f.door.worker.giveWire(w)
 		if unreachable(err) {
@@ -108,7 +107,7 @@ func (f *flowForwarder) toBackend(fl *flow.Flow, p []byte) {
 		fl.Service().Dropped(flow.WithoutSocket)
 		return
 	}
-	w.send(f.door.worker, fl.Key, p)
+	w.send(f.door.worker, fl.Pool(), fl.Key, p)
 }
 
 // end writes the flow's line and gives it back.
@@ -184,14 +183,18 @@ func (w *flowWire) Received(_ *eventloop.Datagrams, batch []eventloop.Datagram) 
 // Lost learns that the backend turned datagrams away, or that some could not be sent to it.
 func (w *flowWire) Lost(_ *eventloop.Datagrams, _ netip.AddrPort, n int, err error) {
 	f, now := w.forwarder, time.Now()
-	switch {
-	case n > 0:
-		f.door.counters.DroppedMany(flow.Unsent, uint64(n))
-		w.flow.Service().DroppedMany(flow.Unsent, uint64(n))
-	case !tooLarge(err):
+	f.door.counters.DroppedMany(flow.Unsent, uint64(n))
+	w.flow.Service().DroppedMany(flow.Unsent, uint64(n))
+	if blames(n, err) {
 		f.carryOut(f.table.Unreachable(w.flow, now, f.actions), nil, now)
 	}
 }
 
-// tooLarge tells the one error from the network that is not about the backend.
-func tooLarge(err error) bool { return errors.Is(err, syscall.EMSGSIZE) }
+// blames reports whether an error that n datagrams were lost by is about the backend. Of what the network says only one is
+// not: that a datagram was too large for a path. Of what this host says when it sends, only that it has no way there.
+func blames(n int, err error) bool {
+	if n == 0 {
+		return !errors.Is(err, syscall.EMSGSIZE)
+	}
+	return unreachable(err)
+}

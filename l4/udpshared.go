@@ -61,9 +61,9 @@ func (s *sharedForwarder) done(actions []flow.Action) {
 
 func (s *sharedForwarder) open(p *flow.Peer, now time.Time) {
 	w := &peerWire{forwarder: s, peer: p}
-	w.greets = p.Pool().Options().ProxyProtocol != 0
 	switch err := w.dial(s.door.worker, p.Backend.Addr(), w, w); {
 	case err == nil:
+		w.Widen()
 		p.Socket = w
 	case unreachable(err):
 		s.shared.Unreachable(p, now)
@@ -79,7 +79,7 @@ func (s *sharedForwarder) toBackend(p *flow.Peer, key flow.Key, msg []byte) {
 		s.door.counters.Dropped(flow.WithoutSocket)
 		return
 	}
-	w.send(s.door.worker, key, msg)
+	w.send(s.door.worker, p.Pool(), key, msg)
 }
 
 func (s *sharedForwarder) adopt(set *udpSettings, _ bool) {
@@ -132,10 +132,8 @@ func (w *peerWire) Received(_ *eventloop.Datagrams, batch []eventloop.Datagram) 
 
 // Lost learns that the backend turned datagrams away, or that some could not be sent to it.
 func (w *peerWire) Lost(_ *eventloop.Datagrams, _ netip.AddrPort, n int, err error) {
-	switch {
-	case n > 0:
-		w.forwarder.door.counters.DroppedMany(flow.Unsent, uint64(n))
-	case !tooLarge(err):
+	w.forwarder.door.counters.DroppedMany(flow.Unsent, uint64(n))
+	if blames(n, err) {
 		w.forwarder.shared.Unreachable(w.peer, time.Now())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/weirlb/weir/internal/eventloop"
 	"github.com/weirlb/weir/l4/flow"
 	"github.com/weirlb/weir/l4/peek"
+	"github.com/weirlb/weir/upstream"
 )
 
 // wiresKept is how many sockets' objects a loop keeps for the next flows; more go to the garbage collector.
@@ -14,8 +15,7 @@ const wiresKept = 1024
 // wire is a UDP socket towards a backend.
 type wire struct {
 	eventloop.Datagrams
-	local  netip.AddrPort // its own address
-	greets bool           // each datagram begins with a PROXY header
+	local netip.AddrPort // its own address
 }
 
 // dial opens the socket.
@@ -34,9 +34,10 @@ func (w *wire) hangUp(k *worker) {
 	w.Close()
 }
 
-// send sends a client's datagram to the backend.
-func (w *wire) send(k *worker, key flow.Key, p []byte) {
-	if w.greets {
+// send sends a client's datagram to the backend, behind a PROXY header if the pool's options, which may change while the
+// socket is open, say so.
+func (w *wire) send(k *worker, pool *upstream.Pool, key flow.Key, p []byte) {
+	if pool.Options().ProxyProtocol != 0 {
 		k.greeting = append(peek.AppendProxyV2Datagram(k.greeting[:0], key.Client, key.Local), p...)
 		p = k.greeting
 	}

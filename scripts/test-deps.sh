@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what weir's tests and benchmarks start: databases, rival proxies, load tools.
+# Installs what weir's tests and benchmarks start: databases, name servers, rival proxies, load tools.
 # As root on Debian it installs what is missing and prints it; otherwise it lists what is missing and exits 1.
 set -eu
 
@@ -16,12 +16,22 @@ varnish	varnishtest
 slowhttptest	slowhttptest
 libnginx-mod-stream	/usr/lib/nginx/modules/ngx_stream_module.so
 haproxy	haproxy
+bind9	named
+bind9-dnsutils	nsupdate
+knot	knotd
+nsd	nsd
+unbound	unbound
+dnsmasq-base	dnsmasq
 wrk	wrk
+dnsperf	dnsperf
+sip-tester	sipp
+iperf3	iperf3
 curl	curl
 openssl	openssl
 socat	socat
 netcat-openbsd	/bin/nc.openbsd
 iproute2	ip
+nftables	nft
 strace	strace
 procps	ps
 gcc	gcc

@@ -79,7 +79,9 @@ func (c *compiler) check(at string, h *config.HealthCheck, version int) *checkPl
 		p.params.ProxyProtocol = version
 	}
 	switch h.Type {
-	case "tcp", "tls":
+	case "dns":
+		p.params.DNS = health.DNS{Name: h.Name, RecordType: h.RecordType}
+	case "tcp", "tls", "udp":
 		p.params.Exchange = health.Exchange{Send: c.payload(at+".send", h.Send), Expect: c.payload(at+".expect", h.Expect)}
 	case "http":
 		p.params.HTTP = health.HTTP{

@@ -35,6 +35,13 @@ type Result struct {
 	LastError string // the last of the wrong ones if there are any
 	Stalled   int    // connections that finished no exchange
 	P50, P99  time.Duration
+
+	// Of UDP, in datagrams; a flow is a connection above.
+	Sent       int `json:",omitempty"`
+	Lost       int `json:",omitempty"` // given up, and not answered since
+	Late       int `json:",omitempty"` // answered after they had been given up
+	Reordered  int `json:",omitempty"` // answered after a later one of their flow
+	Duplicated int `json:",omitempty"` // answers beyond the first
 }
 
 // ErrTooManyErrors ends a load that is not worth measuring.
@@ -207,8 +214,8 @@ func (c *Client) drive(stop *atomic.Bool, until time.Duration) error {
 		if err := c.turn(until - now); err != nil {
 			return err
 		}
-		if c.res.Errors > maxErrors {
-			return fmt.Errorf("%w: %s", ErrTooManyErrors, c.res.LastError)
+		if err := c.res.worthIt(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -450,6 +457,14 @@ func (r *Result) fault(err error) {
 	if wrong || r.Wrong == 0 {
 		r.LastError = err.Error()
 	}
+}
+
+// worthIt returns ErrTooManyErrors if the load is not worth measuring.
+func (r *Result) worthIt() error {
+	if r.Errors > maxErrors {
+		return fmt.Errorf("%w: %s", ErrTooManyErrors, r.LastError)
+	}
+	return nil
 }
 
 func (c *Client) drop(fd int) {

@@ -1,5 +1,6 @@
 // Package load makes and answers the traffic of a measurement: fixed-size
-// requests and answers over many TCP connections from one thread.
+// requests and answers over many TCP connections, or UDP flows, from one
+// thread.
 //
 // The client and the server share one CPU opposite the balancer's, so they
 // have to be cheaper than what they measure: each is a plain epoll loop, one
@@ -9,4 +10,9 @@
 // downloads and for uploads. Of HTTP they know what it takes to tell a right
 // answer from a wrong one: the status and the length. TLS is the client's
 // alone, and has a client of its own, on crypto/tls.
+//
+// Of UDP the client is Flows and the backend Echo. What a datagram says
+// follows from the numbers in it, so that every byte of an answer is checked;
+// batches of them move by one system call, and flows that differ by their
+// addresses share sockets to that end.
 package load

@@ -2,7 +2,6 @@ package load
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -259,36 +258,13 @@ func TestHello(t *testing.T) {
 // reports, and until their input ends.
 func TestTools(t *testing.T) {
 	kind := Exchange{Request: 64, Answer: 128}
-	start := func(tool func(string, io.Reader, io.Writer) error, spec any) (func() Event, func() error) {
-		text, err := json.Marshal(spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		inR, inW := io.Pipe()
-		outR, outW := io.Pipe()
-		done := make(chan error, 1)
-		go func() {
-			err := tool(string(text), inR, outW)
-			outW.CloseWithError(err)
-			done <- err
-		}()
-		reports := json.NewDecoder(outR)
-		next := func() Event {
-			var ev Event
-			if err := reports.Decode(&ev); err != nil {
-				t.Fatal(err)
-			}
-			return ev
-		}
-		return next, func() error { inW.Close(); return <-done }
-	}
-	report, stopServer := start(ServerTool, []Exchange{kind})
+	report, stopServer := startTool(t, ServerTool, []Exchange{kind})
 	up := report()
 	if up.Kind != Listening || len(up.Addrs) != 1 {
 		t.Fatalf("the server reports %+v", up)
 	}
 	spec := ClientSpec{Addr: up.Addrs[0], Connections: 2, Exchange: kind, Duration: 300 * time.Millisecond}
-	report, stopClient := start(ClientTool, spec)
+	report, stopClient := startTool(t, ClientTool, spec)
 	if ev := report(); ev.Kind != Measuring {
 		t.Errorf("the client reports %+v", ev)
 	}
@@ -296,7 +272,7 @@ func TestTools(t *testing.T) {
 		t.Errorf("the client reports %+v", ev)
 	}
 	spec.Hold = true
-	holds, stopHolder := start(ClientTool, spec)
+	holds, stopHolder := startTool(t, ClientTool, spec)
 	if ev := holds(); ev.Kind != Holding {
 		t.Errorf("the holder reports %+v", ev)
 	}

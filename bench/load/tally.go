@@ -1,7 +1,6 @@
 package load
 
 import (
-	"fmt"
 	"sync"
 	"time"
 )
@@ -56,10 +55,7 @@ func (t *tally) fault(err error) {
 func (t *tally) tooMany() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.res.Errors > maxErrors {
-		return fmt.Errorf("%w: %s", ErrTooManyErrors, t.res.LastError)
-	}
-	return nil
+	return t.res.worthIt()
 }
 
 // end returns what was counted since begin; nothing is counted any more.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -57,13 +58,23 @@ func ClientTool(text string, in io.Reader, out io.Writer) error {
 	report := json.NewEncoder(out)
 	stop, ended := untilEnd(in)
 	if spec.Hold {
-		return hold(spec, stop, report)
+		c, err := NewClient(spec)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return hold(c, stop, report)
 	}
 	c, err := newLoop(spec)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	return drive(c, stop, ended, report)
+}
+
+// drive runs a client under load.
+func drive(c loop, stop *atomic.Bool, ended <-chan struct{}, report *json.Encoder) error {
 	res, err := c.Run(stop, func() { report.Encode(Event{Kind: Measuring}) })
 	if err != nil {
 		report.Encode(Event{Kind: Failed, Error: err.Error(), Result: &res})
@@ -72,6 +83,51 @@ func ClientTool(text string, in io.Reader, out io.Writer) error {
 	report.Encode(Event{Kind: Finished, Result: &res})
 	<-ended
 	return nil
+}
+
+// EchoSpec says what a UDP backend does.
+type EchoSpec struct {
+	Datagrams Datagrams
+	Addr      netip.Addr // where it listens, on a free port
+}
+
+// EchoTool runs an Echo for the EchoSpec given in JSON, reports on out, and
+// ends when in does.
+func EchoTool(text string, in io.Reader, out io.Writer) error {
+	var spec EchoSpec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return fmt.Errorf("specification of the backend: %w", err)
+	}
+	e, err := NewEcho(spec.Datagrams, spec.Addr)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if err := json.NewEncoder(out).Encode(Event{Kind: Listening, Addrs: []string{e.Addr().String()}}); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	stop, _ := untilEnd(in)
+	return e.Serve(stop)
+}
+
+// FlowsTool runs Flows for the FlowSpec given in JSON, reports on out, and
+// keeps its sockets open until in ends.
+func FlowsTool(text string, in io.Reader, out io.Writer) error {
+	var spec FlowSpec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return fmt.Errorf("specification of the client: %w", err)
+	}
+	c, err := NewFlows(spec)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	report := json.NewEncoder(out)
+	stop, ended := untilEnd(in)
+	if spec.Hold {
+		return hold(c, stop, report)
+	}
+	return drive(c, stop, ended, report)
 }
 
 // loop is a client under load. Run is called once, from any goroutine, and
@@ -88,14 +144,13 @@ func newLoop(spec ClientSpec) (loop, error) {
 	return NewClient(spec)
 }
 
-// hold runs a client that keeps its connections open and silent.
-func hold(spec ClientSpec, stop *atomic.Bool, report *json.Encoder) error {
-	c, err := NewClient(spec)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	err = c.Hold(stop, holdLimit, func() { report.Encode(Event{Kind: Holding}) })
+// holder is a client that keeps its connections, or flows, open and silent.
+type holder interface {
+	Hold(stop *atomic.Bool, limit time.Duration, holding func()) error
+}
+
+func hold(c holder, stop *atomic.Bool, report *json.Encoder) error {
+	err := c.Hold(stop, holdLimit, func() { report.Encode(Event{Kind: Holding}) })
 	if err != nil {
 		report.Encode(Event{Kind: Failed, Error: err.Error()})
 	}

@@ -27,6 +27,9 @@ type Command struct {
 	// empty without it. Both are the child's end of a pipe, and Start closes
 	// the caller's copy of them.
 	Output, Input *os.File
+	// OwnNetwork gives it a new network namespace, which ends with it. That
+	// takes the privileges of CAP_SYS_ADMIN.
+	OwnNetwork bool
 }
 
 // Process is one started program.
@@ -57,6 +60,9 @@ func Start(c Command) (*Process, error) {
 		cmd.Stdin = c.Input
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if c.OwnNetwork {
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
+	}
 	if err := startOn(c.CPU, cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Path, err)
 	}

@@ -125,9 +125,13 @@ func try(t *testing.T, command string) string {
 		}
 		return words[i+1]
 	}
-	netcat := regexp.MustCompile(`nc -N (\S+) (\d+)`).FindStringSubmatch(command)
+	netcat := regexp.MustCompile(`nc -(?:N|u -w 1) (\S+) (\d+)`).FindStringSubmatch(command)
 	switch words[0] {
 	case "for":
+		if slices.Contains(words, "-u") {
+			addr := net.JoinHostPort(netcat[1], netcat[2])
+			return shout(t, addr, "hi\n") + shout(t, addr, "hi\n")
+		}
 		addr := net.JoinHostPort(netcat[1], netcat[2])
 		return talk(t, addr, "hi\n") + talk(t, addr, "hi\n") + talk(t, addr, "hi\n")
 	case "nc":
@@ -145,6 +149,26 @@ func try(t *testing.T, command string) string {
 	}
 	t.Fatalf("nobody knows how to try %s", command)
 	return ""
+}
+
+// shout sends a datagram and returns the answer.
+func shout(t *testing.T, addr, text string) string {
+	t.Helper()
+	conn, err := net.Dial("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 1<<10)
+	n, err := conn.Read(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer[:n])
 }
 
 // talk sends text and the end, and returns all that comes back.

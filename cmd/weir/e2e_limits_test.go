@@ -66,7 +66,7 @@ func TestSilentCrowd(t *testing.T) {
 	orders := namedPostgres(t, "orders", ca.Server("orders.db.test"))
 	w := weirtest.Weir(t, fmt.Sprintf(`
 engine: { loops: 2 }
-entryPoints: { db: { address: "127.0.0.1:0", transport: { sniffTimeout: 20s } } }
+entryPoints: { db: { address: "127.0.0.1:0", transport: { sniffTimeout: 40s } } }
 tcp:
   routers:  { orders: { rule: "HostSNI(%[1]sorders.db.test%[1]s)", tls: { passthrough: true }, service: orders } }
   services: { orders: { loadBalancer: { servers: [ { address: %[2]q } ] } } }
@@ -98,7 +98,7 @@ tcp:
 	query()
 	held := residentKiB(t, w.PID())
 	for _, conn := range conns {
-		if err := conn.SetReadDeadline(time.Now().Add(2 * soon)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(4 * soon)); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := conn.Read(make([]byte, 1)); n > 0 || isTimeout(err) {

@@ -2,7 +2,6 @@ package eventloop
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"runtime/debug"
 	"syscall"
@@ -12,7 +11,6 @@ import (
 )
 
 const (
-	turnEvents = 64 // sockets served in a turn, so that streams on the loop do not wait for long
 	// receiveBatch is how many datagrams, or trains of them, one system call takes. A datagram there and back costs a
 	// forwarding loop 0.73 of what it does in batches of one with 8, and no less with 16, 32 or 64 (BenchmarkDatagramFlows,
 	// 32 clients with 8 in flight).
@@ -32,6 +30,13 @@ type mmsghdr struct {
 	_      [4]byte
 }
 
+// ready prepares a header for the next message that is received. Only one that was used needs it.
+func (m *mmsghdr) ready() {
+	m.header.Namelen = uint32(unsafe.Sizeof(rawAddr{}.sa))
+	m.header.Controllen = controlRoom
+	m.header.Flags = 0
+}
+
 // slot is where one received message goes.
 type slot struct {
 	from    rawAddr
@@ -42,67 +47,56 @@ type slot struct {
 // Batcher moves the datagrams of all sockets of one loop, through buffers that they share: 4.2 MiB of address space, of which
 // only what datagrams have filled is memory. All methods must be called on the loop.
 //
-// The sockets have a poller of their own inside the loop's, so that there is an end of a turn: what many sockets have received
-// for one is sent by one system call then. This takes 0.04 to 0.07 off the cost of a datagram there and back, compared with
-// sending after the event of each socket (200 clients with one in flight, and 32 with 8).
+// What is queued goes out at the end of the loop's turn, when all events that came together have been served: what many
+// sockets have received for one is sent by one system call then (docs/design/2026-11-26-datagrams.md).
 type Batcher struct {
-	loop  *Loop
-	epoll int
+	loop *Loop
 
-	events  []unix.EpollEvent
-	memory  []byte // of all slots
-	room    int    // bytes of a slot
-	most    int    // slots offered to one system call
-	used    int    // slots whose bytes may be queued
-	slots   []slot
-	headers []mmsghdr // of the slots
-	batch   []Datagram
+	memory   []byte // of all slots
+	room     int    // bytes of a slot
+	most     int    // slots offered to one system call
+	used     int    // slots whose bytes may be queued
+	slots    []slot
+	headers  []mmsghdr // of the slots
+	nameless []mmsghdr // the same for dialled sockets: the kernel need not say who their peer is
+	batch    []Datagram
 
 	out    outbox
-	task   func() // serve, made once
-	turn   bool   // events are being served, after which what is queued goes out
-	posted bool   // a task will send what is queued
 	closed bool
 }
 
-// NewBatcher makes the batcher of l, on the loop or before it runs. One is enough for all sockets of a loop. It is closed
-// before the loop.
+// NewBatcher makes the batcher of l, on the loop or before it runs. A loop has one for all its sockets: while that is not
+// closed, another is refused. It is closed before the loop.
 func NewBatcher(l *Loop) (*Batcher, error) { return newBatcher(l, slotCount, receiveBatch, slotSize) }
 
 func newBatcher(l *Loop, slots, most, room int) (*Batcher, error) {
+	if l.batcher != nil {
+		return nil, fmt.Errorf("loop %d has a batcher already: share it, or close it first", l.id)
+	}
 	b := &Batcher{
-		loop:    l,
-		events:  make([]unix.EpollEvent, turnEvents),
-		memory:  make([]byte, slots*(room+slotGap)),
-		room:    room,
-		most:    most,
-		slots:   make([]slot, slots),
-		headers: make([]mmsghdr, slots),
-		batch:   make([]Datagram, 0, datagramShare),
+		loop:     l,
+		memory:   make([]byte, slots*(room+slotGap)),
+		room:     room,
+		most:     most,
+		slots:    make([]slot, slots),
+		headers:  make([]mmsghdr, slots),
+		nameless: make([]mmsghdr, slots),
+		batch:    make([]Datagram, 0, datagramShare),
 	}
 	for i := range b.slots {
-		s, h := &b.slots[i], &b.headers[i].header
+		s, m := &b.slots[i], &b.headers[i]
 		s.vector.Base = &b.memory[i*(room+slotGap)]
 		s.vector.SetLen(room)
-		h.Name = (*byte)(unsafe.Pointer(&s.from.sa))
-		h.Iov, h.Iovlen = &s.vector, 1
-		h.Control = &s.control[0]
-		b.ready(i)
+		m.header.Name = (*byte)(unsafe.Pointer(&s.from.sa))
+		m.header.Iov, m.header.Iovlen = &s.vector, 1
+		m.header.Control = &s.control[0]
+		m.ready()
+		b.nameless[i] = *m
+		b.nameless[i].header.Name = nil
 	}
 	b.out.open()
-	b.task = b.serve
-	return b, b.open()
-}
-
-func (b *Batcher) open() (err error) {
-	if b.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return fmt.Errorf("loop %d: open poller of datagrams: %w", b.loop.id, err)
-	}
-	if err := b.loop.watchLevel(b.epoll, b); err != nil {
-		_ = unix.Close(b.epoll)
-		return fmt.Errorf("loop %d: watch datagrams: %w", b.loop.id, err)
-	}
-	return nil
+	l.batcher = b
+	return b, nil
 }
 
 // Loop is the loop whose sockets the batcher serves.
@@ -116,50 +110,7 @@ func (b *Batcher) Close() {
 	}
 	b.closed = true
 	b.send()
-	b.loop.forget(b.epoll)
-}
-
-// watch has the events of fd sent to d, edge-triggered and of reading only: with those of writing, each datagram that the
-// interface has sent would be one.
-func (b *Batcher) watch(fd int, d *Datagrams) error {
-	b.loop.setWatcher(fd, d)
-	if err := b.register(unix.EPOLL_CTL_ADD, fd); err != nil {
-		return fmt.Errorf("epoll_ctl: %w", err)
-	}
-	return nil
-}
-
-// again asks for another event of a socket that may still be readable, behind those of everybody else.
-func (b *Batcher) again(fd int32) {
-	_ = b.register(unix.EPOLL_CTL_MOD, int(fd)) // fails only if it is not registered
-}
-
-func (b *Batcher) register(operation, fd int) error {
-	event := unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLET&math.MaxUint32}
-	return unix.EpollCtl(b.epoll, operation, fd, &event)
-}
-
-// event is a turn: the sockets that are ready, and then all that they have for others.
-func (b *Batcher) event(uint32) {
-	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(b.epoll), uintptr(unsafe.Pointer(&b.events[0])),
-		uintptr(len(b.events)), 0, 0, 0)
-	if errno != 0 {
-		return // interrupted, and the loop's poller tells again
-	}
-	b.turn = true
-	for _, e := range b.events[:n] {
-		b.loop.dispatch(int(e.Fd), e.Events)
-	}
-	b.turn = false
-	b.flush()
-}
-
-// ready prepares a slot for the next message. Only slots that were used need it.
-func (b *Batcher) ready(i int) {
-	h := &b.headers[i].header
-	h.Namelen = uint32(unsafe.Sizeof(b.slots[i].from.sa))
-	h.Controllen = controlRoom
-	h.Flags = 0
+	b.loop.batcher = nil
 }
 
 // connect binds fd to from, if that is given, and connects it.
@@ -181,9 +132,9 @@ func (b *Batcher) connect(fd int, addr netip.AddrPort, from netip.Addr) error {
 	return nil
 }
 
-// read takes messages from fd, into the slots after those whose bytes are queued. It returns the first slot, for how many
-// messages there was room, and how many came.
-func (b *Batcher) read(fd int32) (first, room, n int, errno syscall.Errno) {
+// read takes messages from d, into the slots after those whose bytes are queued. It returns the first slot, the headers of
+// what came, and whether that is as much as there was room for.
+func (b *Batcher) read(d *Datagrams) (first int, came []mmsghdr, full bool, errno syscall.Errno) {
 	switch {
 	case !b.out.borrowed:
 		b.used = 0
@@ -191,32 +142,36 @@ func (b *Batcher) read(fd int32) (first, room, n int, errno syscall.Errno) {
 		b.send()
 		b.used = 0
 	}
-	first, room = b.used, min(b.most, len(b.slots)-b.used)
-	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[first])), uintptr(room),
-		unix.MSG_DONTWAIT, 0, 0)
-	if errno != 0 {
-		return first, room, 0, errno
+	first = b.used
+	messages := b.headers[first:min(first+b.most, len(b.slots))]
+	if d.socket == nil {
+		messages = b.nameless[first : first+len(messages)]
 	}
-	b.used += int(r)
-	return first, room, int(r), 0
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(d.fd), uintptr(unsafe.Pointer(&messages[0])),
+		uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return first, nil, false, errno
+	}
+	b.used += int(n)
+	return first, messages[:n], int(n) == len(messages), 0
 }
 
-// deliver hands the n messages that came to the receiver, and returns how many datagrams they were.
-func (b *Batcher) deliver(d *Datagrams, first, n int) (datagrams int) {
+// deliver hands what came to the receiver, and returns how many datagrams it was.
+func (b *Batcher) deliver(d *Datagrams, first int, came []mmsghdr) (datagrams int) {
 	gen := d.gen
-	for i := first; i < first+n; i++ {
+	for i := range came {
 		if d.gen == gen {
-			datagrams += b.unpack(d, i)
+			datagrams += b.unpack(d, first+i, &came[i])
 		}
-		b.ready(i)
+		came[i].ready()
 	}
 	b.hand(d, gen)
 	return datagrams
 }
 
-// unpack adds the datagrams of slot i to the batch.
-func (b *Batcher) unpack(d *Datagrams, i int) int {
-	s, m := &b.slots[i], &b.headers[i]
+// unpack adds the datagrams of m, which lies in slot i, to the batch.
+func (b *Batcher) unpack(d *Datagrams, i int, m *mmsghdr) int {
+	s := &b.slots[i]
 	c := parseControl(s.control[:min(int(m.header.Controllen), controlRoom)])
 	if c.overflown {
 		d.overflow = c.overflow

@@ -7,8 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// datagramShare is how many datagrams one socket may bring in a turn before the others come first again.
-const datagramShare = 256
+const (
+	// datagramShare is how many datagrams one socket may bring in a turn before the others come first again.
+	datagramShare = 256
+	// turnShare is how many all sockets may bring together, so that streams on the loop do not wait for long.
+	turnShare = 64 * datagramShare
+)
 
 // Datagram is one datagram as it came in.
 type Datagram struct {
@@ -90,7 +94,7 @@ func (d *Datagrams) begin(b *Batcher, fd int, r Receiver, losses Losses) {
 }
 
 func (d *Datagrams) watch() error {
-	if err := d.batcher.watch(int(d.fd), d); err != nil {
+	if err := d.batcher.loop.watchReads(int(d.fd), d); err != nil {
 		d.Close()
 		return err
 	}
@@ -128,8 +132,17 @@ func (d *Datagrams) Truncated() uint32 { return d.cut }
 // Unsent counts datagrams that were given to Send or SendTo and that the system refused, modulo 2^32.
 func (d *Datagrams) Unsent() uint32 { return d.lost }
 
-// Send queues a datagram for the peer of a dialled socket. It goes out at the end of the turn in which datagrams are
-// received, a little later when sent from elsewhere, and sooner when many are queued; when the system has no room for it
+// Widen gives a dialled socket, over which many talk to one peer, buffers of the size that bound sockets have. It does what
+// the system allows.
+func (d *Datagrams) Widen() {
+	if d.open {
+		_ = unix.SetsockoptInt(int(d.fd), unix.SOL_SOCKET, unix.SO_RCVBUF, datagramBuffer)
+		_ = unix.SetsockoptInt(int(d.fd), unix.SOL_SOCKET, unix.SO_SNDBUF, datagramBuffer)
+	}
+}
+
+// Send queues a datagram for the peer of a dialled socket. It goes out when the loop has served all events that came with
+// the one it is serving, a task or a timer included, and sooner when many are queued; when the system has no room for it
 // then, it is dropped and counted. p may be used again at once, unless it is out of a batch. On a closed socket nothing
 // happens.
 func (d *Datagrams) Send(p []byte) {
@@ -164,19 +177,23 @@ func (d *Datagrams) Close() {
 	d.receiver, d.socket = nil, nil
 }
 
-// event reads what has arrived. The batcher sends what the receiver has for others in the end.
-func (d *Datagrams) event(uint32) { d.receive() }
+// event reads what has arrived. The batcher sends what the receiver has for others at the end of the turn.
+func (d *Datagrams) event(uint32) {
+	if !d.batcher.closed {
+		d.receive(min(datagramShare, turnShare/d.batcher.loop.ready))
+	}
+}
 
-// receive reads until nothing is left or the socket has had its share. A batch that is not full means that nothing is
+// receive reads until nothing is left or the socket has had its share, left datagrams. A batch that is not full means that nothing is
 // left, which saves the call that says EAGAIN: who comes later causes an event.
-func (d *Datagrams) receive() {
+func (d *Datagrams) receive(left int) {
 	gen := d.gen
-	for left := datagramShare; left > 0; {
-		first, room, n, err := d.batcher.read(d.fd)
+	for left > 0 {
+		first, came, full, err := d.batcher.read(d)
 		switch err {
 		case 0:
-			left -= d.batcher.deliver(d, first, n)
-			if d.gen != gen || n < room {
+			left -= d.batcher.deliver(d, first, came)
+			if d.gen != gen || !full {
 				return
 			}
 		case unix.EAGAIN:
@@ -190,7 +207,7 @@ func (d *Datagrams) receive() {
 			}
 		}
 	}
-	d.batcher.again(d.fd)
+	d.batcher.loop.againReads(int(d.fd))
 }
 
 // tellLost passes a loss on. A panic there costs nothing more.

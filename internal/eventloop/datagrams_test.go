@@ -95,6 +95,20 @@ func writeTrain(t testing.TB, c *net.UDPConn, p []byte, segment int) {
 	}
 }
 
+// listenUDP binds an ordinary socket.
+func listenUDP(t testing.TB) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(anyPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
+func addrOf(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
+
 func expectUDP(t testing.TB, c *net.UDPConn, want []byte) {
 	t.Helper()
 	got := make([]byte, slotSize)
@@ -305,6 +319,26 @@ func TestDialFromAnAddress(t *testing.T) {
 	})
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors are open, %d before", after, before)
+	}
+}
+
+// TestWiden: a dialled socket gets as much room as a bound one has.
+func TestWiden(t *testing.T) {
+	b := post(t)
+	bound := openDatagrams(t, b, netip.MustParseAddrPort("127.0.0.1:0"), answerAll, nil)
+	d := dialDatagrams(t, b, bound.Addr(), answerAll, nil)
+	room := func(d *Datagrams) (in, out int) {
+		in, _ = unix.GetsockoptInt(int(d.fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+		out, _ = unix.GetsockoptInt(int(d.fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+		return in, out
+	}
+	wantIn, wantOut := room(bound)
+	if in, out := room(d); in >= wantIn || out >= wantOut {
+		t.Fatalf("a dialled socket has %d and %d bytes before, a bound one %d and %d", in, out, wantIn, wantOut)
+	}
+	on(t, b.loop, d.Widen)
+	if in, out := room(d); in != wantIn || out != wantOut {
+		t.Errorf("it has %d and %d bytes, want %d and %d", in, out, wantIn, wantOut)
 	}
 }
 
@@ -556,6 +590,153 @@ func TestFloodLetsOthersThrough(t *testing.T) {
 	}
 }
 
+// What a task or a timer sends is on its way before anything else happens on the loop, a task posted earlier included.
+func TestSentInTheSameTurn(t *testing.T) {
+	b := post(t)
+	server := listenUDP(t)
+	d := dialDatagrams(t, b, addrOf(server), answerAll, nil)
+	var timer Timer
+	for _, tt := range []struct {
+		name  string
+		start func(f func())
+	}{
+		{"from a task", func(f func()) { f() }},
+		{"from a timer", func(f func()) { b.loop.Arm(&timer, 1, expiredFunc(func(*Timer) { f() })) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			waiting := make(chan int, 2)
+			on(t, b.loop, func() {
+				tt.start(func() {
+					if err := b.loop.Post(func() { waiting <- len(b.out.queue) }); err != nil {
+						t.Error(err)
+					}
+					d.Send([]byte(tt.name))
+					waiting <- len(b.out.queue)
+				})
+			})
+			if n := await(t, waiting, "what is queued"); n != 1 {
+				t.Errorf("%d are queued in the turn", n)
+			}
+			if n := await(t, waiting, "what is queued later"); n != 0 {
+				t.Errorf("%d are queued after the turn", n)
+			}
+			expectUDP(t, server, []byte(tt.name))
+		})
+	}
+}
+
+// Of two sockets that are ready at once, one closes both: what was queued goes out, and what has come is nobody's.
+func TestClosedWithinItsTurn(t *testing.T) {
+	b := post(t)
+	server := listenUDP(t)
+	calls := 0
+	var sockets [2]*Datagrams
+	closeAll := receivedFunc(func(*Datagrams, []Datagram) {
+		if calls++; b.loop.ready < len(sockets) {
+			t.Errorf("%d events came together", b.loop.ready)
+		}
+		for _, d := range sockets {
+			d.SendTo([]byte("bye"), addrOf(server), netip.Addr{})
+			d.Close()
+		}
+	})
+	for i := range sockets {
+		sockets[i] = openDatagrams(t, b, anyPort, closeAll, nil)
+	}
+	on(t, b.loop, func() {
+		for _, d := range sockets {
+			writeUDP(t, dialUDP(t, d.Addr()), []byte("x"))
+		}
+	})
+	for range sockets {
+		expectUDP(t, server, []byte("bye"))
+	}
+	on(t, b.loop, func() {})
+	if n := ask(t, b.loop, func() int { return calls }); n != 1 {
+		t.Errorf("Received was called %d times", n)
+	}
+}
+
+// fillSockets opens sockets and has each of them ready with some datagrams, all before the loop goes on.
+func fillSockets(t testing.TB, b *Batcher, sockets, each int, r Receiver) {
+	t.Helper()
+	source := listenUDP(t)
+	var at []netip.AddrPort
+	for i := range sockets { // each at its own address: of one address the system may pick a port for two of them
+		ip := netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)})
+		at = append(at, openDatagrams(t, b, netip.AddrPortFrom(ip, 0), r, nil).Addr())
+	}
+	on(t, b.loop, func() {
+		for _, addr := range at {
+			for range each {
+				if _, err := source.WriteToUDPAddrPort([]byte("x"), addr); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}
+
+// More sockets than events are taken at once are all served, and what they have for one other is all sent.
+func TestMoreSocketsThanEvents(t *testing.T) {
+	b, far := post(t), post(t)
+	const sockets = pollEvents + 44
+	got := make(chan kept, sockets)
+	sink := openDatagrams(t, far, anyPort, keeper(got), nil)
+	out := dialDatagrams(t, b, sink.Addr(), answerAll, nil)
+	seen, full := map[*Datagrams]int{}, 0
+	fillSockets(t, b, sockets, 1, receivedFunc(func(d *Datagrams, batch []Datagram) {
+		seen[d] += len(batch)
+		full = max(full, b.loop.ready)
+		for i := range batch {
+			out.Send(batch[i].Bytes)
+		}
+	}))
+	for range sockets {
+		await(t, got, "what was passed on")
+	}
+	on(t, b.loop, func() {
+		if len(seen) != sockets || full != pollEvents {
+			t.Errorf("%d of %d sockets have received, up to %d in a turn", len(seen), sockets, full)
+		}
+		for _, n := range seen {
+			if n != 1 {
+				t.Errorf("a socket received %d times", n)
+			}
+		}
+	})
+}
+
+// However many sockets are flooded, a turn ends after their common share; each goes on where it was, and in the end all of
+// it is there.
+func TestFloodOfManySocketsLetsTasksThrough(t *testing.T) {
+	b := post(t)
+	const sockets, each = pollEvents + 10, datagramShare / 2 // which fits into a receive buffer of the usual size
+	total, before, most := 0, 0, 0
+	done := make(chan struct{})
+	var turn func()
+	turn = func() {
+		most, before = max(most, total-before), total
+		if total == sockets*each {
+			close(done)
+		} else if err := b.loop.Post(turn); err != nil {
+			t.Error(err)
+		}
+	}
+	fillSockets(t, b, sockets, each, receivedFunc(func(_ *Datagrams, batch []Datagram) {
+		if total == 0 {
+			if err := b.loop.Post(turn); err != nil {
+				t.Error(err)
+			}
+		}
+		total += len(batch)
+	}))
+	await(t, done, "all datagrams")
+	if limit := turnShare + pollEvents*receiveBatch; most > limit {
+		t.Errorf("%d datagrams came between two tasks, more than %d", most, limit)
+	}
+}
+
 func TestOverflowOfTheKernelIsCounted(t *testing.T) {
 	b := post(t)
 	received := 0
@@ -681,13 +862,16 @@ func TestSendingInLost(t *testing.T) {
 	b := post(t)
 	times := 0
 	nowhere := netip.MustParseAddrPort("127.0.0.1:0")
+	many := make(chan struct{})
 	again := lostFunc(func(d *Datagrams, to netip.AddrPort, n int, _ error) {
-		times += n
+		if times += n; times == 10 {
+			close(many)
+		}
 		d.SendTo([]byte("x"), to, netip.Addr{})
 	})
 	d := openDatagrams(t, b, anyPort, answerAll, again)
 	on(t, b.loop, func() { d.SendTo([]byte("x"), nowhere, netip.Addr{}) })
-	weirtest.Eventually(t, patience, func() bool { return ask(t, b.loop, func() int { return times }) > 10 }, "losses")
+	await(t, many, "losses")
 	on(t, b.loop, d.Close)
 	before := ask(t, b.loop, func() int { return times })
 	on(t, b.loop, func() {})
@@ -770,25 +954,74 @@ func TestDatagramsOnlyIPv6(t *testing.T) {
 	}
 }
 
-func TestBatcherGivesItsDescriptorBack(t *testing.T) {
+func TestALoopHasOneBatcher(t *testing.T) {
 	l := startLoop(t, nil)
-	before := descriptors(t)
 	on(t, l, func() {
-		b, err := NewBatcher(l)
+		first, err := NewBatcher(l)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		b.Close()
-		b.Close()
+		if _, err := NewBatcher(l); err == nil {
+			t.Error("a second one was made")
+		}
+		first.Close()
+		second, err := NewBatcher(l)
+		if err != nil {
+			t.Errorf("after Close: %v", err)
+		}
+		first.Close()
+		if l.batcher != second {
+			t.Error("closing the first one again ended the second")
+		}
 	})
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors are open, %d before", after, before)
+}
+
+// What waits when the loop has not run goes out with the first turn, or with the socket if there never is one.
+func TestSendBeforeTheLoopRuns(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		runs bool
+	}{
+		{"it runs", true},
+		{"it never runs", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := New(0, nil, quiet())
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := NewBatcher(l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := listenUDP(t)
+			d := new(Datagrams)
+			if err := d.Dial(b, addrOf(server), netip.Addr{}, answerAll, nil); err != nil {
+				t.Fatal(err)
+			}
+			d.Send([]byte("early words"))
+			if tt.runs {
+				ran := make(chan error, 1)
+				go func() { ran <- l.Run() }()
+				expectUDP(t, server, []byte("early words"))
+				on(t, l, d.Close)
+				on(t, l, b.Close)
+				defer func() { _ = await(t, ran, "the loop's end") }()
+			} else {
+				d.Close()
+				expectUDP(t, server, []byte("early words"))
+				b.Close()
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 
-// What is sent once no task can be posted any more goes out at once.
-func TestSendWhenTheLoopIsOver(t *testing.T) {
+// What is sent on being told of a loss waits for another turn, unless there is none.
+func TestSendInLostOfTheLastTurn(t *testing.T) {
 	l, err := New(0, nil, quiet())
 	if err != nil {
 		t.Fatal(err)
@@ -797,23 +1030,36 @@ func TestSendWhenTheLoopIsOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(anyPort))
+	socket, err := OpenDatagrams(anyPort, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Close() })
-	_ = server.SetDeadline(time.Now().Add(patience))
-	var d Datagrams
-	if err := d.Dial(b, server.LocalAddr().(*net.UDPAddr).AddrPort(), netip.Addr{}, answerAll, nil); err != nil {
+	server, nowhere := listenUDP(t), netip.MustParseAddrPort("127.0.0.1:0")
+	d := new(Datagrams)
+	lost := lostFunc(func(d *Datagrams, _ netip.AddrPort, _ int, _ error) {
+		if l.tasks.ended {
+			d.SendTo([]byte("last words"), addrOf(server), netip.Addr{})
+			return
+		}
+		d.SendTo([]byte("x"), nowhere, netip.Addr{})
+	})
+	if err := d.Open(b, socket, answerAll, lost); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
+	err = l.Post(func() {
+		d.SendTo([]byte("x"), nowhere, netip.Addr{})
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	d.Send([]byte("last words"))
+	if err := l.Run(); err != nil {
+		t.Error(err)
+	}
 	expectUDP(t, server, []byte("last words"))
 	d.Close()
-	b.Close()
 }
 
 // A flow is to cost no more than 1 KiB beside its sockets, and this is the engine's part of it.

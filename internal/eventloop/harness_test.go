@@ -57,9 +57,10 @@ func (l *Loop) closeStreams() {
 			w.Close()
 		case *Datagrams:
 			w.Close()
-		case *Batcher:
-			w.Close()
 		}
+	}
+	if l.batcher != nil {
+		l.batcher.Close()
 	}
 }
 

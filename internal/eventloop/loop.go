@@ -41,6 +41,8 @@ type Loop struct {
 	buffers  bufferPool
 	pipes    pipePool
 	timers   timers
+	ready    int      // events in this turn
+	batcher  *Batcher // ends a turn; nil when the loop has no datagrams
 
 	panics atomic.Int64 // events whose handler panicked; such a descriptor is closed
 	done   chan struct{}
@@ -236,6 +238,17 @@ func (l *Loop) watchLevel(fd int, w watcher) error {
 	return nil
 }
 
+// watchReads registers fd for its whole life, edge-triggered and for reading only: each datagram that the interface has sent
+// would be an event of writing.
+func (l *Loop) watchReads(fd int, w watcher) error {
+	l.setWatcher(fd, w)
+	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: fd}, true); err != nil {
+		l.watchers[fd] = nil
+		return err
+	}
+	return nil
+}
+
 // unwatch removes fd from the poller while it stays open.
 func (l *Loop) unwatch(fd int) {
 	l.watchers[fd] = nil
@@ -245,6 +258,11 @@ func (l *Loop) unwatch(fd int) {
 // again asks for another event of an edge-triggered fd that is still ready, behind those of everybody else.
 func (l *Loop) again(fd int) {
 	_ = l.poller.ModReadWrite(&netpoll.PollAttachment{FD: fd}, true) // fails only for a descriptor that is not registered
+}
+
+// againReads is again for what is registered for reading only.
+func (l *Loop) againReads(fd int) {
+	_ = l.poller.ModRead(&netpoll.PollAttachment{FD: fd}, true)
 }
 
 // forget drops the watcher and closes the descriptor, which also removes it from the poller: no duplicates exist.

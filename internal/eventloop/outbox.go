@@ -91,13 +91,12 @@ func (o *outbox) open() {
 	}
 }
 
-// enqueue adds a datagram to d's part of the queue, and sees to it that it will be sent.
+// enqueue adds a datagram to d's part of the queue.
 func (b *Batcher) enqueue(d *Datagrams, p []byte, to netip.AddrPort, from netip.Addr) {
 	o := &b.out
 	switch lent := b.owns(p); {
 	case len(p) > copyRoom:
 		b.lose(d, to, 1, unix.EMSGSIZE)
-		b.later()
 		return
 	case lent && d.tail != none && !d.single && o.queue[d.tail].takes(p, to, from):
 		o.queue[d.tail].size += int32(len(p))
@@ -116,7 +115,6 @@ func (b *Batcher) enqueue(d *Datagrams, p []byte, to netip.AddrPort, from netip.
 	b.append(d, outgoing{
 		base: unsafe.SliceData(p), size: int32(len(p)), segment: int32(len(p)), count: 1, next: none, to: to, from: from,
 	})
-	b.later()
 }
 
 // owns reports whether p lies in the slots, and so stays as it is until the next batch is read.
@@ -139,30 +137,22 @@ func (b *Batcher) append(d *Datagrams, one outgoing) {
 	d.tail = number
 }
 
-// later has the queue sent by a task, when no event is being served that will do so.
-func (b *Batcher) later() {
-	if b.turn || b.posted {
+// flush ends a turn: it sends what is queued and tells of what was lost. What is sent in answer to that waits for the end of
+// another turn, so that sending for ever keeps the loop from nothing.
+func (b *Batcher) flush() {
+	b.send()
+	if len(b.out.losses) == 0 {
 		return
 	}
-	b.posted = true
-	if b.loop.Post(b.task) != nil {
-		b.posted = false
+	b.tell()
+	if len(b.out.queue)+len(b.out.losses) > 0 && b.loop.Post(func() {}) != nil {
 		b.send() // the loop is about to end, and nobody wants to know of losses
 	}
 }
 
-func (b *Batcher) serve() {
-	b.posted = false
-	b.flush()
-}
-
-// flush sends what is queued and tells of what was lost. What is sent in answer to that waits for the next turn.
-func (b *Batcher) flush() {
-	b.send()
+// tell has the owners learn of the losses so far.
+func (b *Batcher) tell() {
 	losses := b.out.losses
-	if len(losses) == 0 {
-		return
-	}
 	b.out.losses, b.out.told = b.out.told[:0], nil
 	for _, l := range losses {
 		if l.d.gen == l.gen {

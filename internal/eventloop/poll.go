@@ -28,10 +28,17 @@ func descriptorOf(p *netpoll.Poller) (int, error) {
 	return int(fd.Int()), nil
 }
 
-// poll hands events to their watchers until the loop is closed.
+// poll hands events to their watchers until the loop is closed. A turn is what comes at once, and what it has queued for
+// its end; that of the first is before it, for what was queued before the loop ran.
 func (l *Loop) poll() error {
 	events := make([]unix.EpollEvent, pollEvents)
-	for !l.tasks.ended {
+	for {
+		if l.batcher != nil {
+			l.endTurn()
+		}
+		if l.tasks.ended {
+			return nil
+		}
 		n, err := l.wait(events)
 		switch err {
 		case 0:
@@ -40,11 +47,16 @@ func (l *Loop) poll() error {
 		default:
 			return err
 		}
+		l.ready = n
 		for i := range n {
 			l.dispatch(int(events[i].Fd), events[i].Events)
 		}
 	}
-	return nil
+}
+
+func (l *Loop) endTurn() {
+	defer l.rescue(-1)
+	l.batcher.flush()
 }
 
 // wait returns what is ready. A loop that has work is not without it for long: at first it waits without the scheduler's

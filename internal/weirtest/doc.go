@@ -6,8 +6,8 @@
 //
 // Three families:
 //   - servers from Debian packages, each a process of its own in a directory of its own on a free loopback port:
-//     Postgres, MariaDB, Redis, Nginx, HAProxy, Node, and Weir;
+//     Postgres, MariaDB, Redis, Nginx, HAProxy, Node, the name servers BIND, Knot, NSD, Unbound and Dnsmasq, and Weir;
 //   - servers inside the test process: Serve with a Behaviour (Echo, Who, AnswerAfterEOF, Stall, Drip, ...),
-//     FaultProxy between any two, Refused and Unanswered addresses;
+//     ServeUDP for datagrams, FaultProxy between any two, Refused, RefusedUDP and Unanswered addresses;
 //   - ground to stand on: CA, FreeAddr, Eventually, NewNetwork.
 package weirtest

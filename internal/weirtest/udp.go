@@ -57,3 +57,16 @@ func EchoUDP(t testing.TB) *DatagramServer {
 
 // Received returns how many datagrams came so far.
 func (s *DatagramServer) Received() int { return int(s.received.Load()) }
+
+// RefusedUDP returns a loopback address that refuses datagrams: the kernel answers them with ICMP, of which a connected socket
+// is told.
+func RefusedUDP(t testing.TB) string {
+	t.Helper()
+	// Held by a socket, so that nobody else takes it, which is connected elsewhere, so that nobody's datagrams are for it.
+	conn, err := net.Dial("udp", "127.0.0.1:9")
+	if err != nil {
+		t.Fatalf("hold a port: %v", err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
+}

@@ -385,6 +385,23 @@ func TestEchoUDP(t *testing.T) {
 	}
 }
 
+func TestRefusedUDP(t *testing.T) {
+	conn, err := net.Dial("udp", RefusedUDP(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("read: %v, want refused", err)
+	}
+}
+
 func TestNetwork(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("this test makes network namespaces: run it as root")

@@ -43,13 +43,23 @@ func (f *Flow) route(generation uint32) {
 	f.pickedDown = f.choice.Backend.Health() == upstream.Down
 }
 
-// admitAgain asks the gate there is now, when the routes have changed, about a flow that came by an earlier one.
-func (t *Table) admitAgain(f *Flow, now time.Time) Cause {
-	gate := t.options.Gate
-	if f.gate == gate {
-		return Kept
+// review sees to what has changed since the client's last datagram: another gate must be passed, a backend that is no longer
+// good be left.
+func (t *Table) review(f *Flow, now time.Time, dst []Action) []Action {
+	if f.gate != t.options.Gate {
+		if why := t.admitAgain(f, now); why != Kept {
+			return t.end(f, Excluded, t.drop(why, f.choice.Counters, dst))
+		}
 	}
-	source := f.Key.Client.Addr()
+	if f.stale(t.generation) {
+		return t.move(f, now, dst)
+	}
+	return dst
+}
+
+// admitAgain asks the gate there is now about a flow that came by an earlier one.
+func (t *Table) admitAgain(f *Flow, now time.Time) Cause {
+	gate, source := t.options.Gate, f.Key.Client.Addr()
 	if f.gate != nil {
 		f.gate.Leave(source)
 	}
@@ -66,9 +76,6 @@ func (t *Table) admitAgain(f *Flow, now time.Time) Cause {
 // move picks again for a flow whose backend is no longer good, or ends it if there is none. The pool may well come to the
 // same backend, when it panics or when only the routes have changed: then nothing moves.
 func (t *Table) move(f *Flow, now time.Time, dst []Action) []Action {
-	if why := t.admitAgain(f, now); why != Kept {
-		return t.end(f, Excluded, t.drop(why, f.choice.Counters, dst))
-	}
 	old, placed := f.choice, f.placed
 	if placed {
 		f.leaveBackend() // first, for its slot may be the one that is free

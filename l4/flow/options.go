@@ -34,7 +34,7 @@ type Options struct {
 	Counters *Counters // of the entrypoint on this loop; nil = the owner keeps its own
 }
 
-// Gate decides whether a source may have another flow, and counts those that it has.
+// Gate decides whether a source may have another flow, and counts those that it has. Two that are equal (==) are the same one.
 type Gate interface {
 	// Enter counts a flow of the source and returns Kept, or says why there may not be one. It is called on the loop and may
 	// not block.

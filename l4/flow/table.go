@@ -31,11 +31,10 @@ func NewTable(o Options, now time.Time) *Table {
 }
 
 // SetOptions replaces the options, but for Flows, Sockets and Counters, which stay. A timeout holds for all flows at once,
-// another gate for new ones. Flows stay where they are; Reroute moves them.
+// another gate must be passed by each flow at its client's next datagram. Flows stay where they are; Reroute moves them.
 func (t *Table) SetOptions(o Options) { t.options = o.withDefaults(t.options) }
 
-// Reroute makes each flow pick again at its client's next datagram, because where the entrypoint leads has changed. If the
-// gate has, the flow must pass it too.
+// Reroute makes each flow pick again at its client's next datagram, because where the entrypoint leads has changed.
 func (t *Table) Reroute() { t.generation++ }
 
 // Stop lets no new flow in. Those that live go on.
@@ -64,10 +63,8 @@ func (t *Table) FromClient(key Key, n int, now time.Time, dst []Action) []Action
 			return t.drop(why, nil, dst)
 		}
 		dst = append(dst, Action{Kind: Open, Flow: f})
-	} else if f.stale(t.generation) {
-		if dst = t.move(f, now, dst); f.reason != Live {
-			return dst
-		}
+	} else if dst = t.review(f, now, dst); f.reason != Live {
+		return dst
 	}
 	t.touch(f, at)
 	f.proven = f.proven || f.greeted
