@@ -16,16 +16,22 @@ func (c *checker) resolvers() {
 	}
 }
 
-// nameservers checks the addresses of DNS servers. One that stood there twice
-// would be asked twice before the next one.
+// maxNameservers bounds the DNS servers of one resolver: a lookup that asks them
+// all must end in bearable time.
+const maxNameservers = 8
+
+// nameservers checks the addresses of DNS servers.
 func (c *checker) nameservers(at string, r *Resolver) {
+	if len(r.Nameservers) > maxNameservers {
+		c.failf(fmt.Sprintf("%s[%d]", at, maxNameservers), "more than %d DNS servers", maxNameservers)
+	}
 	first := map[netip.AddrPort]int{}
 	for i, written := range r.Nameservers {
 		here := fmt.Sprintf("%s[%d]", at, i)
 		if written == "" {
 			continue // reported as empty
 		}
-		addr, wrong := r.nameserver(written)
+		addr, wrong := parseNameserver(written, r.Transport)
 		if wrong != nil {
 			c.fail(here, wrong.message, wrong.hint)
 			continue
@@ -48,4 +54,25 @@ func (c *checker) resolverName(at string, r *Resolver) {
 	case notAddress != nil && !isHostName(r.ServerName):
 		c.failf(at, "%q is not a host name", abbreviated(r.ServerName))
 	}
+}
+
+// parseNameserver reads the address of a DNS server. Without a port it is that
+// of the transport (RFC 1035 section 4.2, RFC 7858 section 3.1).
+func parseNameserver(written, transport string) (netip.AddrPort, *fault) {
+	const form = `write it like "10.0.0.2:53" or "10.0.0.2"`
+	if ip, err := netip.ParseAddr(written); err == nil {
+		port := uint16(53)
+		if transport == "tls" {
+			port = 853
+		}
+		return netip.AddrPortFrom(ip.Unmap(), port), nil
+	}
+	addr, err := netip.ParseAddrPort(written)
+	switch {
+	case err != nil:
+		return netip.AddrPort{}, &fault{fmt.Sprintf("%q is neither ip:port nor ip", abbreviated(written)), form}
+	case addr.Port() == 0:
+		return netip.AddrPort{}, &fault{written + " has port 0, where nobody answers", form}
+	}
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), nil
 }

@@ -113,9 +113,11 @@ func zoneFault(ip netip.Addr) *fault {
 	case zone == "":
 		return nil
 	case !ip.IsLinkLocalUnicast():
-		return &fault{fmt.Sprintf("%q has a zone, which only a link-local address has", abbreviated(ip.String())), "remove the % and what follows it"}
+		message := fmt.Sprintf("%q has a zone, which only a link-local address has", abbreviated(ip.String()))
+		return &fault{message, "remove the % and what follows it"}
 	case err != nil || number == 0 || strconv.FormatUint(number, 10) != zone:
-		return &fault{fmt.Sprintf("the zone %q is not the number of an interface", abbreviated(zone)), "write its number, which ip link shows"}
+		message := fmt.Sprintf("the zone %q is not the number of an interface", abbreviated(zone))
+		return &fault{message, "write its number, which ip link shows"}
 	}
 	return nil
 }

@@ -196,12 +196,8 @@ func (d *decoder) named(p path, n *node, v reflect.Value) {
 	out := reflect.MakeMapWithSize(v.Type(), len(n.entries))
 	for i := range n.entries {
 		e := &n.entries[i]
-		problem, hint := badName(e.key), ""
-		if problem == "" && isNamed(v.Type()) && strings.Contains(e.key, "@") {
-			problem, hint = fmt.Sprintf("the name %q has an @", abbreviated(e.key)), "what follows an @ says where a name comes from; leave it out"
-		}
-		if problem != "" {
-			d.report(p, e.pos, problem, hint)
+		if wrong := nameFault(e.key, isNamed(v.Type())); wrong != nil {
+			d.report(p, e.pos, wrong.message, wrong.hint)
 			continue
 		}
 		here := p.name(e.key)
@@ -217,19 +213,22 @@ func (d *decoder) named(p path, n *node, v reflect.Value) {
 // rather than headers.
 func isNamed(t reflect.Type) bool { return t.Elem().Kind() == reflect.Pointer }
 
-// badName says why a name cannot be used, "" where it can. Names go into log
-// lines, metric labels and URLs.
-func badName(name string) string {
+// nameFault says why a name cannot be used, nil where it can. Names go into log
+// lines, metric labels and URLs. That of an object has no @, which stands between
+// such a name and where it comes from.
+func nameFault(name string, object bool) *fault {
 	const longest = 255
 	switch {
 	case name == "":
-		return "a name must not be empty"
+		return &fault{message: "a name must not be empty"}
 	case len(name) > longest:
-		return fmt.Sprintf("the name %q is longer than %d bytes", abbreviated(name), longest)
+		return &fault{message: fmt.Sprintf("the name %q is longer than %d bytes", abbreviated(name), longest)}
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return fmt.Sprintf("the name %q has a control character", name)
+		return &fault{message: fmt.Sprintf("the name %q has a control character", name)}
+	case object && strings.ContainsRune(name, '@'):
+		return &fault{fmt.Sprintf("the name %q has an @", name), "what follows an @ says where a name comes from; leave it out"}
 	}
-	return ""
+	return nil
 }
 
 func (d *decoder) items(p path, f field, n *node, v reflect.Value) {

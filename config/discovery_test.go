@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestCheckDiscoveryProblems(t *testing.T) {
@@ -158,6 +157,7 @@ resolvers:
   e: {timeout: 1ms, attempts: 0, search: 1, minTTL: -1s}
   f: {attempts: 11, minTTL: 2m}
   g: {minTTL: 2m, maxTTL: x, nameserver: ["10.0.0.1"]}
+  h: {minTTL: 0s, nameservers: [10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6, 10.0.0.7, 10.0.0.8, 10.0.0.9]}
 `, []string{
 			`3:21: resolvers.a.nameservers[0]: "dns.internal" is neither ip:port nor ip (write it like "10.0.0.2:53" or "10.0.0.2")`,
 			`3:35: resolvers.a.nameservers[1]: 10.0.0.2:0 has port 0, where nobody answers (write it like "10.0.0.2:53" or "10.0.0.2")`,
@@ -177,6 +177,8 @@ resolvers:
 			`8:29: resolvers.f.minTTL: 2m is more than maxTTL 1m`,
 			`9:27: resolvers.g.maxTTL: "x" is not a duration (write it like "1m30s" or "500ms")`,
 			`9:30: resolvers.g.nameserver: unknown key (did you mean "nameservers"?)`,
+			`10:15: resolvers.h.minTTL: 0s is less than 1ms, the least there may be`,
+			`10:113: resolvers.h.nameservers[8]: more than 8 DNS servers`,
 		}},
 		{"zones", `
 tcp:
@@ -338,26 +340,22 @@ func TestResolver(t *testing.T) {
 	}
 }
 
-func TestResolverAddrs(t *testing.T) {
-	tests := []struct {
-		name, keys string
-		want       []string
-	}{
-		{"of the system", "", nil},
-		{"with ports", `nameservers: ["10.0.0.1:5353", "[::1]:53"]`, []string{"10.0.0.1:5353", "[::1]:53"}},
-		{"without", `nameservers: ["10.0.0.1", "2001:db8::1", "::ffff:10.0.0.2"], transport: tcp`, []string{"10.0.0.1:53", "[2001:db8::1]:53", "10.0.0.2:53"}},
-		{"tls", `nameservers: ["10.0.0.1", "10.0.0.1:53"], transport: tls`, []string{"10.0.0.1:853", "10.0.0.1:53"}},
-		{"with a zone", `nameservers: ["fe80::1%eth0"]`, []string{"[fe80::1%eth0]:53"}},
+func TestParseNameserver(t *testing.T) {
+	tests := []struct{ name, written, transport, want string }{
+		{"with a port", "10.0.0.1:5353", "udp", "10.0.0.1:5353"},
+		{"IPv6 with a port", "[::1]:53", "tcp", "[::1]:53"},
+		{"without", "10.0.0.1", "tcp", "10.0.0.1:53"},
+		{"IPv6 without", "2001:db8::1", "udp", "[2001:db8::1]:53"},
+		{"mapped", "::ffff:10.0.0.2", "udp", "10.0.0.2:53"},
+		{"tls without", "10.0.0.1", "tls", "10.0.0.1:853"},
+		{"tls with a port", "10.0.0.1:53", "tls", "10.0.0.1:53"},
+		{"with a zone", "fe80::1%eth0", "udp", "[fe80::1%eth0]:53"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var want []netip.AddrPort
-			for _, addr := range tt.want {
-				want = append(want, netip.MustParseAddrPort(addr))
-			}
-			got := mustParse(t, "x.yaml", "resolvers: {r: {"+tt.keys+"}}").Resolvers["r"].Addrs()
-			if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+			got, wrong := parseNameserver(tt.written, tt.transport)
+			if wrong != nil || got != netip.MustParseAddrPort(tt.want) {
+				t.Errorf("parseNameserver(%q) = %s, %v, want %s", tt.written, got, wrong, tt.want)
 			}
 		})
 	}

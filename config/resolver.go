@@ -1,21 +1,17 @@
 package config
 
-import (
-	"fmt"
-	"net/netip"
-	"time"
-)
+import "time"
 
 // Resolver is a set of DNS servers asked for the servers of services.
 type Resolver struct {
-	Nameservers  []string `yaml:"nameservers" doc:"ip:port of the DNS servers, or ip alone: then port 53, or 853 with transport tls. Without the key those of /etc/resolv.conf, which is read again when it changes."`
+	Nameservers  []string `yaml:"nameservers" doc:"ip:port of up to 8 DNS servers, or ip alone: then port 53, or 853 with transport tls. Without the key those of /etc/resolv.conf, which is read again when it changes."`
 	Transport    string   `yaml:"transport" enum:"udp|tcp|tls" doc:"How they are asked."`
 	ServerName   string   `yaml:"serverName" doc:"transport tls: name that the certificates of the DNS servers must have; without the key, the address of each."`
 	Search       bool     `yaml:"search" doc:"Names without a dot at their end are tried with the search list of resolv.conf too."`
 	Timeout      Duration `yaml:"timeout" min:"10ms" doc:"Deadline of one try at one DNS server."`
-	Attempts     int      `yaml:"attempts" min:"1" max:"10" doc:"Tries before a lookup has failed."`
-	MinTTL       Duration `yaml:"minTTL" min:"0s" doc:"An answer is kept at least this long."`
-	MaxTTL       Duration `yaml:"maxTTL" min:"0s" doc:"An answer is kept at most this long."`
+	Attempts     int      `yaml:"attempts" min:"1" max:"10" doc:"How often each DNS server is asked at most before a lookup has failed."`
+	MinTTL       Duration `yaml:"minTTL" min:"1ms" doc:"An answer is kept at least this long."`
+	MaxTTL       Duration `yaml:"maxTTL" min:"1ms" doc:"An answer is kept at most this long."`
 	HoldObsolete Duration `yaml:"holdObsolete" min:"0s" doc:"A server that vanished from the answer is kept this long."`
 	MaxStale     Duration `yaml:"maxStale" min:"0s" doc:"The last good answer is used this long while nobody answers; 0 means without limit."`
 }
@@ -41,41 +37,4 @@ func (c *Config) Resolver(name string) *Resolver {
 	system := new(Resolver)
 	system.setDefaults()
 	return system
-}
-
-// Addrs returns the parsed Nameservers, each with its port; all are valid in a
-// loaded Config. None means those of /etc/resolv.conf.
-func (r *Resolver) Addrs() []netip.AddrPort {
-	var addrs []netip.AddrPort
-	for _, written := range r.Nameservers {
-		if addr, wrong := r.nameserver(written); wrong == nil {
-			addrs = append(addrs, addr)
-		}
-	}
-	return addrs
-}
-
-// nameserver reads one of Nameservers.
-func (r *Resolver) nameserver(written string) (netip.AddrPort, *fault) {
-	const form = `write it like "10.0.0.2:53" or "10.0.0.2"`
-	if ip, err := netip.ParseAddr(written); err == nil {
-		return netip.AddrPortFrom(ip.Unmap(), r.port()), nil
-	}
-	addr, err := netip.ParseAddrPort(written)
-	switch {
-	case err != nil:
-		return netip.AddrPort{}, &fault{fmt.Sprintf("%q is neither ip:port nor ip", abbreviated(written)), form}
-	case addr.Port() == 0:
-		return netip.AddrPort{}, &fault{written + " has port 0, where nobody answers", form}
-	}
-	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), nil
-}
-
-// port is the one of a DNS server that is written without (RFC 1035 section
-// 4.2, RFC 7858 section 3.1).
-func (r *Resolver) port() uint16 {
-	if r.Transport == "tls" {
-		return 853
-	}
-	return 53
 }
