@@ -1,9 +1,10 @@
 package server
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/weirlb/weir/discovery"
@@ -42,6 +43,23 @@ type source struct {
 	status    discovery.Status    // as last told
 	cancel    context.CancelFunc  // nil = it does not run
 	done      chan struct{}
+}
+
+// name is what is asked, as people call it.
+func (p sourcePlan) name() string {
+	switch {
+	case p.srv != nil:
+		return "dnsSRV " + p.srv.Name
+	case p.host != nil:
+		return fmt.Sprintf("dns %s:%d", p.host.options.Name, p.host.options.Port)
+	case p.http != nil:
+		u, err := url.Parse(p.http.url)
+		if err != nil {
+			return "http" // config has seen that it is one
+		}
+		return "http " + (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String() // a query may hold a secret
+	}
+	return "file " + p.file
 }
 
 // known reports whether the source has ever said what there is.
@@ -218,7 +236,7 @@ type foundChange struct {
 func (s *Server) logFound(c foundChange) {
 	name, _ := cutKey(c.key)
 	status := c.source.status
-	log := s.log.With("service", name, "source", status.Source)
+	log := s.log.With("service", name, "source", c.source.plan.name())
 	if len(c.added)+len(c.removed) > 0 {
 		log.Info("backends found", "added", c.added, "removed", c.removed, "backends", c.total)
 	}
@@ -239,7 +257,7 @@ func (t *topology) unasked() (waiting []string) {
 		name, _ := cutKey(key)
 		for _, s := range t.pools[key].sources {
 			if s.status.Outcome == discovery.Unasked && s.cancel != nil {
-				waiting = append(waiting, "service "+name+": its servers are being looked up ("+cmp.Or(s.status.Source, "for the first time")+")")
+				waiting = append(waiting, "service "+name+": its servers are being looked up ("+s.plan.name()+")")
 			}
 		}
 	}

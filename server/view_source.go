@@ -11,6 +11,7 @@ import (
 // seenSource is a source of a pool's servers in a view.
 type seenSource struct {
 	key      string // of the pool
+	name     string
 	resolver string
 	status   discovery.Status
 	found    []upstream.Endpoint // never changed in place
@@ -20,7 +21,7 @@ type seenSource struct {
 func (t *topology) seenSources() (all []seenSource) {
 	for _, key := range sorted(t.pools) {
 		for _, s := range t.pools[key].sources {
-			all = append(all, seenSource{key, s.plan.resolver, s.status, s.found})
+			all = append(all, seenSource{key, s.plan.name(), s.plan.resolver, s.status, s.found})
 		}
 	}
 	return all
@@ -29,7 +30,7 @@ func (t *topology) seenSources() (all []seenSource) {
 func (s seenSource) state() admin.Source {
 	name, protocol := cutKey(s.key)
 	return admin.Source{
-		Service: name, Protocol: protocol, Source: s.status.Source, Resolver: s.resolver,
+		Service: name, Protocol: protocol, Source: s.name, Resolver: s.resolver,
 		Outcome: s.status.Outcome.String(), Error: s.status.Error,
 		Asked: s.status.Asked, Answered: s.status.Answered, Next: s.status.Next, TTLSeconds: s.status.TTL.Seconds(),
 		Held: s.status.Held, Stale: s.status.Stale, Endpoints: len(s.found),
@@ -51,7 +52,7 @@ func (v *view) namedBy(k upstream.Key) (places []string) {
 	}
 	for _, s := range v.sources {
 		if s.key == k.Service && slices.ContainsFunc(s.found, has) {
-			places = append(places, s.status.Source)
+			places = append(places, s.name)
 		}
 	}
 	return places

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,7 +72,16 @@ resolvers: { ours: { nameservers: [ %[2]q ], holdObsolete: 0s } }
 	t.Logf("%v from the update to the first connection, with a TTL of 1 s", time.Since(began).Round(time.Millisecond))
 
 	weirtest.NSUpdate(t, ns.Addr, "update delete "+strings.Replace(srvRecord("_app._tcp.weir.test.", one.Addr), " 1 SRV", " SRV", 1))
-	weirtest.Eventually(t, soon, func() bool { return who() == "two" && who() == "two" }, "the old server gets none")
+	weirtest.Eventually(t, soon, func() bool {
+		var list []backend
+		w.JSON("/api/v1/backends", &list)
+		return !slices.ContainsFunc(list, func(b backend) bool { return b.Address == one.Addr && !b.Draining })
+	}, "the old server is taken out")
+	for range 4 {
+		if got := who(); got != "two" {
+			t.Errorf("a connection goes to %q, which was taken out", got)
+		}
+	}
 
 	ns.Kill()
 	failed := func() bool { return strings.Contains(w.Log(), "discovery fails") }
