@@ -280,3 +280,32 @@ udp:
 		t.Errorf("HTTP: status %d", resp.StatusCode)
 	}
 }
+
+// TestUnchangedAnswerIsNoNews: what most answers say makes no new snapshot of a pool and no new view.
+func TestUnchangedAnswerIsNoNews(t *testing.T) {
+	s := new(source)
+	p := newPool("app", func() {})
+	p.sources = []*source{s}
+	topo := newTopology(nil, web{}, nil, nil)
+	topo.plan = &plan{services: map[string]servicePlan{"app": {pool: &poolPlan{}}}}
+	topo.pools["app"] = p
+	tell := func(weight int) foundChange {
+		t.Helper()
+		u := discovery.Update{Endpoints: []upstream.Endpoint{{Addr: netip.MustParseAddrPort("10.0.0.1:1"), Weight: weight}}}
+		u.Status.Outcome, u.Status.Answered = discovery.OK, time.Now()
+		c, ok := topo.found(s, u, time.Now())
+		if !ok {
+			t.Fatal("it is not listened to")
+		}
+		return c
+	}
+	if c := tell(1); !c.news() || len(c.added) != 1 {
+		t.Errorf("the first answer: %+v", c)
+	}
+	if c := tell(1); c.news() {
+		t.Errorf("the same again: %+v", c)
+	}
+	if c := tell(2); !c.news() || len(c.added) != 0 || p.members[0].backend.Endpoint().Weight != 2 {
+		t.Errorf("another weight: %+v", c)
+	}
+}

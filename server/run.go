@@ -59,14 +59,15 @@ type Server struct {
 
 	// Everything below is Run's goroutine's own.
 	*topology
-	reload   reloading
-	stop     stopping
-	started  startPlan
-	maxOpen  int // client connections, 0 = no limit
-	maxFlows int // UDP flows, 0 = no limit
-	timer    *time.Timer
-	begun    bool // everything is open
-	told     bool // ready is closed
+	reload    reloading
+	stop      stopping
+	started   startPlan
+	maxOpen   int // client connections, 0 = no limit
+	maxFlows  int // UDP flows, 0 = no limit
+	timer     *time.Timer
+	begun     bool      // everything is open
+	published time.Time // when the view was last made
+	told      bool      // ready is closed
 }
 
 // New returns a server that does nothing until Run.
@@ -256,7 +257,9 @@ func (s *Server) finding(f finding) {
 		return
 	}
 	s.logFound(change)
-	s.publish()
+	if change.news() {
+		s.publish()
+	}
 	s.becomeReady()
 }
 
@@ -295,7 +298,7 @@ func (s *Server) due() {
 	if s.stop.begun {
 		s.goOnStopping(now)
 	}
-	if len(s.leaving) != before {
+	if len(s.leaving) != before || s.seekers() && now.Sub(s.published) >= refreshView {
 		s.publish()
 	}
 }
@@ -304,11 +307,18 @@ func (s *Server) due() {
 func (s *Server) arm() {
 	now := time.Now()
 	next := earlier(s.next(now), s.nextStop(now))
+	if s.seekers() {
+		next = earlier(next, s.published.Add(refreshView))
+	}
 	if next.IsZero() {
 		next = now.Add(time.Hour)
 	}
 	s.timer.Reset(max(next.Sub(now), 0))
 }
+
+// refreshView is how often what sources say of themselves is shown anew when nothing else has changed: a thousand of them tell
+// a thousand times a second that they still know what they knew.
+const refreshView = time.Second
 
 // do runs f on Run's goroutine and waits for it. False means that Run has returned, or that ctx ended before.
 func (s *Server) do(ctx context.Context, f func()) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/weirlb/weir/discovery"
@@ -189,8 +190,14 @@ func (t *topology) found(s *source, u discovery.Update, now time.Time) (c foundC
 	if !s.known() || s.inherited && u.Status.Outcome == discovery.Empty && u.Status.Counters.Empty < 2 {
 		return c, true // what it has from the source before it stays: one word that there is nothing may be a mistake
 	}
-	s.found, s.inherited = s.plan.shape(u.Endpoints), false
+	set := s.plan.shape(u.Endpoints)
+	unchanged := slices.Equal(set, s.found)
+	s.found, s.inherited = set, false
+	if unchanged {
+		return c, true
+	}
 	plan := t.plan.pool(key)
+	c.changed = true
 	before := addrs(endpointsOf(p.members))
 	_, removed := t.fill(p, key, plan.options, p.endpoints(plan.endpoints), now)
 	for _, m := range p.members {
@@ -211,6 +218,16 @@ func (t *topology) found(s *source, u discovery.Update, now time.Time) (c foundC
 	return c, true
 }
 
+// seekers reports whether any backends are looked for.
+func (t *topology) seekers() bool {
+	for _, p := range t.pools {
+		if len(p.sources) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // poolOf finds the pool that a source belongs to, nil if that is gone.
 func (t *topology) poolOf(s *source) (key string, p *pool) {
 	for key, p := range t.pools {
@@ -229,15 +246,21 @@ type foundChange struct {
 	source         *source
 	before         discovery.Status
 	added, removed []string // addresses of backends
+	changed        bool     // the set, if only a weight in it
 	total          int
 }
 
-// log tells of another set in one line, and of a source that begins or ceases to fail.
+// news reports whether there is something to be seen beside another date.
+func (c foundChange) news() bool {
+	return c.changed || c.before.Outcome != c.source.status.Outcome || c.before.Error != c.source.status.Error
+}
+
+// logFound tells of another set in one line, and of a source that begins or ceases to fail.
 func (s *Server) logFound(c foundChange) {
 	name, _ := cutKey(c.key)
 	status := c.source.status
 	log := s.log.With("service", name, "source", c.source.plan.name())
-	if len(c.added)+len(c.removed) > 0 {
+	if c.changed {
 		log.Info("backends found", "added", c.added, "removed", c.removed, "backends", c.total)
 	}
 	failed, fails := c.before.Outcome == discovery.Failed, status.Outcome == discovery.Failed

@@ -93,6 +93,7 @@ func (s *Server) publish() {
 		}
 	}
 	s.view.Store(v)
+	s.published = time.Now()
 }
 
 // State implements admin.Weir.
