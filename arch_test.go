@@ -21,7 +21,7 @@ const module = "github.com/weirlb/weir"
 var mayImport = map[string][]string{
 	".":                  {},
 	"cmd/weir":           {"config", "server", "admin"},
-	"config":             {"internal/rule"},
+	"config":             {"internal/rule", "internal/trail"},
 	"server":             {"config", "l4", "l4/flow", "l4/peek", "l7", "l7/http1", "l7/route", "discovery", "health", "cluster", "upstream", "sni", "admin", "internal/accesslog", "internal/eventloop", "internal/rule"},
 	"l4":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/rule", "l4/flow", "l4/peek", "upstream", "sni"},
 	"l4/flow":            {"upstream"},
@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"sni":                {},
 	"upstream":           {},
 	"health":             {"upstream"},
-	"discovery":          {"upstream"},
+	"discovery":          {"upstream", "internal/trail"},
 	"cluster":            {},
 	"admin":              {"upstream"},
 	"bench/...":          {},
@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/eventloop": {},
 	"internal/limit":     {},
 	"internal/rule":      {},
+	"internal/trail":     {},
 	"internal/weirtest":  {},
 }
 

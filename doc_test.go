@@ -235,14 +235,6 @@ const (
 	referenceEnd   = "<!-- end of the generated part -->\n"
 )
 
-// notServed are the keys that the language knows and this version does not serve yet, by their place below the top.
-// Whole sections say so themselves, in their description.
-var notServed = []string{
-	"tcp.services.NAME.loadBalancer.discovery",
-	"udp.services.NAME.loadBalancer.discovery",
-	"http.services.NAME.loadBalancer.discovery",
-}
-
 // misplaced are the keys of a type that stands in several places which have no meaning in one of them and are refused there.
 var misplaced = []string{
 	"tcp.services.NAME.loadBalancer.healthCheck.mode",
@@ -312,7 +304,7 @@ func reference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	for _, section := range []string{"log", "accessLog", "admin", "engine", "entryPoints", "tcp", "udp", "http", "tls"} {
+	for _, section := range []string{"log", "accessLog", "admin", "engine", "entryPoints", "tcp", "udp", "http", "tls", "resolvers"} {
 		s := root.Properties[section]
 		fmt.Fprintf(&out, "\n### `%s`\n\n%s\n\n| key | default | meaning |\n|---|---|---|\n", section, s.Description)
 		root.rows(&out, section, "", s)
@@ -326,7 +318,7 @@ func (root *schema) rows(out *strings.Builder, section, at string, s *schema) {
 	s = root.resolve(s)
 	for _, key := range slices.Sorted(maps.Keys(s.Properties)) {
 		property, here := s.Properties[key], strings.TrimPrefix(at+"."+key, ".")
-		if where := section + "." + here; slices.Contains(notServed, where) || slices.Contains(misplaced, where) {
+		if where := section + "." + here; slices.Contains(misplaced, where) {
 			continue
 		}
 		usual := property.usual()
@@ -352,6 +344,9 @@ func (root *schema) rows(out *strings.Builder, section, at string, s *schema) {
 		root.rows(out, section, strings.TrimPrefix(at+".NAME", "."), &named)
 	}
 	for _, arm := range s.AnyOf {
+		if arm.Items != nil && slices.ContainsFunc(s.AnyOf, func(s *schema) bool { return s.Ref != "" && s.Ref == arm.Items.Ref }) {
+			continue // a list of what may also stand alone
+		}
 		root.rows(out, section, at, arm)
 	}
 }

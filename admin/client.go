@@ -83,6 +83,16 @@ func (c *Client) Services(ctx context.Context) ([]Service, error) {
 
 // Backends fetches the backends of a service, and of a protocol: tcp, udp or http. Either may be empty, which means all.
 func (c *Client) Backends(ctx context.Context, service, protocol string) ([]Backend, error) {
+	return get[[]Backend](ctx, c, "/api/v1/backends?"+ofService(service, protocol))
+}
+
+// Sources fetches what is known of the sources by which a service finds backends. Service and protocol are those of Backends.
+func (c *Client) Sources(ctx context.Context, service, protocol string) ([]Source, error) {
+	return get[[]Source](ctx, c, "/api/v1/sources?"+ofService(service, protocol))
+}
+
+// ofService returns the query for what belongs to a service and to a protocol; what is empty does not choose.
+func ofService(service, protocol string) string {
 	q := url.Values{}
 	if service != "" {
 		q.Set("service", service)
@@ -90,7 +100,7 @@ func (c *Client) Backends(ctx context.Context, service, protocol string) ([]Back
 	if protocol != "" {
 		q.Set("protocol", protocol)
 	}
-	return get[[]Backend](ctx, c, "/api/v1/backends?"+q.Encode())
+	return q.Encode()
 }
 
 // Config fetches the effective configuration as JSON.

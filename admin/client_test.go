@@ -24,10 +24,10 @@ func newClient(t *testing.T, address string) *Client {
 }
 
 func TestClientFetches(t *testing.T) {
-	state := busyUDP()
+	state := busyDiscovery()
 	level := ""
 	ln := serve(t, "127.0.0.1:0", Options{
-		Source:      &fixed{state: state},
+		Weir:        &fixed{state: state},
 		Config:      func(context.Context) ([]byte, error) { return []byte(`{"log":{"level":"info"}}`), nil },
 		Reload:      func(context.Context) error { return nil },
 		SetLogLevel: func(l string) error { level = l; return nil },
@@ -48,6 +48,12 @@ func TestClientFetches(t *testing.T) {
 	same(t, "backends of a service", state.Backends[2:3], backends, err)
 	backends, err = c.Backends(ctx, "shop", "udp")
 	same(t, "backends of a service of one protocol", state.Backends[5:], backends, err)
+	sources, err := c.Sources(ctx, "", "")
+	same(t, "sources", state.Sources, sources, err)
+	sources, err = c.Sources(ctx, "orders", "")
+	same(t, "sources of a service", state.Sources[:2], sources, err)
+	sources, err = c.Sources(ctx, "shop", "udp")
+	same(t, "sources of a service of one protocol", state.Sources[4:], sources, err)
 	config, err := c.Config(ctx)
 	same(t, "config", json.RawMessage(`{"log":{"level":"info"}}`), config, err)
 	generation, err := c.Reload(ctx)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -12,7 +13,7 @@ import (
 // collector makes metrics of one State each time it is asked. Label values are names from the configuration, addresses
 // and words of closed sets: nothing that a client sends. What leaves the configuration leaves the metrics.
 type collector struct {
-	source      Source
+	weir        Weir
 	process     []family[State]
 	entrypoints group[Entrypoint]
 	services    group[Service]
@@ -33,6 +34,8 @@ type collector struct {
 
 	entrypointUDP udpFamilies
 	serviceUDP    udpFamilies
+
+	sources sourceFamilies
 }
 
 // family is one metric that every T has.
@@ -87,7 +90,7 @@ func families[T any](labels []string, defs []definition[T]) []family[T] {
 	return out
 }
 
-func newCollector(source Source) *collector {
+func newCollector(weir Weir) *collector {
 	ofClient := httpHelp{
 		requests: "HTTP requests that ended, by class of the status sent, or aborted.",
 		duration: "How long HTTP requests took, from the first byte to the end.",
@@ -98,7 +101,7 @@ func newCollector(source Source) *collector {
 	}
 	ofEntrypoint, ofService, ofServer := []string{"entrypoint"}, []string{"protocol", "service"}, []string{"protocol", "service", "backend"}
 	return &collector{
-		source:      source,
+		weir:        weir,
 		process:     families(nil, processMetrics()),
 		entrypoints: newGroup(ofEntrypoint, entrypointMetrics(), entrypointConnectionMetrics(), entrypointFlowMetrics()),
 		services:    newGroup(ofService, serviceMetrics(), serviceConnectionMetrics(), serviceFlowMetrics()),
@@ -119,21 +122,18 @@ func newCollector(source Source) *collector {
 
 		entrypointUDP: newUDPFamilies("entrypoint", "entrypoint"),
 		serviceUDP:    newUDPFamilies("service", "protocol", "service"),
+
+		sources: newSourceFamilies(),
 	}
 }
 
 func processMetrics() []definition[State] {
 	return []definition[State]{
 		{"weir_ready", "Whether weir wants traffic: 1 as long as /readyz is 200.", gauge, func(s *State) float64 { return oneIf(len(s.NotReady) == 0) }},
-		{"weir_start_time_seconds", "When weir started, in seconds since 1970.", gauge, func(s *State) float64 { return float64(s.Started.UnixMilli()) / 1000 }},
+		{"weir_start_time_seconds", "When weir started, in seconds since 1970.", gauge, func(s *State) float64 { return unixSeconds(s.Started) }},
 		{"weir_config_generation", "Generation of the configuration in force; 1 is the one weir started with.", gauge, func(s *State) float64 { return float64(s.Generation) }},
 		{"weir_config_last_reload_success", "Whether the last attempt to load a configuration succeeded.", gauge, func(s *State) float64 { return oneIf(s.Reloads.Last.OK) }},
-		{"weir_config_last_reload_timestamp_seconds", "When that attempt was, in seconds since 1970.", gauge, func(s *State) float64 {
-			if s.Reloads.Last.At.IsZero() {
-				return 0
-			}
-			return float64(s.Reloads.Last.At.UnixMilli()) / 1000
-		}},
+		{"weir_config_last_reload_timestamp_seconds", "When that attempt was, in seconds since 1970.", gauge, func(s *State) float64 { return unixSeconds(s.Reloads.Last.At) }},
 		{"weir_active_connections", "Open client connections.", gauge, func(s *State) float64 { return float64(s.Connections.Active) }},
 		{"weir_max_connections", "Limit of open client connections; 0 means none.", gauge, func(s *State) float64 { return float64(s.Connections.Max) }},
 		{"weir_active_flows", "Flows of UDP under way.", gauge, func(s *State) float64 { return float64(s.Flows.Active) }},
@@ -215,6 +215,14 @@ func oneIf(on bool) float64 {
 	return 0
 }
 
+// unixSeconds returns 0 for no time.
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	describe(out, c.process)
@@ -229,6 +237,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}
 	c.entrypointUDP.describe(out)
 	c.serviceUDP.describe(out)
+	c.sources.describe(out)
 }
 
 func describe[T any](out chan<- *prometheus.Desc, all []family[T]) {
@@ -239,7 +248,7 @@ func describe[T any](out chan<- *prometheus.Desc, all []family[T]) {
 
 // Collect implements prometheus.Collector. All numbers are of one State.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
-	s := c.source.State()
+	s := c.weir.State()
 	collect(out, c.process, s)
 	out <- prometheus.MustNewConstMetric(c.buildInfo, gauge, 1, valid(s.Version), valid(s.Commit), valid(s.GoVersion))
 	out <- prometheus.MustNewConstMetric(c.reloads, counter, float64(s.Reloads.Succeeded), "success")
@@ -273,6 +282,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		b := &s.Backends[i]
 		c.backends.collect(out, b, b.Protocol, b.Protocol, b.Service, b.Address)
 		c.backendHTTP.collect(out, b.HTTP, b.Protocol, b.Service, b.Address)
+	}
+	for i := range s.Sources {
+		c.sources.collect(out, &s.Sources[i])
 	}
 }
 

@@ -15,9 +15,9 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // scrape returns weir's own metrics as /metrics shows them.
-func scrape(t *testing.T, source Source) string {
+func scrape(t *testing.T, weir Weir) string {
 	t.Helper()
-	rec := call(t, New(Options{Source: source}), "GET", "/metrics", "")
+	rec := call(t, New(Options{Weir: weir}), "GET", "/metrics", "")
 	if rec.Code != 200 {
 		t.Fatalf("/metrics: %d %s", rec.Code, rec.Body)
 	}
@@ -32,9 +32,9 @@ func scrape(t *testing.T, source Source) string {
 }
 
 func TestMetrics(t *testing.T) {
-	source := &fixed{state: busy()}
-	got := scrape(t, source)
-	if n := source.asked.Load(); n != 1 {
+	weir := &fixed{state: busy()}
+	got := scrape(t, weir)
+	if n := weir.asked.Load(); n != 1 {
 		t.Errorf("one scrape took %d snapshots", n)
 	}
 	golden := filepath.Join("testdata", "metrics.txt")
@@ -53,7 +53,7 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestRuntimeMetricsAreThere(t *testing.T) {
-	rec := call(t, New(Options{Source: &fixed{state: busy()}}), "GET", "/metrics", "")
+	rec := call(t, New(Options{Weir: &fixed{state: busy()}}), "GET", "/metrics", "")
 	for _, name := range []string{"go_goroutines", "process_open_fds", "process_cpu_seconds_total"} {
 		if !strings.Contains(rec.Body.String(), "\n"+name+" ") {
 			t.Errorf("no %s", name)
@@ -103,7 +103,7 @@ func TestMetricNames(t *testing.T) {
 		}
 		seen[name] = true
 	}
-	for line := range strings.Lines(scrape(t, &fixed{state: busyUDP()})) {
+	for line := range strings.Lines(scrape(t, &fixed{state: busyDiscovery()})) {
 		fields := strings.Fields(line)
 		if len(fields) == 4 && fields[1] == "TYPE" && strings.HasSuffix(fields[2], "_total") != (fields[3] == "counter") {
 			t.Errorf("%s is a %s: counters, and only they, end in _total", fields[2], fields[3])

@@ -14,15 +14,15 @@ import (
 )
 
 // Render writes v, which a Client returned, for a person (format "table") or for a program ("json"). Tables know
-// *Status, []Entrypoint, []Router, []Service and []Backend.
-func Render(w io.Writer, format string, v any) error {
+// *Status, []Entrypoint, []Router, []Service, []Backend and []Source; times in them are told as of now.
+func Render(w io.Writer, format string, v any, now time.Time) error {
 	switch format {
 	case "json":
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		return enc.Encode(v)
 	case "table":
-		rows, err := table(v)
+		rows, err := table(v, now)
 		if err != nil {
 			return err
 		}
@@ -32,7 +32,7 @@ func Render(w io.Writer, format string, v any) error {
 }
 
 // table makes rows of cells; the first row is the heading.
-func table(v any) ([][]string, error) {
+func table(v any, now time.Time) ([][]string, error) {
 	switch v := v.(type) {
 	case *Status:
 		return statusRows(v), nil
@@ -53,7 +53,10 @@ func table(v any) ([][]string, error) {
 	case []Backend:
 		rows := rowsOf("SERVICE\tPROTOCOL\tBACKEND\tSTATE\tWEIGHT\tACTIVE\tCONNECTIONS\tFAILURES\tIN\tOUT\tLAST CHECK", v, backendRow)
 		insertColumns(rows, "IN", httpHeading, v, func(b *Backend) []string { return httpRow(b.HTTP) })
+		insertColumns(rows, "LAST CHECK", "SOURCES", v, backendSources)
 		return rows, nil
+	case []Source:
+		return rowsOf(sourceHeading, v, func(s *Source) []string { return sourceRow(s, now) }), nil
 	}
 	return nil, fmt.Errorf("no table for %T", v)
 }
@@ -124,8 +127,9 @@ func statusRows(s *Status) [][]string {
 		{"routers", strconv.Itoa(s.Routers)},
 		{"services", strconv.Itoa(s.Services)},
 		{"backends", backendCounts(s.Backends)},
-		{"log level", orDash(s.LogLevel)},
 	}
+	rows = append(rows, sourceStatusRows(s.Sources)...)
+	rows = append(rows, []string{"log level", orDash(s.LogLevel)})
 	if s.Requests != nil {
 		rows = append(rows, []string{"requests", requestCounts(s.Requests)})
 	}
@@ -229,6 +233,14 @@ func backendRow(b *Backend) []string {
 		b.Service, b.Protocol, address, backendState(b), strconv.Itoa(b.Weight), ofMax(b.Active, b.Max),
 		strconv.FormatUint(b.Connections, 10), strconv.FormatUint(b.ConnectFailures, 10), size(b.BytesIn), size(b.BytesOut), check,
 	}
+}
+
+// backendSources returns the cell with the sources that name a backend, and none if nothing is discovered.
+func backendSources(b *Backend) []string {
+	if len(b.Sources) == 0 {
+		return nil
+	}
+	return []string{strings.Join(b.Sources, ", ")}
 }
 
 // backendState names the verdict and everything that bends it.

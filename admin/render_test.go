@@ -11,7 +11,7 @@ import (
 )
 
 func TestRenderTables(t *testing.T) {
-	state, http, udp := busy(), busyHTTP(), busyUDP()
+	state, http, udp, discovery := busy(), busyHTTP(), busyUDP(), busyDiscovery()
 	failed := state.status()
 	failed.Ready, failed.NotReady = false, []string{"draining"}
 	failed.Reloads.Last.OK, failed.Reloads.Last.Error = false, "weir.yaml:3:1: no"
@@ -37,11 +37,15 @@ func TestRenderTables(t *testing.T) {
 		{"udp_services", udp.Services},
 		{"udp_backends", udp.Backends},
 		{"udp_alone", udp.Services[3:]},
+		{"discovery_status", discovery.status()},
+		{"discovery_backends", discovery.Backends},
+		{"discovery_sources", discovery.Sources},
+		{"discovery_none", []Source{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got strings.Builder
-			if err := Render(&got, "table", tt.v); err != nil {
+			if err := Render(&got, "table", tt.v, state.Now); err != nil {
 				t.Fatal(err)
 			}
 			golden := filepath.Join("testdata", tt.name+".txt")
@@ -64,7 +68,7 @@ func TestRenderTables(t *testing.T) {
 func TestRenderJSON(t *testing.T) {
 	want := busy().Backends
 	var text strings.Builder
-	if err := Render(&text, "json", want); err != nil {
+	if err := Render(&text, "json", want, start); err != nil {
 		t.Fatal(err)
 	}
 	var got []Backend
@@ -78,10 +82,10 @@ func TestRenderJSON(t *testing.T) {
 
 func TestRenderRefuses(t *testing.T) {
 	var out strings.Builder
-	if err := Render(&out, "xml", []Backend{}); err == nil {
+	if err := Render(&out, "xml", []Backend{}, start); err == nil {
 		t.Error("an unknown format was accepted")
 	}
-	if err := Render(&out, "table", 7); err == nil {
+	if err := Render(&out, "table", 7, start); err == nil {
 		t.Error("a number has no table")
 	}
 	if out.Len() != 0 {

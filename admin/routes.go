@@ -30,6 +30,7 @@ func (s *Server) routes() []route {
 		{"GET", "/api/v1/routers", s.routers},
 		{"GET", "/api/v1/services", s.services},
 		{"GET", "/api/v1/backends", s.backends},
+		{"GET", "/api/v1/sources", s.sources},
 		{"GET", "/api/v1/config", s.config},
 		{"POST", "/api/v1/reload", s.reload},
 		{"POST", "/api/v1/log-level", s.logLevel},
@@ -62,7 +63,7 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) { replyText(w, ht
 
 // readyz is 200 when weir wants traffic, else 503 with the reasons, one a line.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	state := s.o.Source.State()
+	state := s.o.Weir.State()
 	code, text := http.StatusOK, "ok\n"
 	if len(state.NotReady) > 0 {
 		code, text = http.StatusServiceUnavailable, strings.Join(state.NotReady, "\n")+"\n"
@@ -88,10 +89,25 @@ func verbose(s *State) string {
 	}
 	for i := range s.Services {
 		if v := &s.Services[i]; v.Kind == "loadBalancer" {
-			fmt.Fprintf(&b, "+ service %s (%s) uses %d of %d backends\n", v.Name, v.Protocol, v.InUse, v.Backends)
+			verboseService(&b, s, v)
 		}
 	}
 	return b.String()
+}
+
+// verboseService marks a service that has no usable backend with !, since weir is ready all the same, and tells what the
+// sources of its backends last said.
+func verboseService(b *strings.Builder, s *State, v *Service) {
+	if v.InUse > 0 {
+		fmt.Fprintf(b, "+ service %s (%s) uses %d of %d backends\n", v.Name, v.Protocol, v.InUse, v.Backends)
+		return
+	}
+	fmt.Fprintf(b, "! service %s (%s) has no usable backend of %d\n", v.Name, v.Protocol, v.Backends)
+	for i := range s.Sources {
+		if source := &s.Sources[i]; source.Service == v.Name && source.Protocol == v.Protocol {
+			fmt.Fprintf(b, "  %s\n", source.lastWord(s.Now))
+		}
+	}
 }
 
 // Version is what /version and `weir version --json` show.
@@ -102,37 +118,46 @@ type Version struct {
 }
 
 func (s *Server) version(w http.ResponseWriter, _ *http.Request) {
-	state := s.o.Source.State()
+	state := s.o.Weir.State()
 	replyJSON(w, http.StatusOK, Version{state.Version, state.Commit, state.GoVersion})
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	replyJSON(w, http.StatusOK, s.o.Source.State().status())
+	replyJSON(w, http.StatusOK, s.o.Weir.State().status())
 }
 
 func (s *Server) entrypoints(w http.ResponseWriter, _ *http.Request) {
-	replyJSON(w, http.StatusOK, notNil(s.o.Source.State().Entrypoints))
+	replyJSON(w, http.StatusOK, notNil(s.o.Weir.State().Entrypoints))
 }
 
 func (s *Server) routers(w http.ResponseWriter, _ *http.Request) {
-	replyJSON(w, http.StatusOK, notNil(s.o.Source.State().Routers))
+	replyJSON(w, http.StatusOK, notNil(s.o.Weir.State().Routers))
 }
 
 func (s *Server) services(w http.ResponseWriter, _ *http.Request) {
-	replyJSON(w, http.StatusOK, notNil(s.o.Source.State().Services))
+	replyJSON(w, http.StatusOK, notNil(s.o.Weir.State().Services))
 }
 
-// backends lists all backends, or those of a ?service= or of a ?protocol=, with both those of one service: the protocols
-// name their services apart. A service nobody knows has none.
 func (s *Server) backends(w http.ResponseWriter, r *http.Request) {
+	replyOfService(w, r, s.o.Weir.State().Backends, func(b *Backend) (service, protocol string) { return b.Service, b.Protocol })
+}
+
+func (s *Server) sources(w http.ResponseWriter, r *http.Request) {
+	replyOfService(w, r, s.o.Weir.State().Sources, func(v *Source) (service, protocol string) { return v.Service, v.Protocol })
+}
+
+// replyOfService lists all of a list, or what belongs to a ?service= or to a ?protocol=, with both what belongs to one service:
+// the protocols name their services apart. A service nobody knows has nothing.
+func replyOfService[T any](w http.ResponseWriter, r *http.Request, list []T, of func(*T) (service, protocol string)) {
 	q := r.URL.Query()
 	service, protocol := q.Get("service"), q.Get("protocol")
 	if q.Has("protocol") && !slices.Contains([]string{"tcp", udp, "http"}, protocol) {
 		replyError(w, http.StatusBadRequest, fmt.Sprintf("protocol %q is none of tcp, udp, http", protocol))
 		return
 	}
-	list := slices.DeleteFunc(slices.Clone(s.o.Source.State().Backends), func(b Backend) bool {
-		return q.Has("service") && b.Service != service || q.Has("protocol") && b.Protocol != protocol
+	list = slices.DeleteFunc(slices.Clone(list), func(v T) bool {
+		ofService, ofProtocol := of(&v)
+		return q.Has("service") && ofService != service || q.Has("protocol") && ofProtocol != protocol
 	})
 	replyJSON(w, http.StatusOK, notNil(list))
 }
@@ -166,7 +191,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		replyError(w, http.StatusUnprocessableEntity, err.Error())
 		return
 	}
-	replyJSON(w, http.StatusOK, Reloaded{s.o.Source.State().Generation})
+	replyJSON(w, http.StatusOK, Reloaded{s.o.Weir.State().Generation})
 }
 
 // LogLevel is the body of a log-level request and of its answer.

@@ -14,11 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Options says what a Server shows and what it can do. Source is required; a command that is nil answers 501.
+// Options says what a Server shows and what it can do. Weir is required; a command that is nil answers 501.
 type Options struct {
-	Source Source
-	Log    *slog.Logger // nil: nothing is logged
-	Pprof  bool         // serve /debug/pprof/
+	Weir  Weir
+	Log   *slog.Logger // nil: nothing is logged
+	Pprof bool         // serve /debug/pprof/
 
 	// Config returns the effective configuration as JSON. It may block.
 	Config func(context.Context) ([]byte, error)
@@ -136,7 +136,7 @@ func newMetricsHandler(o Options) http.Handler {
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newCollector(o.Source),
+		newCollector(o.Weir),
 	)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),

@@ -34,7 +34,7 @@ func call(t *testing.T, s *Server, method, target, body string, header ...string
 }
 
 func TestProbes(t *testing.T) {
-	ready, notReady := busy(), busy()
+	ready, notReady, unserved := busy(), busy(), unservedDiscovery()
 	notReady.NotReady = []string{"entrypoint postgres is not bound", "draining"}
 	tests := []struct {
 		name, path string
@@ -52,10 +52,23 @@ func TestProbes(t *testing.T) {
 		{"not ready, verbose", "/readyz?verbose", notReady, 503,
 			"not ready: generation 7\n- entrypoint postgres is not bound\n- draining\n" +
 				"+ entrypoint postgres listens on [::]:5432 (tcp)\n+ service orders (tcp) uses 1 of 2 backends\n"},
+		{"services without backends", "/readyz", unserved, 200, "ok\n"},
+		{"services without backends, verbose", "/readyz?verbose", unserved, 200, "ready: generation 7\n" +
+			"! service orders (tcp) has no usable backend of 3\n" +
+			"  dnsSRV _postgres._tcp.orders.internal (corp): ok, 2 endpoints, answered 4s ago\n" +
+			"  dnsSRV _postgres._tcp.orders.internal (branch): ok, 4 endpoints, answered 1s ago: " +
+			"3 of 4 endpoints are left out, and no answer over TCP confirms it: they are kep…\n" +
+			"! service shop (http) has no usable backend of 0\n" +
+			"  file /etc/weir/shop.json: ok, 1 endpoint, answered 1h0m0s ago\n" +
+			"  http http://registry.internal/shop: not asked yet\n" +
+			"! service shop (udp) has no usable backend of 2\n" +
+			"  dns resolvers.internal: failed, 2 endpoints, answered 12m0s ago: 10.0.0.2:53 says \ufffd[31mSERVFAIL\ufffd\n" +
+			"  file /etc/weir/resolvers.json: failed, 0 endpoints, never answered: open /etc/weir/resolvers.json: no such file or directory\n" +
+			"! service listed (tcp) has no usable backend of 1\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			rec := call(t, New(Options{Source: &fixed{state: tt.state}}), "GET", tt.path, "")
+			rec := call(t, New(Options{Weir: &fixed{state: tt.state}}), "GET", tt.path, "")
 			if rec.Code != tt.code || rec.Body.String() != tt.want {
 				t.Errorf("got %d %q, want %d %q", rec.Code, rec.Body, tt.code, tt.want)
 			}
@@ -63,10 +76,24 @@ func TestProbes(t *testing.T) {
 	}
 }
 
+// unservedDiscovery is busyDiscovery with no service that has a usable backend, and one more that has no sources.
+func unservedDiscovery() State {
+	s := busyDiscovery()
+	s.Entrypoints = nil
+	s.Services = []Service{
+		{Name: "orders", Protocol: "tcp", Kind: "loadBalancer", Backends: 3},
+		{Name: "ha", Protocol: "tcp", Kind: "failover", Services: []string{"orders"}},
+		{Name: "shop", Protocol: "http", Kind: "loadBalancer"},
+		{Name: "shop", Protocol: "udp", Kind: "loadBalancer", Backends: 2},
+		{Name: "listed", Protocol: "tcp", Kind: "loadBalancer", Backends: 1},
+	}
+	return s
+}
+
 func TestViews(t *testing.T) {
-	state := busyUDP()
+	state := busyDiscovery()
 	s := New(Options{
-		Source: &fixed{state: state},
+		Weir:   &fixed{state: state},
 		Config: func(context.Context) ([]byte, error) { return []byte(`{"log":{}}`), nil },
 	})
 	tests := []struct {
@@ -85,6 +112,12 @@ func TestViews(t *testing.T) {
 		{"backends of a protocol", "/api/v1/backends?protocol=http", state.Backends[3:5]},
 		{"backends of a service that is another protocol's", "/api/v1/backends?service=orders&protocol=udp", []Backend{}},
 		{"backends of no service", "/api/v1/backends?service=none", []Backend{}},
+		{"sources", "/api/v1/sources", state.Sources},
+		{"sources of a service", "/api/v1/sources?service=orders", state.Sources[:2]},
+		{"sources of a service of two protocols", "/api/v1/sources?service=shop", state.Sources[2:]},
+		{"sources of a service of one protocol", "/api/v1/sources?service=shop&protocol=http", state.Sources[2:4]},
+		{"sources of a protocol", "/api/v1/sources?protocol=udp", state.Sources[4:]},
+		{"sources of no service", "/api/v1/sources?service=none", []Source{}},
 		{"config", "/api/v1/config", map[string]any{"log": map[string]any{}}},
 	}
 	for _, tt := range tests {
@@ -105,8 +138,8 @@ func TestViews(t *testing.T) {
 }
 
 func TestEmptyListsAreLists(t *testing.T) {
-	s := New(Options{Source: &fixed{}})
-	for _, path := range []string{"entrypoints", "routers", "services", "backends"} {
+	s := New(Options{Weir: &fixed{}})
+	for _, path := range []string{"entrypoints", "routers", "services", "backends", "sources"} {
 		if got := call(t, s, "GET", "/api/v1/"+path, "").Body.String(); got != "[]\n" {
 			t.Errorf("%s: %q", path, got)
 		}
@@ -161,6 +194,7 @@ func TestCommands(t *testing.T) {
 		{"config fails", failing, "GET", "/api/v1/config", "", nil, 500, "no config"},
 		{"config is not there", Options{}, "GET", "/api/v1/config", "", nil, 501, "not shown"},
 		{"backends of an unknown protocol", working, "GET", "/api/v1/backends?protocol=sctp", "", nil, 400, `\"sctp\" is none of tcp, udp, http`},
+		{"sources of an unknown protocol", working, "GET", "/api/v1/sources?protocol=dns", "", nil, 400, `\"dns\" is none of tcp, udp, http`},
 		{"backends of no protocol", working, "GET", "/api/v1/backends?protocol=", "", nil, 400, "none of tcp, udp, http"},
 		{"a view by POST", working, "POST", "/api/v1/backends", "", nil, 405, ""},
 		{"a view by DELETE", working, "DELETE", "/api/v1/status", "", nil, 405, ""},
@@ -174,7 +208,7 @@ func TestCommands(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			reloads, level = 0, ""
-			tt.o.Source = &fixed{state: busy()}
+			tt.o.Weir = &fixed{state: busy()}
 			rec := call(t, New(tt.o), tt.method, tt.path, tt.body, tt.header...)
 			if rec.Code != tt.code || !strings.Contains(rec.Body.String(), tt.want) {
 				t.Errorf("got %d %q, want %d with %q", rec.Code, rec.Body, tt.code, tt.want)
@@ -207,7 +241,7 @@ func TestForeignNamesOnLoopback(t *testing.T) {
 		{"a name on a public address", &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, "lb-1.example:9901", 200},
 		{"a name on a socket file", &net.UnixAddr{Name: "/run/weir.sock"}, "weir", 200},
 	}
-	s := New(Options{Source: &fixed{state: busy()}})
+	s := New(Options{Weir: &fixed{state: busy()}})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			req := httptest.NewRequest("GET", "/readyz", nil)
@@ -246,7 +280,7 @@ func serve(t *testing.T, address string, o Options) net.Listener {
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "weir.sock")
 	leaveDeadSocket(t, path)
-	serve(t, "unix:"+path, Options{Source: &fixed{state: busy()}})
+	serve(t, "unix:"+path, Options{Weir: &fixed{state: busy()}})
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -298,7 +332,7 @@ func TestListenRefuses(t *testing.T) {
 
 // TestConnectionLimit fills the endpoint with silent connections: the next one waits, and is served when one goes.
 func TestConnectionLimit(t *testing.T) {
-	ln := serve(t, "127.0.0.1:0", Options{Source: &fixed{state: busy()}})
+	ln := serve(t, "127.0.0.1:0", Options{Weir: &fixed{state: busy()}})
 	var idle []net.Conn
 	for range maxConns {
 		idle = append(idle, dial(t, ln))
@@ -372,7 +406,7 @@ func readOpenAPI(t *testing.T) openAPI {
 
 func TestOpenAPIListsTheServedPaths(t *testing.T) {
 	var want, got []string
-	for _, r := range New(Options{Source: &fixed{}}).routes() {
+	for _, r := range New(Options{Weir: &fixed{}}).routes() {
 		want = append(want, r.method+" "+strings.TrimSuffix(r.path, "{$}"))
 	}
 	for path, methods := range readOpenAPI(t).Paths {
@@ -390,7 +424,7 @@ func TestOpenAPIListsTheServedPaths(t *testing.T) {
 func TestOpenAPISchemasAreTheTypes(t *testing.T) {
 	types := []any{
 		Status{}, Reloads{}, LastReload{}, Loop{}, Connections{}, Flows{}, AccessLog{}, BackendCount{},
-		Entrypoint{}, Router{}, Service{}, Backend{}, HTTPStats{}, Histogram{}, UDPStats{}, Version{}, Reloaded{}, LogLevel{},
+		Entrypoint{}, Router{}, Service{}, Backend{}, HTTPStats{}, Histogram{}, UDPStats{}, Source{}, SourceCount{}, Version{}, Reloaded{}, LogLevel{},
 	}
 	doc := readOpenAPI(t)
 	if len(doc.Components.Schemas) != len(types) {

@@ -2,8 +2,8 @@ package admin
 
 import "time"
 
-// Source shows the state of the running weir.
-type Source interface {
+// Weir is the running load balancer, as far as it shows its state.
+type Weir interface {
 	// State returns a snapshot. It may be called from several goroutines at once and must not wait for the data plane. The caller
 	// does not change what it gets, and whoever made it does not change it afterwards.
 	State() *State
@@ -30,6 +30,7 @@ type State struct {
 	Routers     []Router
 	Services    []Service
 	Backends    []Backend
+	Sources     []Source
 }
 
 // Reloads counts attempts to load a changed configuration.
@@ -133,6 +134,7 @@ type Backend struct {
 	Protocol        string    `json:"protocol"`
 	Address         string    `json:"address"`
 	Name            string    `json:"name,omitempty"`
+	Sources         []string  `json:"sources,omitempty"`        // that name it; configuration: it is listed there; none: nothing is discovered
 	Health          string    `json:"health"`                   // up, down or unknown (not probed yet; counts as usable)
 	Since           time.Time `json:"since,omitzero"`           // of that verdict
 	LastCheck       time.Time `json:"lastCheck,omitzero"`       // zero: never probed
@@ -181,6 +183,7 @@ type Status struct {
 	Routers       int               `json:"routers"`
 	Services      int               `json:"services"`
 	Backends      BackendCount      `json:"backends"`
+	Sources       *SourceCount      `json:"sources,omitempty"` // nil: nothing is discovered
 }
 
 // BackendCount counts backends by what they can do now.
@@ -213,6 +216,7 @@ func (s *State) status() *Status {
 	for i := range s.Backends {
 		out.Backends.add(&s.Backends[i])
 	}
+	out.Sources = countSources(s.Sources)
 	return out
 }
 

@@ -7,7 +7,7 @@ import (
 
 var start = time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC)
 
-// fixed is a Source that shows one State, and counts how often it is asked.
+// fixed is a Weir that shows one State, and counts how often it is asked.
 type fixed struct {
 	state State
 	asked atomic.Int64
@@ -120,5 +120,46 @@ func busyUDP() State {
 		},
 		Backend{Service: "shop", Protocol: "udp", Address: "10.0.1.53:53", Health: "down", Weight: 1, Connections: 2, ConnectFailures: 2, BytesIn: 4 << 10},
 	)
+	return s
+}
+
+// busyDiscovery is the state of a weir that looks for backends as well, for services of all protocols: sources that do well, one that
+// says less than it did, one that fails and one that never said anything.
+func busyDiscovery() State {
+	s := busyUDP()
+	at := func(ago time.Duration) time.Time { return s.Now.Add(-ago) }
+	s.Sources = []Source{
+		{
+			Service: "orders", Protocol: "tcp", Source: "dnsSRV _postgres._tcp.orders.internal", Resolver: "corp", Outcome: "ok",
+			Asked: at(4 * time.Second), Answered: at(4 * time.Second), Next: at(-26 * time.Second), TTLSeconds: 30,
+			Endpoints: 2, Attempts: map[string]uint64{"ok": 180},
+		},
+		{
+			Service: "orders", Protocol: "tcp", Source: "dnsSRV _postgres._tcp.orders.internal", Resolver: "branch", Outcome: "ok",
+			Error: "3 of 4 endpoints are left out, and no answer over TCP confirms it: they are kept; check that the name servers can be reached on their TCP port",
+			Asked: at(time.Second), Answered: at(time.Second), Next: at(0), TTLSeconds: 5,
+			Held: true, Endpoints: 4, Attempts: map[string]uint64{"ok": 12, "empty": 1},
+		},
+		{
+			Service: "shop", Protocol: "http", Source: "file /etc/weir/shop.json", Outcome: "ok",
+			Asked: at(time.Hour), Answered: at(time.Hour), Endpoints: 1, Attempts: map[string]uint64{"ok": 2, "failed": 1},
+		},
+		{
+			Service: "shop", Protocol: "http", Source: "http http://registry.internal/shop", Outcome: "unasked", Attempts: map[string]uint64{},
+		},
+		{
+			Service: "shop", Protocol: "udp", Source: "dns resolvers.internal", Outcome: "failed", Error: "10.0.0.2:53 says \x1b[31mSERVFAIL\n",
+			Asked: at(3 * time.Second), Answered: at(12 * time.Minute), Next: at(-17*time.Second - 900*time.Millisecond), TTLSeconds: 60,
+			Held: true, Stale: true, Endpoints: 2, Attempts: map[string]uint64{"ok": 70, "failed": 19},
+		},
+		{
+			Service: "shop", Protocol: "udp", Source: "file /etc/weir/resolvers.json", Outcome: "failed",
+			Error: "open /etc/weir/resolvers.json: no such file or directory", Asked: at(time.Hour), Attempts: map[string]uint64{"failed": 1},
+		},
+	}
+	s.Backends[0].Sources = []string{"configuration", "dnsSRV _postgres._tcp.orders.internal"}
+	s.Backends[1].Sources = []string{"dnsSRV _postgres._tcp.orders.internal"}
+	s.Backends[3].Sources = []string{"file /etc/weir/shop.json"}
+	s.Backends[5].Sources = []string{"dns resolvers.internal"}
 	return s
 }

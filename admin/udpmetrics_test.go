@@ -47,7 +47,7 @@ var ofConnections = []string{"connect", "accept", "rejected", "retries_total", "
 func TestMetricsKeepFlowsApart(t *testing.T) {
 	ofFlows := []string{"_flows", "datagrams", "unreachable"}
 	udp, rest := 0, 0
-	for name := range series(t, scrape(t, &fixed{state: busyUDP()})) {
+	for name := range series(t, scrape(t, &fixed{state: busyDiscovery()})) {
 		if name == "weir_active_flows" || name == "weir_max_flows" {
 			continue
 		}

@@ -74,8 +74,12 @@ func refer[V any](c *checker, at string, name *string, section string, known map
 	c.fail(at, fmt.Sprintf("no %q in %s", abbreviated(*name), section), hint)
 }
 
-// one checks that exactly one member of a choice is there.
-func (c *checker) one(at string, choice any) {
+// one checks that exactly one member of a named choice is there.
+func (c *checker) one(at string, choice any) { c.oneOf(at, choice, "give each a name of its own") }
+
+// oneOf checks that exactly one member of a choice is there. apart says how
+// several can be had.
+func (c *checker) oneOf(at string, choice any, apart string) {
 	v := reflect.ValueOf(choice).Elem()
 	var all, given []string
 	for _, f := range keysOf(v.Type()) {
@@ -88,7 +92,7 @@ func (c *checker) one(at string, choice any) {
 	case len(given) == 0 && !c.brokenWithin(at):
 		c.fail(at, "is empty", "write one of "+strings.Join(all, ", "))
 	case len(given) > 1:
-		c.fail(at, "is "+strings.Join(given, " and ")+" at the same time", "give each a name of its own")
+		c.fail(at, "is "+strings.Join(given, " and ")+" at the same time", apart)
 	}
 }
 

@@ -103,13 +103,18 @@ func (c *checker) healthValues(at string, h *HealthCheck) {
 	if strings.ContainsFunc(h.Hostname, notVisible) {
 		c.failf(at+".hostname", "%q is not a host name", abbreviated(h.Hostname))
 	}
-	for _, name := range sortedKeys(h.Headers) {
-		value := h.Headers[name]
+	c.headers(at+".headers", h.Headers)
+}
+
+// headers checks the headers of a request that weir makes.
+func (c *checker) headers(at string, headers map[string]string) {
+	for _, name := range sortedKeys(headers) {
+		value := headers[name]
 		switch {
 		case !isToken(name):
-			c.failf(at+".headers."+name, "%q is not a header name", abbreviated(name))
+			c.failf(at+"."+name, "%q is not a header name", abbreviated(name))
 		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
-			c.failf(at+".headers."+name, "%q has a control character", abbreviated(value))
+			c.failf(at+"."+name, "%q has a control character", abbreviated(value))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 )
 
@@ -52,6 +51,7 @@ func (s *HTTPService) mentions(at string) []mention {
 func (c *checker) httpLoadBalancer(at string, l *HTTPLoadBalancer) {
 	c.discovery(at+".discovery", l.Discovery)
 	c.httpServers(at, l)
+	c.scheme(at, l)
 	c.sticky(at+".sticky", l.Sticky)
 	if l.HealthCheck != nil {
 		c.healthCheck(at+".healthCheck", l.HealthCheck, "HTTP")
@@ -66,10 +66,10 @@ func (c *checker) httpLoadBalancer(at string, l *HTTPLoadBalancer) {
 // httpServers checks the URLs of a service's servers. Two of one address would
 // be one server, with one health and one count of connections.
 func (c *checker) httpServers(at string, l *HTTPLoadBalancer) {
-	if len(l.Servers) == 0 && l.Discovery == nil && !c.brokenWithin(at) {
-		c.fail(at+".servers", "the service has no servers", `add one, such as { url: "http://10.0.0.9:8080" }`)
+	if len(l.Servers) == 0 && len(l.Discovery) == 0 && !c.brokenWithin(at) {
+		c.fail(at+".servers", "the service has no servers", `add one, such as { url: "http://10.0.0.9:8080" }, or write discovery`)
 	}
-	first := map[netip.AddrPort]int{}
+	first := map[string]int{}
 	for i := range l.Servers {
 		s, here := &l.Servers[i], fmt.Sprintf("%s.servers[%d].url", at, i)
 		if s.URL == "" {
@@ -84,12 +84,37 @@ func (c *checker) httpServers(at string, l *HTTPLoadBalancer) {
 			c.fail(here, fmt.Sprintf("the path %q would not be used", abbreviated(u.path)),
 				"write preservePath: true to put it before the path of every request, or remove it")
 		}
-		if j, twice := first[u.addr]; twice {
-			c.failf(here, "%s is servers[%d] already", u.addr, j)
+		if j, twice := first[u.place()]; twice {
+			c.failf(here, "%s is servers[%d] already", abbreviated(u.place()), j)
 			continue
 		}
-		first[u.addr] = i
+		first[u.place()] = i
 	}
+}
+
+// scheme settles how discovered servers are spoken to. All servers of a service
+// are spoken to in one way.
+func (c *checker) scheme(at string, l *HTTPLoadBalancer) {
+	for i := range l.Servers {
+		u, wrong := parseServerURL(l.Servers[i].URL)
+		if wrong != nil {
+			continue // reported there
+		}
+		if u.scheme == "unix" {
+			u.scheme = "http"
+		}
+		const apart = "make two services and join them with weighted"
+		l.Scheme = orDefault(l.Scheme, u.scheme)
+		switch {
+		case l.Scheme == u.scheme:
+		case c.written(at + ".scheme"):
+			c.fail(at+".scheme", fmt.Sprintf("servers[%d] is spoken to in %s", i, u.scheme), apart)
+			return
+		default:
+			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), "http and https servers in one service are not supported by weir", apart)
+		}
+	}
+	l.Scheme = orDefault(l.Scheme, "http")
 }
 
 // sticky checks that the cookie can be written into a Set-Cookie header

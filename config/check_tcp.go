@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 
 	"github.com/weirlb/weir/internal/rule"
 )
@@ -57,10 +58,10 @@ func (c *checker) loadBalancer(at string, l *LoadBalancer) {
 
 // servers checks the addresses of a service's servers and where further ones
 // come from.
-func (c *checker) servers(at string, servers []Server, discovery *Discovery) {
+func (c *checker) servers(at string, servers []Server, discovery Discovery) {
 	c.discovery(at+".discovery", discovery)
-	if len(servers) == 0 && discovery == nil && !c.brokenWithin(at) {
-		c.fail(at+".servers", "the service has no servers", `add one, such as { address: "10.0.0.1:5432" }`)
+	if len(servers) == 0 && len(discovery) == 0 && !c.brokenWithin(at) {
+		c.fail(at+".servers", "the service has no servers", `add one, such as { address: "10.0.0.1:5432" }, or write discovery`)
 	}
 	first := map[netip.AddrPort]int{}
 	for i := range servers {
@@ -81,6 +82,10 @@ func (c *checker) serverAddress(at, written string) (netip.AddrPort, bool) {
 	const form = `write ip:port, such as "10.0.0.1:5432" or "[2001:db8::1]:5432"`
 	addr, err := netip.ParseAddrPort(written)
 	if err == nil && addr.Port() != 0 {
+		if wrong := zoneFault(addr.Addr()); wrong != nil {
+			c.fail(at, wrong.message, wrong.hint)
+			return netip.AddrPort{}, false
+		}
 		return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), true
 	}
 	host, _, splitErr := net.SplitHostPort(written)
@@ -98,9 +103,21 @@ func (c *checker) serverAddress(at, written string) (netip.AddrPort, bool) {
 	return netip.AddrPort{}, false
 }
 
-func (c *checker) discovery(at string, d *Discovery) {
-	if d == nil || d.DNSSRV == nil {
-		return
+// zoneFault says why the zone of a server's address cannot be used, nil where
+// there is none or it can. weir hands numbers of interfaces to the kernel and
+// looks no names up; a zone that is a path is its own form of a Unix socket.
+func zoneFault(ip netip.Addr) *fault {
+	zone := ip.Zone()
+	number, err := strconv.ParseUint(zone, 10, 32)
+	switch {
+	case zone == "":
+		return nil
+	case !ip.IsLinkLocalUnicast():
+		message := fmt.Sprintf("%q has a zone, which only a link-local address has", abbreviated(ip.String()))
+		return &fault{message, "remove the % and what follows it"}
+	case err != nil || number == 0 || strconv.FormatUint(number, 10) != zone:
+		message := fmt.Sprintf("the zone %q is not the number of an interface", abbreviated(zone))
+		return &fault{message, "write its number, which ip link shows"}
 	}
-	refer(c, at+".dnsSRV.resolver", &d.DNSSRV.Resolver, "resolvers", c.cfg.Resolvers)
+	return nil
 }

@@ -150,14 +150,14 @@ tcp:
     b: {loadBalancer: {servers: []}}
     c: {loadBalancer: {}}
 `, []string{
-			`4:44: tcp.services.a.loadBalancer.servers[0].address: "db.internal" is a host name, and weir does not look those up here (write the address itself: getent ahosts db.internal shows it)`,
+			`4:44: tcp.services.a.loadBalancer.servers[0].address: "db.internal" is a host name, and weir does not look those up here (write the address itself, or discovery: { dns: { name: db.internal, port: ... } })`,
 			`4:75: tcp.services.a.loadBalancer.servers[1].address: "10.0.0.1" is not ip:port (write ip:port, such as "10.0.0.1:5432" or "[2001:db8::1]:5432")`,
 			`4:98: tcp.services.a.loadBalancer.servers[2].address: 10.0.0.1:0 has port 0, to which nobody can connect (write ip:port, such as "10.0.0.1:5432" or "[2001:db8::1]:5432")`,
 			`4:145: tcp.services.a.loadBalancer.servers[3].weight: -1 is less than 0, the least there may be`,
 			`4:160: tcp.services.a.loadBalancer.servers[4].address: [::ffff:10.0.0.1]:1 is servers[3] already`,
 			`4:184: tcp.services.a.loadBalancer.servers[5].address: missing (ip:port of the server.)`,
-			`5:24: tcp.services.b.loadBalancer.servers: the service has no servers (add one, such as { address: "10.0.0.1:5432" })`,
-			`6:9: tcp.services.c.loadBalancer.servers: the service has no servers (add one, such as { address: "10.0.0.1:5432" })`,
+			`5:24: tcp.services.b.loadBalancer.servers: the service has no servers (add one, such as { address: "10.0.0.1:5432" }, or write discovery)`,
+			`6:9: tcp.services.c.loadBalancer.servers: the service has no servers (add one, such as { address: "10.0.0.1:5432" }, or write discovery)`,
 		}},
 		{"rules", sound + `
   routers:
@@ -266,19 +266,15 @@ entryPoints: {web: {address: ":80"}}
 http:
   routers: {r: {rule: "Path(` + "`x`" + `)", service: nope}}
   services: {s: {loadBalancer: {servers: [{url: "ftp://a"}], healthCheck: {send: x}}}}
-resolvers: {r: {nameservers: [a], minTTL: 2m}}
 cluster: {name: a, bind: "10.0.0.1:7946", join: [peer]}
 `, []string{
 			`4:23: http.routers.r.rule: RULE`,
 			`4:45: http.routers.r.service: no "nope" in http.services (there are s)`,
 			`5:49: http.services.s.loadBalancer.servers[0].url: "ftp://a" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
 			`5:82: http.services.s.loadBalancer.healthCheck.send: has no meaning for type http (only for type tcp, tls, udp)`,
-			`6:1: resolvers: not served by this version of weir`,
-			`6:31: resolvers.r.nameservers[0]: "a" is not ip:port (write it like "10.0.0.2:53")`,
-			`6:43: resolvers.r.minTTL: 2m is more than maxTTL 1m`,
-			`7:1: cluster: not served by this version of weir`,
-			`7:1: cluster.keyFile: missing (off loopback the talk between nodes is encrypted)`,
-			`7:50: cluster.join[0]: "peer" is neither ip:port nor srv+NAME`,
+			`6:1: cluster: not served by this version of weir`,
+			`6:1: cluster.keyFile: missing (off loopback the talk between nodes is encrypted)`,
+			`6:50: cluster.join[0]: "peer" is neither ip:port nor srv+NAME`,
 		}},
 	}
 	for _, tt := range tests {

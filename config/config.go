@@ -13,7 +13,7 @@ type Config struct {
 	UDP         *UDP                   `yaml:"udp" doc:"Routing of UDP datagrams."`
 	HTTP        *HTTP                  `yaml:"http" doc:"Routing of HTTP requests."`
 	TLS         TLS                    `yaml:"tls" doc:"Certificates and TLS settings."`
-	Resolvers   map[string]*Resolver   `yaml:"resolvers" doc:"DNS resolvers for service discovery, by name."`
+	Resolvers   map[string]*Resolver   `yaml:"resolvers" doc:"DNS servers that are asked for the servers of services, by name. The one named default is used where a source names none; where there is no such name, those of /etc/resolv.conf are asked."`
 	Cluster     *Cluster               `yaml:"cluster" doc:"Membership in a cluster of weir nodes."`
 
 	origin  origin

@@ -196,8 +196,8 @@ func (d *decoder) named(p path, n *node, v reflect.Value) {
 	out := reflect.MakeMapWithSize(v.Type(), len(n.entries))
 	for i := range n.entries {
 		e := &n.entries[i]
-		if problem := badName(e.key); problem != "" {
-			d.report(p, e.pos, problem, "")
+		if wrong := nameFault(e.key, isNamed(v.Type())); wrong != nil {
+			d.report(p, e.pos, wrong.message, wrong.hint)
 			continue
 		}
 		here := p.name(e.key)
@@ -209,23 +209,37 @@ func (d *decoder) named(p path, n *node, v reflect.Value) {
 	v.Set(out)
 }
 
-// badName says why a name cannot be used, "" where it can. Names go into log
-// lines, metric labels and URLs.
-func badName(name string) string {
+// isNamed reports whether the keys of a map name objects of the configuration,
+// rather than headers.
+func isNamed(t reflect.Type) bool { return t.Elem().Kind() == reflect.Pointer }
+
+// nameFault says why a name cannot be used, nil where it can. Names go into log
+// lines, metric labels and URLs. That of an object has no @, which stands between
+// such a name and where it comes from.
+func nameFault(name string, object bool) *fault {
 	const longest = 255
 	switch {
 	case name == "":
-		return "a name must not be empty"
+		return &fault{message: "a name must not be empty"}
 	case len(name) > longest:
-		return fmt.Sprintf("the name %q is longer than %d bytes", abbreviated(name), longest)
+		return &fault{message: fmt.Sprintf("the name %q is longer than %d bytes", abbreviated(name), longest)}
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return fmt.Sprintf("the name %q has a control character", name)
+		return &fault{message: fmt.Sprintf("the name %q has a control character", name)}
+	case object && strings.ContainsRune(name, '@'):
+		return &fault{fmt.Sprintf("the name %q has an @", name), "what follows an @ says where a name comes from; leave it out"}
 	}
-	return ""
+	return nil
 }
 
 func (d *decoder) items(p path, f field, n *node, v reflect.Value) {
-	if n.kind != list {
+	switch {
+	case f.lone && n.kind == mapping:
+		d.lone(p, n, v)
+		return
+	case f.lone && n.kind != list:
+		d.wrongType(p, n, "a map or a list of maps")
+		return
+	case n.kind != list:
 		d.wrongType(p, n, "a list")
 		return
 	}
@@ -243,6 +257,15 @@ func (d *decoder) items(p path, f field, n *node, v reflect.Value) {
 		d.lang.setDefaults(out.Index(i))
 		d.value(here, field{need: true}, item, out.Index(i))
 	}
+	v.Set(out)
+}
+
+// lone decodes the only object of a list that stands there without the list. It
+// has the path of the list, and the shape of its objects.
+func (d *decoder) lone(p path, n *node, v reflect.Value) {
+	out := reflect.MakeSlice(v.Type(), 1, 1)
+	d.lang.setDefaults(out.Index(0))
+	d.value(path{p.text, p.shape + "[]"}, field{need: true}, n, out.Index(0))
 	v.Set(out)
 }
 

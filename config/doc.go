@@ -16,6 +16,7 @@
 //	need:"true"    the key must be present and not empty
 //	usual:"json"   the default, for the schema, of a value that depends on other keys
 //	quoted:"true"  a number that may stand in quotes, as Traefik's manual has it
+//	lone:"true"    a list of objects whose only one may stand without the list
 //
 // viper decides only where a process setting (log, accessLog, admin, engine)
 // comes from: flag, WEIR_* environment, file or default. The routing part

@@ -18,6 +18,7 @@ type field struct {
 	need     bool
 	usual    string // default of a value that is settled later than it is decoded, as JSON
 	quoted   bool   // a number that may be written as text
+	lone     bool   // a list of objects whose only one may stand without the list
 	index    int
 	typ      reflect.Type
 }
@@ -41,6 +42,7 @@ func fieldOf(f reflect.StructField, key string, index int) field {
 		key: key, doc: f.Tag.Get("doc"), need: f.Tag.Get("need") == "true",
 		usual:  f.Tag.Get("usual"),
 		quoted: f.Tag.Get("quoted") == "true",
+		lone:   f.Tag.Get("lone") == "true",
 		index:  index, typ: f.Type,
 	}
 	if words := f.Tag.Get("enum"); words != "" {

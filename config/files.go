@@ -84,7 +84,8 @@ func (c *Config) keyPairs() []keyPair {
 // authority is a file with authorities that the configuration names, and where.
 type authority struct{ at, file string }
 
-// authorities returns those of clients' certificates, then those of servers'.
+// authorities returns those of clients' certificates, then those of servers',
+// then those of lists of servers.
 func (c *Config) authorities() []authority {
 	var all []authority
 	for _, name := range sortedKeys(c.TLS.Options) {
@@ -97,6 +98,14 @@ func (c *Config) authorities() []authority {
 	for _, t := range c.httpTransports() {
 		for i, file := range t.RootCAs {
 			all = append(all, authority{fmt.Sprintf("%s.rootCAs[%d]", t.at, i), file})
+		}
+	}
+	for _, s := range c.sourcesOfServers() {
+		if s.HTTP == nil || s.HTTP.TLS == nil {
+			continue
+		}
+		for i, file := range s.HTTP.TLS.RootCAs {
+			all = append(all, authority{fmt.Sprintf("%s.http.tls.rootCAs[%d]", s.at, i), file})
 		}
 	}
 	return all

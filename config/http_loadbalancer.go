@@ -2,12 +2,14 @@ package config
 
 import "time"
 
-// HTTPLoadBalancer is an HTTP service with servers of its own.
+// HTTPLoadBalancer is an HTTP service with servers of its own. In a loaded Config
+// Scheme is never empty.
 type HTTPLoadBalancer struct {
 	Strategy           string                  `yaml:"strategy" enum:"wrr|leastconn|p2c|hrw|maglev|leasttime|random" doc:"How a server is chosen."`
 	HashKey            string                  `yaml:"hashKey" enum:"sourceIP|sourceIPPort" doc:"What maglev and hrw hash."`
 	Servers            []HTTPServer            `yaml:"servers" doc:"The servers."`
-	Discovery          *Discovery              `yaml:"discovery" doc:"Servers found at run time, joined with the listed ones."`
+	Discovery          Discovery               `yaml:"discovery" lone:"true" doc:"Where further servers are found at run time: one source, or a list of them. Joined with the listed servers."`
+	Scheme             string                  `yaml:"scheme" enum:"http|https" usual:"\"http\"" doc:"How discovered servers are spoken to; without the key as the listed ones, http where there are none."`
 	Sticky             *Sticky                 `yaml:"sticky" doc:"Keeps a client at the server that answered it first."`
 	HealthCheck        *HealthCheck            `yaml:"healthCheck" doc:"Active probes of every server."`
 	PassiveHealthCheck PassiveHealthCheck      `yaml:"passiveHealthCheck" doc:"What is learned from failed requests: no connection, no answer, and where this key is written a status from 500."`

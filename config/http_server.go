@@ -55,6 +55,14 @@ type serverURL struct {
 	socket string // path of a Unix socket, whose scheme is unix
 }
 
+// place returns where the server is, which no two servers of a service share.
+func (u *serverURL) place() string {
+	if u.socket != "" {
+		return "unix:" + u.socket
+	}
+	return u.addr.String()
+}
+
 // fault is what is wrong with a value, and a hint that may be empty.
 type fault struct{ message, hint string }
 
@@ -66,11 +74,7 @@ const serverURLForm = `write it like "http://10.0.0.9:8080"`
 func parseServerURL(written string) (serverURL, *fault) {
 	u, err := url.Parse(written)
 	if err != nil {
-		shown := "what stands here"
-		if !strings.Contains(written, "@") {
-			shown = strconv.Quote(abbreviated(written))
-		}
-		return serverURL{}, &fault{shown + " is not the URL of a server", serverURLForm}
+		return serverURL{}, &fault{withoutUser(written) + " is not the URL of a server", serverURLForm}
 	}
 	switch {
 	case u.Scheme == "unix":
@@ -93,6 +97,15 @@ func parseServerURL(written string) (serverURL, *fault) {
 		return serverURL{}, &fault{fmt.Sprintf("the path %q has . or .. in it", abbreviated(path)), "write the path that is meant"}
 	}
 	return serverURL{scheme: u.Scheme, addr: addr, path: path}, nil
+}
+
+// withoutUser shows text that is not a URL, unless a user and password may
+// stand in it.
+func withoutUser(written string) string {
+	if strings.Contains(written, "@") {
+		return "what stands here"
+	}
+	return strconv.Quote(abbreviated(written))
 }
 
 // longestSocket is the longest path of a Unix socket, without the byte that ends it (unix(7)).
@@ -120,6 +133,9 @@ func urlAddress(u *url.URL) (netip.AddrPort, *fault) {
 	if err != nil {
 		return netip.AddrPort{}, hostNameFault(host)
 	}
+	if wrong := zoneFault(ip); wrong != nil {
+		return netip.AddrPort{}, wrong
+	}
 	port := map[string]uint16{"http": 80, "https": 443}[u.Scheme]
 	if written := u.Port(); written != "" {
 		if port, err = parsePort(written); err != nil {
@@ -132,10 +148,10 @@ func urlAddress(u *url.URL) (netip.AddrPort, *fault) {
 	return netip.AddrPortFrom(ip.Unmap(), port), nil
 }
 
-// hostNameFault says that a server is an address.
+// hostNameFault says that a listed server is an address.
 func hostNameFault(host string) *fault {
 	return &fault{
 		fmt.Sprintf("%q is a host name, and weir does not look those up here", abbreviated(host)),
-		"write the address itself: getent ahosts " + abbreviated(host) + " shows it",
+		fmt.Sprintf("write the address itself, or discovery: { dns: { name: %s, port: ... } }", abbreviated(host)),
 	}
 }

@@ -32,7 +32,7 @@ http:
 `, []string{
 			`4:40: http.services.a.loadBalancer.servers[0].url: "ftp://a" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
 			`4:58: http.services.a.loadBalancer.servers[1].url: "10.0.0.1:80" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
-			`4:80: http.services.a.loadBalancer.servers[2].url: "app" is a host name, and weir does not look those up here (write the address itself: getent ahosts app shows it)`,
+			`4:80: http.services.a.loadBalancer.servers[2].url: "app" is a host name, and weir does not look those up here (write the address itself, or discovery: { dns: { name: app, port: ... } })`,
 			`4:104: http.services.a.loadBalancer.servers[3].url: the scheme h2c is not served by this version of weir (write it like "http://10.0.0.9:8080")`,
 			`4:129: http.services.a.loadBalancer.servers[4].url: not the URL of a Unix socket (write it like "unix:///run/app.sock")`,
 			`4:149: http.services.a.loadBalancer.servers[5].url: missing (http:// or https://, then ip:port of the server; without a port, 80 or 443. Or unix:// and the path of a socket.)`,
@@ -43,7 +43,7 @@ http:
 			`6:66: http.services.c.loadBalancer.servers[1].url: 10.0.0.1:80 is servers[0] already`,
 			`6:105: http.services.c.loadBalancer.servers[2].url: "http://[10.0.0.5]" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
 			`6:133: http.services.c.loadBalancer.servers[3].url: the path "/../x" has . or .. in it (write the path that is meant)`,
-			`7:9: http.services.d.loadBalancer.servers: the service has no servers (add one, such as { url: "http://10.0.0.9:8080" })`,
+			`7:9: http.services.d.loadBalancer.servers: the service has no servers (add one, such as { url: "http://10.0.0.9:8080" }, or write discovery)`,
 			`8:40: http.services.e.loadBalancer.servers[0].url: what stands here is not the URL of a server (write it like "http://10.0.0.9:8080")`,
 			`8:82: http.services.e.loadBalancer.servers[1].url: "http:" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
 			`8:100: http.services.e.loadBalancer.servers[2].url: "http://[fe80::zz]" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
@@ -130,7 +130,6 @@ http:
     d: {weighted: {services: [{name: s}], sticky: {cookie: {name: "="}}}}
     e: {loadBalancer: {servers: [{url: "http://10.0.0.1"}], sticky: {}, responseForwarding: {flushInterval: -9000h}}}
     f: {failover: {service: s, fallback: s, errors: {}}}
-    g: {loadBalancer: {servers: [{url: "http://10.0.0.1"}], discovery: {dnsSRV: {name: x}}}}
 `, []string{
 			`7:71: http.services.a.loadBalancer.strategy: unknown value "sni" (one of wrr, leastconn, p2c, hrw, maglev, leasttime, random)`,
 			`7:85: http.services.a.loadBalancer.hashKey: unknown value "sni" (one of sourceIP, sourceIPPort)`,
@@ -150,7 +149,6 @@ http:
 			`11:61: http.services.e.loadBalancer.sticky.cookie: missing (The cookie.)`,
 			`11:109: http.services.e.loadBalancer.responseForwarding.flushInterval: -9000h0m0s is less than -8784h0m0s, the least there may be`,
 			`12:45: http.services.f.failover.errors.status: missing (Status codes and ranges of them, such as "500-504" and "404".)`,
-			`13:61: http.services.g.loadBalancer.discovery: not served by this version of weir`,
 		}},
 		{"transports", `
 http:
@@ -256,6 +254,7 @@ http:
 	balancer := &HTTPLoadBalancer{
 		Strategy: "wrr", HashKey: "sourceIP", PassHostHeader: true,
 		Servers: []HTTPServer{{URL: "http://10.0.0.1", Weight: 1}},
+		Scheme:  "http",
 		Sticky:  &Sticky{&Cookie{Path: "/"}},
 		HealthCheck: &HealthCheck{
 			Type: "http", Path: "/", Method: "GET", FollowRedirects: &follow,

@@ -114,6 +114,8 @@ func wrongFor(f field) []any {
 		return []any{"x", "", "1.5", true, 1.5, []any{}, map[string]any{}, nil}
 	case t.Kind() == reflect.Int:
 		return []any{"5", true, 1.5, []any{}, map[string]any{}, nil}
+	case f.lone:
+		return []any{5, "x", nil}
 	case t.Kind() == reflect.Slice:
 		return []any{5, "x", map[string]any{}, nil}
 	case t.Kind() == reflect.Struct:

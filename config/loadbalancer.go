@@ -7,7 +7,7 @@ type LoadBalancer struct {
 	Strategy           string              `yaml:"strategy" enum:"wrr|leastconn|p2c|maglev|hrw|random" doc:"How a server is chosen."`
 	HashKey            string              `yaml:"hashKey" enum:"sourceIP|sourceIPPort|sni" doc:"What maglev and hrw hash."`
 	Servers            []Server            `yaml:"servers" doc:"The servers."`
-	Discovery          *Discovery          `yaml:"discovery" doc:"Servers found at run time, joined with the listed ones."`
+	Discovery          Discovery           `yaml:"discovery" lone:"true" doc:"Where further servers are found at run time: one source, or a list of them. Joined with the listed servers."`
 	HealthCheck        *HealthCheck        `yaml:"healthCheck" doc:"Active probes of every server."`
 	PassiveHealthCheck PassiveHealthCheck  `yaml:"passiveHealthCheck" doc:"What is learned from failed connections."`
 	OnUnhealthy        string              `yaml:"onUnhealthy" enum:"keep|close" doc:"What happens to existing connections of a server that went down."`

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // position is a place in a file.
 type position struct {
@@ -26,6 +29,15 @@ func (c *Config) Position(path string) (file string, line, col int) {
 	}
 	p := c.origin.at[""]
 	return p.file, p.line, p.col
+}
+
+// item returns the path of an entry of a list at the path, which is that of the
+// list itself for an only object that stands there without the list.
+func (c *Config) item(list string, i int) string {
+	if at := fmt.Sprintf("%s[%d]", list, i); c.Written(at) {
+		return at
+	}
+	return list
 }
 
 // Written reports whether the value at path, or something in it, stands in a

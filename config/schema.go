@@ -52,23 +52,31 @@ func (s *schemas) of(t reflect.Type, f field) map[string]any {
 	case reflect.Struct:
 		return s.reference(t)
 	case reflect.Map:
-		return map[string]any{
-			"type":                 "object",
-			"additionalProperties": s.of(t.Elem(), field{}),
-			"propertyNames":        map[string]any{"minLength": 1, "maxLength": 255},
+		names := map[string]any{"minLength": 1, "maxLength": 255}
+		if isNamed(t) {
+			names["pattern"] = "^[^@]*$"
 		}
+		return map[string]any{"type": "object", "additionalProperties": s.of(t.Elem(), field{}), "propertyNames": names}
 	case reflect.Slice:
-		out := map[string]any{"type": "array", "items": s.of(t.Elem(), field{need: true})}
-		if f.need {
-			out["minItems"] = 1
-		}
-		return out
+		return s.list(t, f)
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case reflect.Int:
 		return intSchema(f)
 	}
 	return stringSchema(f)
+}
+
+// list returns the schema of a list, which may be that of its only object too.
+func (s *schemas) list(t reflect.Type, f field) map[string]any {
+	out := map[string]any{"type": "array", "items": s.of(t.Elem(), field{need: true})}
+	if f.need {
+		out["minItems"] = 1
+	}
+	if f.lone {
+		return map[string]any{"anyOf": []any{s.of(t.Elem(), field{need: true}), out}}
+	}
+	return out
 }
 
 func stringSchema(f field) map[string]any {

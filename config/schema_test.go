@@ -176,6 +176,11 @@ func TestSchemaRefuses(t *testing.T) {
 		{"a negative duration", `{"entryPoints": {"a": {"address": ":1", "transport": {"idleTimeout": "-1s"}}}}`,
 			[]string{"entryPoints.a.transport.idleTimeout: anyOf"}},
 		{"an empty name", `{"entryPoints": {"": {"address": ":1"}}}`, []string{"entryPoints: minLength"}},
+		{"a name with an @", `{"entryPoints": {"a@b": {"address": ":1"}}}`, []string{"entryPoints: pattern"}},
+		{"neither an object nor a list", `{"tcp": {"services": {"a": {"loadBalancer": {"discovery": "x"}}}}}`,
+			[]string{"tcp.services.a.loadBalancer.discovery: anyOf"}},
+		{"a wrong object in a list", `{"tcp": {"services": {"a": {"loadBalancer": {"discovery": [{"dns": {"name": "a"}}]}}}}}`,
+			[]string{"tcp.services.a.loadBalancer.discovery: anyOf"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -49,7 +49,7 @@ type UDPLoadBalancer struct {
 	Protocol           string                 `yaml:"protocol" enum:"auto|dns|oneWay" usual:"\"auto\"" doc:"Only with affinity none. dns: queries get their answers. oneWay: nothing comes back (syslog, statsd). auto: what is a DNS query is treated as one, everything else as one-way."`
 	QueryTimeout       Duration               `yaml:"queryTimeout" min:"1ms" usual:"\"5s\"" doc:"Only with affinity none, and not with protocol oneWay: how long a query waits for its answer."`
 	Servers            []Server               `yaml:"servers" doc:"The servers."`
-	Discovery          *Discovery             `yaml:"discovery" doc:"Servers found at run time, joined with the listed ones."`
+	Discovery          Discovery              `yaml:"discovery" lone:"true" doc:"Where further servers are found at run time: one source, or a list of them. Joined with the listed servers."`
 	HealthCheck        *HealthCheck           `yaml:"healthCheck" doc:"Active probes of every server."`
 	PassiveHealthCheck PassiveHealthCheck     `yaml:"passiveHealthCheck" doc:"What is learned from datagrams that were turned away."`
 	SlowStart          Duration               `yaml:"slowStart" min:"0s" doc:"A server that is new or came back reaches its full share over this time; 0 means at once."`

@@ -150,9 +150,8 @@ entryPoints: {a: {address: ":53"}, b: {address: ":50-60/udp"}, c: {address: "10.
 			`9:70: udp.services.b.loadBalancer.strategy: unknown value "leasttime" (one of wrr, leastconn, p2c, maglev, hrw, random)`,
 			`9:90: udp.services.b.loadBalancer.retries: -1 is less than 0, the least there may be`,
 			`9:105: udp.services.b.loadBalancer.responses: -1 is less than 0, the least there may be`,
-			`10:9: udp.services.c.loadBalancer.servers: the service has no servers (add one, such as { address: "10.0.0.1:5432" })`,
+			`10:9: udp.services.c.loadBalancer.servers: the service has no servers (add one, such as { address: "10.0.0.1:5432" }, or write discovery)`,
 			`11:5: udp.services.d: is empty (write one of loadBalancer, weighted, failover)`,
-			`12:60: udp.services.e.loadBalancer.discovery: not served by this version of weir`,
 			`12:100: udp.services.e.loadBalancer.discovery.dnsSRV.resolver: no "y" in resolvers (resolvers is empty)`,
 		}},
 		{"affinity", soundUDP + `
@@ -198,14 +197,14 @@ entryPoints: {a: {address: ":53"}, b: {address: ":50-60/udp"}, c: {address: "10.
     slow: {loadBalancer: {affinity: none, protocol: dns, queryTimeout: 9s, servers: [{address: "10.0.0.1:1"}]}}
     log: {loadBalancer: {affinity: none, protocol: oneWay, servers: [{address: "10.0.0.1:1"}]}}
     odd: {loadBalancer: {affinity: nome, servers: [{address: "10.0.0.1:1"}]}}
-    w: {weighted: {services: [{name: n}, {name: odd}, {name: s}]}}
+    w: {weighted: {services: [{name: s}, {name: odd}, {name: n}]}}
     f: {failover: {service: n, fallback: dns}}
     g: {failover: {service: dns, fallback: slow}}
     h: {failover: {service: log, fallback: f}}
     i: {weighted: {services: [{name: f}, {name: n}]}}
 `, []string{
 			`11:36: udp.services.odd.loadBalancer.affinity: unknown value "nome" (did you mean "none"?)`,
-			`12:62: udp.services.w.weighted.services[2].name: udp.services.s has affinity source, and udp.services.n beside it affinity none, protocol auto, queryTimeout 5s (all datagrams of a service are led in one manner)`,
+			`12:62: udp.services.w.weighted.services[2].name: udp.services.n has affinity none, protocol auto, queryTimeout 5s, and udp.services.s beside it affinity source (all datagrams of a service are led in one manner)`,
 			`13:42: udp.services.f.failover.fallback: udp.services.dns has affinity none, protocol dns, queryTimeout 5s, and udp.services.n beside it affinity none, protocol auto, queryTimeout 5s (all datagrams of a service are led in one manner)`,
 			`14:44: udp.services.g.failover.fallback: udp.services.slow has affinity none, protocol dns, queryTimeout 9s, and udp.services.dns beside it affinity none, protocol dns, queryTimeout 5s (all datagrams of a service are led in one manner)`,
 			`15:44: udp.services.h.failover.fallback: udp.services.n has affinity none, protocol auto, queryTimeout 5s, and udp.services.log beside it affinity none, protocol oneWay (all datagrams of a service are led in one manner)`,

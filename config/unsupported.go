@@ -10,13 +10,8 @@ const (
 // text is a hint and may be empty. Whoever builds one of these deletes its
 // line.
 var notServed = map[string]string{
-	"resolvers": "",
-	"cluster":   "",
+	"cluster": "",
 
-	"http.services.*.loadBalancer.discovery": "",
-	"udp.services.*.loadBalancer.discovery":  "",
-
-	"tcp.services.*.loadBalancer.discovery":             "",
 	"tcp.services.*.loadBalancer.healthCheck.type=grpc": "",
 	"tcp.services.*.loadBalancer.servers[].tls":         "weir speaks plain TCP to servers; with passthrough the client's own TLS reaches them",
 	"tcp.services.*.loadBalancer.serversTransport.tls":  "weir speaks plain TCP to servers; with passthrough the client's own TLS reaches them",

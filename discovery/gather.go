@@ -44,11 +44,11 @@ func gather(ctx context.Context, b *addressBook, targets []string, due []address
 			}
 		}()
 	}
-	b.collect(results, left, targets)
+	b.collect(ctx, results, left, targets)
 }
 
-// collect takes results in until nothing is left, or until the targets are covered and patience is over.
-func (b *addressBook) collect(results <-chan found, left map[addressKey]bool, targets []string) {
+// collect takes results in until nothing is left, until the targets are covered and patience is over, or until ctx ends.
+func (b *addressBook) collect(ctx context.Context, results <-chan found, left map[addressKey]bool, targets []string) {
 	var enough <-chan time.Time // nil until the targets are covered
 	for len(left) > 0 {
 		select {
@@ -63,10 +63,17 @@ func (b *addressBook) collect(results <-chan found, left map[addressKey]bool, ta
 				enough = time.After(patience)
 			}
 		case <-enough:
-			for key := range left {
-				b.fail(key, errTardy)
-			}
+			b.failAll(left, errTardy)
+			return
+		case <-ctx.Done():
+			b.failAll(left, ctx.Err())
 			return
 		}
+	}
+}
+
+func (b *addressBook) failAll(keys map[addressKey]bool, err error) {
+	for key := range keys {
+		b.fail(key, err)
 	}
 }

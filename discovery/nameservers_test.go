@@ -81,8 +81,9 @@ func askRealServer(t *testing.T, r *Resolver, most int) {
 	if u.Status.Outcome != OK || u.Status.Error != "" || u.Status.TTL > time.Second || u.Status.Held {
 		t.Errorf("status %+v", u.Status)
 	}
-	many := start("_many._tcp.example.test").await("many endpoints", func(u Update) bool { return len(u.Endpoints) == most })
-	if last := many.Endpoints[most-1]; last.Weight != most || many.Status.Error != "" {
+	// On a busy machine some of the addresses come too late for the first set.
+	many := start("_many._tcp.example.test").await("many endpoints", func(u Update) bool { return len(u.Endpoints) == most && u.Status.Error == "" })
+	if last := many.Endpoints[most-1]; last.Weight != most {
 		t.Errorf("the last of %d is %+v, status %+v", most, last, many.Status)
 	}
 	for _, name := range []string{"nothing.example.test", "text.example.test"} {

@@ -16,8 +16,9 @@ const MaxEndpoints = 4096
 // A Provider watches one source of endpoints.
 type Provider interface {
 	// Run emits what the source says until ctx ends, first when the source has been asked for the first time, whatever came
-	// of it, then after every further attempt, also one that changed nothing. It may be called once. out is called on Run's
-	// goroutine, one Update at a time; while it blocks the source is not asked, so it should give up when ctx ends.
+	// of it, then whenever there is news: another set, another outcome, another error. What is asked again and again emits
+	// after every attempt, so that its Status is fresh. It may be called once. out is called on Run's goroutine, one Update at a
+	// time; while it blocks the source is not asked, so it should give up when ctx ends.
 	Run(ctx context.Context, out func(Update))
 }
 

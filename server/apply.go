@@ -3,9 +3,11 @@ package server
 import (
 	"crypto/tls"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/weirlb/weir/discovery"
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
 	"github.com/weirlb/weir/l7"
@@ -70,6 +72,7 @@ func (a *applier) run(steps []step) error {
 			undo = append(undo, back)
 		}
 	}
+	a.drainFound()
 	return nil
 }
 
@@ -78,6 +81,8 @@ func (a *applier) step(s step) (undo func(), err error) {
 	switch s.do {
 	case makeTLS:
 		return replace(a.configs, s.name, newTLSConfig(a.to.tls[s.name], &a.store)), nil
+	case makeResolver:
+		return a.makeResolver(s.name)
 	case makeMiddleware:
 		return replace(a.middlewares, s.name, newMiddleware(a.to.middlewares[s.name], a.now)), nil
 	case makePool:
@@ -110,6 +115,8 @@ func (a *applier) step(s step) (undo func(), err error) {
 // commit does a step that cannot fail.
 func (a *applier) commit(s step) {
 	switch s.do {
+	case seekBackends:
+		a.seek(a.pools[s.name], a.to.pool(s.name).sources)
 	case updatePool:
 		a.updatePool(s.name)
 	case chooseService:
@@ -143,6 +150,8 @@ func (a *applier) commit(s step) {
 		delete(a.web.middlewares, s.name)
 	case dropTLS:
 		delete(a.configs, s.name)
+	case dropResolver:
+		delete(a.resolvers, s.name)
 	case setLog:
 		a.setLog(a.to.log)
 	}
@@ -169,6 +178,15 @@ func newMiddleware(p middlewarePlan, now time.Time) l4.Middleware {
 		return l4.NewInFlightConn(p.inFlight)
 	}
 	return l4.NewIPAllowList(p.allow)
+}
+
+// makeResolver makes what asks DNS.
+func (a *applier) makeResolver(name string) (undo func(), err error) {
+	r, err := discovery.NewResolver(a.to.resolvers[name])
+	if err != nil {
+		return nil, err
+	}
+	return replace(a.resolvers, name, r), nil
 }
 
 // makePool makes a pool with its backends, or takes back one that was leaving.
@@ -216,20 +234,37 @@ func endpointsOf(members []*member) []upstream.Endpoint {
 	return endpoints
 }
 
-// fill gives a pool the options and backends that the plan names. Backends that are there already stay, those that were
-// leaving come back and are returned, and those that are not named any more are noted as removed.
+// fill gives a pool the options that the plan names, and the backends that it lists or that were found. Those that are gone are
+// noted as removed.
 func (a *applier) fill(p *pool, name string) (reclaimed []*leaving) {
 	want := a.to.pool(name)
+	reclaimed, removed := a.topology.fill(p, name, want.options, p.endpoints(want.endpoints), a.now)
+	for _, m := range removed {
+		a.removed[m.backend.Key()] = m
+	}
+	return reclaimed
+}
+
+// fill gives a pool options and backends. Backends that are there already stay, and those that were leaving come back and are
+// returned, as are those that have no place any more.
+func (t *topology) fill(p *pool, name string, o upstream.Options, endpoints []upstream.Endpoint, now time.Time) (
+	reclaimed []*leaving, removed []*member) {
+	known := make(map[netip.AddrPort]*member, len(p.members))
+	for _, m := range p.members {
+		known[m.backend.Addr()] = m
+	}
 	var members []*member
-	for _, e := range want.endpoints {
-		m := p.find(e.Addr)
+	for _, e := range endpoints {
+		m := known[e.Addr]
+		delete(known, e.Addr)
 		if m == nil {
-			if back := a.reclaim(upstream.Key{Service: name, Addr: e.Addr}); back != nil {
+			k := upstream.Key{Service: name, Addr: e.Addr}
+			if back := t.reclaim(k); back != nil {
 				m = back.member
-				m.backend.SetDraining(false, a.now)
+				m.backend.SetDraining(false, now)
 				reclaimed = append(reclaimed, back)
 			} else {
-				m = &member{backend: upstream.NewBackend(name, e)}
+				m = t.newMember(k, e, now)
 			}
 		}
 		if m.backend.Endpoint() != e {
@@ -238,12 +273,12 @@ func (a *applier) fill(p *pool, name string) (reclaimed []*leaving) {
 		members = append(members, m)
 	}
 	for _, m := range p.members {
-		if !slices.Contains(members, m) {
-			a.removed[m.backend.Key()] = m
+		if known[m.backend.Addr()] == m {
+			removed = append(removed, m)
 		}
 	}
-	p.set(want.options, members, a.now)
-	return reclaimed
+	p.set(o, members, now)
+	return reclaimed, removed
 }
 
 func (a *applier) updatePool(name string) { a.fill(a.pools[name], name) }
@@ -427,27 +462,42 @@ func (a *applier) closeEntrypoint(name string) {
 		e = a.entrypoints[name]
 		delete(a.entrypoints, name)
 	}
-	e.close()
 	if f := a.web.fronts[name]; f != nil {
 		f.Retire()
 	}
+	e.close()
 	if a.entrypoints[name] == nil {
 		delete(a.web.fronts, name)
 	}
 	a.leaving = append(a.leaving, &leaving{until: a.now.Add(a.plan.entrypoints[name].grace), entrypoint: e})
 }
 
-// drain sees a backend off that the pool does not have any more.
+// drain sees a backend off that was listed. If it is still found elsewhere, it stays.
 func (a *applier) drain(k upstream.Key) {
-	m := a.removed[k]
+	if m := a.removed[k]; m != nil {
+		delete(a.removed, k)
+		a.topology.drain(m, a.now)
+	}
+}
+
+// drainFound sees those off that were found by a source that is not asked any more.
+func (a *applier) drainFound() {
+	for _, m := range a.removed {
+		a.topology.drain(m, a.now)
+	}
+}
+
+// drain sees a backend off that its pool does not have any more.
+func (t *topology) drain(m *member, now time.Time) {
 	m.unwatch()
-	m.backend.SetDraining(true, a.now)
-	a.leaving = append(a.leaving, &leaving{until: a.now.Add(a.plan.grace()), member: m})
+	m.backend.SetDraining(true, now)
+	t.leaving = append(t.leaving, &leaving{until: now.Add(t.plan.grace()), member: m})
 }
 
 // retire sees a pool off that no service is any more.
 func (a *applier) retire(name string) {
 	p := a.pools[name]
+	p.stopSources()
 	p.unwatch()
 	delete(a.pools, name)
 	a.leaving = append(a.leaving, &leaving{until: a.now.Add(a.plan.grace()), pool: p})

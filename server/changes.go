@@ -23,6 +23,7 @@ func changesOf(from, to *plan) changes {
 	for _, name := range union(from.web.services, to.web.services) {
 		compare(&c, "backend", backendsOf(name, from.web.services[name].pool), backendsOf(name, to.web.services[name].pool))
 	}
+	compare(&c, "resolver", from.resolvers, to.resolvers)
 	if !same(from.certificates, to.certificates) {
 		c.changed = append(c.changed, "certificates")
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/discovery"
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/rule"
 	"github.com/weirlb/weir/l4"
@@ -41,6 +42,7 @@ func compile(cfg *config.Config, contents files) (*plan, error) {
 		services:    make(map[string]servicePlan),
 		udpRouters:  make(map[string]udpRouterPlan),
 		tls:         make(map[string]tlsPlan),
+		resolvers:   make(map[string]discovery.ResolverOptions),
 	}}
 	for _, name := range sorted(cfg.TCP.Middlewares) {
 		c.plan.middlewares[name] = middlewareOf(cfg.TCP.Middlewares[name])

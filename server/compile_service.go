@@ -39,6 +39,7 @@ func (c *compiler) pool(at string, l *config.LoadBalancer) *poolPlan {
 		s := &l.Servers[i]
 		p.endpoints = append(p.endpoints, endpointOf(s.AddrPort(), s.Weight, s.Priority, s.MaxConnections))
 	}
+	p.sources = c.sources(at+".discovery", l.Discovery)
 	if l.HealthCheck != nil {
 		p.check = c.check(at+".healthCheck", l.HealthCheck, version)
 	}

@@ -68,6 +68,7 @@ func (c *compiler) udpPool(at string, l *config.UDPLoadBalancer) *poolPlan {
 		s := &l.Servers[i]
 		p.endpoints = append(p.endpoints, endpointOf(s.AddrPort(), s.Weight, s.Priority, s.MaxConnections))
 	}
+	p.sources = c.sources(at+".discovery", l.Discovery)
 	if l.HealthCheck != nil {
 		p.check = c.check(at+".healthCheck", l.HealthCheck, version)
 	}

@@ -256,18 +256,13 @@ func (c *compiler) webPool(at, name string, l *config.HTTPLoadBalancer, p *webSe
 	}
 	p.pool = &poolPlan{options: poolOptions(l.Strategy, l.HashKey, l.PassiveHealthCheck, l.SlowStart, l.PanicThreshold, l.Connect, l.Queue)}
 	b := &balancerPlan{rewriteHost: !l.PassHostHeader, countErrors: c.cfg.Written(at + ".passiveHealthCheck"), sticky: c.sticky(at, l.Sticky)}
-	secure := false
+	p.pool.sources = c.sources(at+".discovery", l.Discovery)
 	for i := range l.Servers {
 		s := &l.Servers[i]
-		scheme, addr := s.AddrPort()
+		_, addr := s.AddrPort()
 		if path := s.Socket(); path != "" {
-			scheme, addr = "http", upstream.UnixAddr(path)
+			addr = upstream.UnixAddr(path)
 		}
-		if i > 0 && secure != (scheme == "https") {
-			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), "http and https servers in one service are not supported by weir",
-				"make two services and join them with weighted")
-		}
-		secure = scheme == "https"
 		p.pool.endpoints = append(p.pool.endpoints, endpointOf(addr, s.Weight, s.Priority, s.MaxConnections))
 		if base := s.BasePath(); base != "" {
 			if b.basePaths == nil {
@@ -283,7 +278,7 @@ func (c *compiler) webPool(at, name string, l *config.HTTPLoadBalancer, p *webSe
 		maxRequests:     t.MaxRequestsPerConn,
 		proxyProtocol:   version,
 	}
-	if secure {
+	if l.Scheme == "https" {
 		b.transport.secure = c.clientTLS(at, t)
 	}
 	p.balancer = b

@@ -58,6 +58,9 @@ func describe(p *plan) string {
 		say("tls %q %s to %s suites=%v curves=%v auth=%v cas=%d bytes strict=%v protocols=%v", key,
 			tls.VersionName(t.min), tls.VersionName(t.max), t.suites, t.curves, t.auth, len(t.cas), t.strict, t.protocols)
 	}
+	for _, name := range sorted(p.resolvers) {
+		say("resolver %s %+v", name, p.resolvers[name])
+	}
 	for _, c := range p.certificates {
 		say("certificate %s %s", c.certFile, c.keyFile)
 	}
@@ -82,6 +85,12 @@ func describePool(say func(string, ...any), whose string, p *poolPlan) {
 	say("%s pool %+v", whose, p.options)
 	for _, e := range p.endpoints {
 		say("  %s weight %d priority %d max %d", e.Addr, e.Weight, e.Priority, e.MaxConnections)
+	}
+	for _, s := range p.sources {
+		say("  source srv=%+v host=%+v file=%q resolver=%q", s.srv, s.host, s.file, s.resolver)
+		if h := s.http; h != nil {
+			say("    %s every %v within %v, %v, tls %+v", h.url, h.interval, h.timeout, h.headers, h.secure)
+		}
 	}
 	if c := p.check; c != nil {
 		o := c.options

@@ -21,6 +21,7 @@ type verb int
 const (
 	// Make: nothing that serves is touched, and each of these is undone when a later one fails.
 	makeTLS        verb = iota // settings of terminated connections
+	makeResolver               // of DNS
 	makeMiddleware             // new, or in place of one with other options
 	makePool                   // with its backends
 	makeService                // a name that routes lead to
@@ -35,6 +36,7 @@ const (
 	openEntrypoint // starts to accept
 
 	// Swap: from here on nothing can fail.
+	seekBackends  // sources of a pool: start, stop
 	updatePool    // options, or the set of backends
 	chooseService // what a service leads to
 	setWebService
@@ -51,11 +53,15 @@ const (
 	dropMiddleware
 	dropWebMiddleware
 	dropTLS
+	dropResolver
 	setLog
 )
 
 var verbs = map[verb]string{
 	makeTLS:        "make tls",
+	makeResolver:   "make resolver",
+	seekBackends:   "seek backends of",
+	dropResolver:   "drop resolver",
 	makeMiddleware: "make middleware",
 	makePool:       "make pool",
 	makeService:    "make service",
@@ -102,6 +108,7 @@ func (s step) String() string {
 func diff(from, to *plan) []step {
 	d := &differ{from: from, to: to}
 	d.tls()
+	d.resolvers()
 	d.middlewares()
 	d.services()
 	d.web()
@@ -137,6 +144,28 @@ func (d *differ) tls() {
 			d.add(dropTLS, key)
 		}
 	}
+}
+
+func (d *differ) resolvers() {
+	for _, name := range union(d.from.resolvers, d.to.resolvers) {
+		_, was := d.from.resolvers[name]
+		_, is := d.to.resolvers[name]
+		switch {
+		case is && (!was || d.resolverDiffers(name)):
+			d.add(makeResolver, name)
+		case !is:
+			d.add(dropResolver, name)
+		}
+	}
+}
+
+func (d *differ) resolverDiffers(name string) bool {
+	return !same(d.from.resolvers[name], d.to.resolvers[name])
+}
+
+// seeksElsewhere reports whether backends are looked for in other places than before, or by another resolver.
+func (d *differ) seeksElsewhere(old, now []sourcePlan) bool {
+	return !same(old, now) || slices.ContainsFunc(now, func(s sourcePlan) bool { return s.resolver != "" && d.resolverDiffers(s.resolver) })
 }
 
 func (d *differ) middlewares() {
@@ -178,12 +207,19 @@ func (d *differ) pool(name string, old, now *poolPlan) {
 		return
 	case old == nil:
 		d.add(makePool, name)
+		if len(now.sources) > 0 {
+			d.add(seekBackends, name)
+		}
 		if now.check != nil {
 			d.add(watchPool, name)
 		}
 		return
 	}
-	if !same(old.options, now.options) || !same(old.endpoints, now.endpoints) {
+	seeks := d.seeksElsewhere(old.sources, now.sources)
+	if seeks {
+		d.add(seekBackends, name)
+	}
+	if seeks || !same(old.options, now.options) || !same(old.endpoints, now.endpoints) {
 		d.add(updatePool, name)
 	}
 	if !same(old.check, now.check) || now.check != nil && !same(addrs(old.endpoints), addrs(now.endpoints)) {

@@ -56,6 +56,7 @@ func (t *topology) cut(l *leaving) {
 		t.cutEntrypoint(l.entrypoint, accesslog.Drain)
 	case l.member != nil:
 		t.closeBackend(l.member.backend, accesslog.Drain)
+		t.recollect(l.member, time.Now())
 	case l.pool != nil:
 		for _, m := range l.pool.members {
 			t.closeBackend(m.backend, accesslog.Drain)

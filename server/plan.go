@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/weirlb/weir/discovery"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/rule"
@@ -26,8 +27,9 @@ type plan struct {
 	udpRouters   map[string]udpRouterPlan
 	web          webPlan
 	tls          map[string]tlsPlan // by routerPlan.config
-	certificates []certificatePlan  // the first is the default
-	warnings     []string           // what is allowed and hardly meant, for the log
+	resolvers    map[string]discovery.ResolverOptions
+	certificates []certificatePlan // the first is the default
+	warnings     []string          // what is allowed and hardly meant, for the log
 }
 
 // logPlan is the program's own log.
@@ -94,8 +96,9 @@ type failoverPlan struct{ service, fallback string }
 // poolPlan is a service with backends of its own.
 type poolPlan struct {
 	options   upstream.Options
-	endpoints []upstream.Endpoint
-	check     *checkPlan // nil = no active checks
+	endpoints []upstream.Endpoint // those that are listed
+	sources   []sourcePlan        // where further ones are looked for
+	check     *checkPlan          // nil = no active checks
 }
 
 // checkPlan is how backends are probed.

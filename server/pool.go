@@ -16,6 +16,7 @@ type pool struct {
 	live    *upstream.Pool
 	options upstream.Options
 	members []*member
+	sources []*source   // where further members are looked for
 	next    time.Time   // when live wants to be updated though nothing changed; zero = never
 	tripped atomic.Bool // a backend failed so often that it should be ejected; writer: the data path
 }

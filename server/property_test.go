@@ -47,6 +47,10 @@ func drawConfig(t *rapid.T, label string) string {
 			}
 		}
 		b.WriteString(" ]")
+		if some(name + " discovery") {
+			b.WriteString(", discovery: [ { file: { path: " + pick(name+" file", "/nowhere/one", "/nowhere/two") + " } }, { dnsSRV: { name: a.example, resolver: " +
+				pick(name+" resolver", "x", "y") + " } } ]")
+		}
 		if some(name + " check") {
 			b.WriteString(", healthCheck: { interval: 1h, fall: " + pick(name+" fall", "2", "5") + " }")
 		}
@@ -80,6 +84,7 @@ func drawConfig(t *rapid.T, label string) string {
 	if network == "/udp" && some("udp") {
 		b.WriteString(drawUDP(pick, some))
 	}
+	fmt.Fprintf(&b, "resolvers: { x: { nameservers: [\"127.0.0.1:%s\"] }, y: { nameservers: [\"127.0.0.1:9\"] } }\n", pick("x", "8", "7"))
 	if some("tls") {
 		b.WriteString("tls: { options: { default: { minVersion: VersionTLS13 } } }\n")
 	}
@@ -187,12 +192,19 @@ func visible(t *rapid.T, topo *topology) string {
 	}
 	fmt.Fprintf(&b, "http middlewares %v services %v routers %v transports %v\n", sorted(topo.web.middlewares), sorted(topo.web.services),
 		sorted(topo.web.routers), sorted(topo.web.transports))
+	fmt.Fprintf(&b, "resolvers %v\n", sorted(topo.resolvers))
 	fmt.Fprintf(&b, "udp services %v\n", sorted(topo.udpServices))
 	fmt.Fprintf(&b, "middlewares %v services %v tls %v certificates %d\n", sorted(topo.middlewares), sorted(topo.services),
 		sorted(topo.configs), len(topo.store.Load().fallback))
 	for _, name := range sorted(topo.pools) {
 		p := topo.pools[name]
 		fmt.Fprintf(&b, "pool %s %+v\n", name, p.live.Options())
+		for _, s := range p.sources {
+			if s.cancel == nil || s.resolver != topo.resolvers[s.plan.resolver] {
+				t.Fatalf("a source of pool %s does not run, or asks by a resolver that is not in force", name)
+			}
+			fmt.Fprintf(&b, "  source srv=%+v file=%q resolver=%q\n", s.plan.srv, s.plan.file, s.plan.resolver)
+		}
 		for i, m := range p.members {
 			if p.live.Backends()[i] != m.backend {
 				t.Fatalf("pool %s balances other backends than its members", name)

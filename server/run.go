@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/discovery"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
@@ -49,6 +50,7 @@ type Server struct {
 
 	loads       chan loaded // configurations that were loaded because somebody asked
 	transitions chan health.Transition
+	findings    chan finding
 	trips       chan struct{} // holds one: some pool has tripped
 	commands    chan func()   // run on Run's goroutine
 	ended       chan struct{} // closed when Run returns
@@ -63,6 +65,8 @@ type Server struct {
 	maxOpen  int // client connections, 0 = no limit
 	maxFlows int // UDP flows, 0 = no limit
 	timer    *time.Timer
+	begun    bool // everything is open
+	told     bool // ready is closed
 }
 
 // New returns a server that does nothing until Run.
@@ -71,6 +75,7 @@ func New(o Options) *Server {
 		o: o, log: o.Log.Logger, start: time.Now(), ready: make(chan struct{}),
 		loads:       make(chan loaded),
 		transitions: make(chan health.Transition),
+		findings:    make(chan finding),
 		trips:       make(chan struct{}, 1),
 		commands:    make(chan func()),
 		ended:       make(chan struct{}),
@@ -79,7 +84,8 @@ func New(o Options) *Server {
 	return s
 }
 
-// Ready is closed when all entrypoints are open and the first configuration is in force.
+// Ready is closed when all entrypoints are open, the first configuration is in force, and servers that are to be looked up
+// have been looked up once, whatever came of it.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Run balances until ctx ends or a signal stops it, and then for as long as connections take to end gracefully. It
@@ -105,6 +111,8 @@ func (s *Server) Run(ctx context.Context) error {
 			s.reloaded(r)
 		case t := <-s.transitions:
 			s.transition(t)
+		case f := <-s.findings:
+			s.finding(f)
 		case <-s.trips:
 			s.passive()
 		case <-s.timer.C:
@@ -152,13 +160,25 @@ func (s *Server) begin(aside context.Context) error {
 	s.reload.last = admin.LastReload{At: time.Now(), OK: true}
 	s.timer = time.NewTimer(time.Hour)
 	s.arm()
+	s.begun = true
+	s.publish()
+	s.log.Info("serving", "version", s.o.Build.Version, "entrypoints", len(s.entrypoints), "services", len(s.plan.services)+len(s.web.services),
+		"loops", loops, "max_connections", s.maxOpen, "admin", ln.Addr().String(), "config", hash[:12], "generation", 1)
+	s.becomeReady()
+	s.watch(aside)
+	return nil
+}
+
+// becomeReady tells those who wait, once, when every source of servers has been asked to the end: traffic that came before
+// would find services empty whose servers are being looked up.
+func (s *Server) becomeReady() {
+	if s.told || !s.begun || len(s.unasked()) > 0 {
+		return
+	}
+	s.told = true
 	s.publish()
 	close(s.ready)
 	s.notifyReady()
-	s.log.Info("serving", "version", s.o.Build.Version, "entrypoints", len(s.entrypoints), "services", len(s.plan.services)+len(s.web.services),
-		"loops", loops, "max_connections", s.maxOpen, "admin", ln.Addr().String(), "config", hash[:12], "generation", 1)
-	s.watch(aside)
-	return nil
 }
 
 // size settles what is decided once for the process and returns the number of loops.
@@ -200,7 +220,7 @@ func (s *Server) open(first *plan, loops int) error {
 	}
 	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Log: s.log})
 	s.topology = newTopology(engine, newWeb(requests), accessLog, s.log)
-	s.emit, s.wake, s.setLog = s.tell, s.trip, s.o.Log.set
+	s.emit, s.wake, s.setLog, s.tellFound = s.tell, s.trip, s.o.Log.set, s.find
 	if _, err := s.apply(first, time.Now()); err != nil {
 		engine.Close()
 		return errors.Join(err, accessLog.Close(context.Background()))
@@ -214,6 +234,30 @@ func (s *Server) tell(ctx context.Context, t health.Transition) {
 	case s.transitions <- t:
 	case <-ctx.Done():
 	}
+}
+
+// finding is what a source has told.
+type finding struct {
+	source *source
+	update discovery.Update
+}
+
+// find brings what a source tells to Run's goroutine.
+func (s *Server) find(ctx context.Context, from *source, u discovery.Update) {
+	select {
+	case s.findings <- finding{from, u}:
+	case <-ctx.Done():
+	}
+}
+
+func (s *Server) finding(f finding) {
+	change, ok := s.found(f.source, f.update, time.Now())
+	if !ok {
+		return
+	}
+	s.logFound(change)
+	s.publish()
+	s.becomeReady()
 }
 
 // trip is called on loops.

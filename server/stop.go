@@ -76,10 +76,10 @@ func (s *Server) goOnStopping(now time.Time) {
 	for _, g := range s.stop.stages {
 		if !g.closed && !now.Before(g.closes) {
 			g.closed = true
-			g.entrypoint.close()
 			if f := s.web.fronts[g.name]; f != nil {
-				f.Retire()
+				f.Retire() // first: who finds the entrypoint closed may count on every answer being the last one
 			}
+			g.entrypoint.close()
 		}
 		if !g.cut && !now.Before(g.cuts) {
 			g.cut = true

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weirlb/weir/discovery"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l4"
@@ -22,6 +23,7 @@ type topology struct {
 	log       *slog.Logger
 	emit      func(context.Context, health.Transition)
 	wake      func() // a pool has tripped; must not block
+	tellFound func(context.Context, *source, discovery.Update)
 	setLog    func(logPlan)
 
 	plan        *plan // what all of this was made from
@@ -36,6 +38,9 @@ type topology struct {
 	web         web
 	entrypoints map[string]*entrypoint
 	leaving     []*leaving
+
+	resolvers     map[string]*discovery.Resolver
+	recollections map[upstream.Key]recollection
 }
 
 // entrypoint is an open entrypoint: either live or udp.
@@ -89,6 +94,7 @@ func newTopology(engine *l4.Server, web web, accessLog *accesslog.Writer, log *s
 		engine: engine, web: web, accessLog: accessLog, log: log,
 		emit:        func(context.Context, health.Transition) {},
 		wake:        func() {},
+		tellFound:   func(context.Context, *source, discovery.Update) {},
 		setLog:      func(logPlan) {},
 		plan:        &plan{},
 		configs:     make(map[string]*tls.Config),
@@ -98,6 +104,9 @@ func newTopology(engine *l4.Server, web web, accessLog *accesslog.Writer, log *s
 		udpServices: make(map[string]*l4.UDPService),
 		choosers:    make(map[string]upstream.Chooser),
 		entrypoints: make(map[string]*entrypoint),
+
+		resolvers:     make(map[string]*discovery.Resolver),
+		recollections: make(map[upstream.Key]recollection),
 	}
 	t.store.Store(newCertificates(nil))
 	return t
@@ -192,6 +201,7 @@ func (t *topology) settle(now time.Time) {
 		}
 	}
 	t.release(now)
+	t.forgetOld(now)
 }
 
 // next is when settle is due again, zero if nothing is to be done.
@@ -214,6 +224,7 @@ func earlier(a, b time.Time) time.Time {
 // close stops all probes and all accepting. Connections go on until the engine is closed.
 func (t *topology) close() {
 	for _, p := range t.pools {
+		p.stopSources()
 		p.unwatch()
 	}
 	for _, e := range t.entrypoints {

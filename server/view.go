@@ -38,6 +38,7 @@ type view struct {
 	udpServices map[string]*l4.UDPService
 	pools       map[string]*upstream.Pool
 	backends    []seen
+	sources     []seenSource
 	web         webView
 	config      func() ([]byte, error)
 }
@@ -67,8 +68,11 @@ func (s *Server) publish() {
 		web:         s.web.view(),
 		config:      r.current.Dump,
 	}
-	if s.stop.begun {
+	switch {
+	case s.stop.begun:
 		v.notReady = []string{"stopping"}
+	case !s.told:
+		v.notReady = s.unasked()
 	}
 	for name, e := range s.entrypoints {
 		v.entrypoints[name] = *e
@@ -82,6 +86,7 @@ func (s *Server) publish() {
 			v.backends = append(v.backends, seen{m.backend, m.checker})
 		}
 	}
+	v.sources = s.seenSources()
 	for _, l := range s.leaving {
 		if l.member != nil {
 			v.backends = append(v.backends, seen{l.member.backend, nil})
@@ -90,7 +95,7 @@ func (s *Server) publish() {
 	s.view.Store(v)
 }
 
-// State implements admin.Source.
+// State implements admin.Weir.
 func (s *Server) State() *admin.State {
 	v := s.view.Load()
 	now := time.Now()
@@ -136,6 +141,9 @@ func (s *Server) State() *admin.State {
 	}
 	for _, name := range sorted(v.web.services) {
 		out.Services = append(out.Services, v.webService(name))
+	}
+	for _, s := range v.sources {
+		out.Sources = append(out.Sources, s.state())
 	}
 	for _, b := range v.backends {
 		out.Backends = append(out.Backends, b.state(v, now))
@@ -250,6 +258,7 @@ func (b seen) state(v *view, now time.Time) admin.Backend {
 			out.LastCheckError = known.Err.Error()
 		}
 	}
+	out.Sources = v.namedBy(k)
 	if protocol == "http" {
 		out.HTTP = httpStats(v.web.server.BackendStats(b.backend))
 	}
@@ -304,7 +313,7 @@ func (f *freshener) freshen(sync func(), now time.Time) {
 // adminOptions is what the admin endpoint shows and can do.
 func (s *Server) adminOptions() admin.Options {
 	return admin.Options{
-		Source:      s,
+		Weir:        s,
 		Log:         s.log,
 		Config:      s.configJSON,
 		Reload:      s.Reload,

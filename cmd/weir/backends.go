@@ -9,11 +9,8 @@ import (
 )
 
 func newBackends() *cobra.Command {
-	var service, protocol string
-	cmd := newView(&cobra.Command{Use: "backends", Short: "Show the backends of a running weir"}, func(ctx context.Context, c *admin.Client) ([]admin.Backend, error) {
+	cmd := &cobra.Command{Use: "backends", Short: "Show the backends of a running weir"}
+	return newServiceView(cmd, func(ctx context.Context, c *admin.Client, service, protocol string) ([]admin.Backend, error) {
 		return c.Backends(ctx, service, protocol)
 	})
-	cmd.Flags().StringVar(&service, "service", "", "only those of this service")
-	cmd.Flags().StringVar(&protocol, "protocol", "", "only those of this protocol: tcp, udp or http")
-	return cmd
 }

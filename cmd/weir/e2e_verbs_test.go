@@ -212,8 +212,19 @@ tcp:
 			t.Errorf("%v: %s", err, r.stdout)
 		}
 	})
+	t.Run("nothing is discovered", func(t *testing.T) {
+		if r := weir(t, "sources", "--admin", w.Admin); r.code != 0 || len(fields(r.stdout)) != 1 {
+			t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+		}
+		if r := weir(t, "sources", "--admin", w.Admin, "-o", "json"); r.code != 0 || r.stdout != "[]\n" {
+			t.Errorf("for programs: exit code %d: %s%s", r.code, r.stdout, r.stderr)
+		}
+		if r := weir(t, "status", "--admin", w.Admin); strings.Contains(r.stdout, "discovery") {
+			t.Errorf("status tells of discovery:\n%s", r.stdout)
+		}
+	})
 	t.Run("nobody there", func(t *testing.T) {
-		for _, verb := range []string{"status", "backends"} {
+		for _, verb := range []string{"status", "backends", "sources"} {
 			r := weir(t, verb, "--admin", weirtest.Refused(t))
 			if r.code != 3 || r.stdout != "" || !strings.Contains(r.stderr, "--admin") {
 				t.Errorf("%s: exit code %d: %s%s", verb, r.code, r.stdout, r.stderr)

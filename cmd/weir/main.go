@@ -79,7 +79,8 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
 	root.AddCommand(
 		newRun(), newCheck(), newDemo(), newVersion(), newConfig(), newRoutes(),
-		newStatus(), newEntrypoints(), newRouters(), newServices(), newBackends(), newReload(), newLogLevel(),
+		newStatus(), newEntrypoints(), newRouters(), newServices(), newBackends(), newSources(),
+		newReload(), newLogLevel(),
 	)
 	return root
 }

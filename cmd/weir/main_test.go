@@ -59,6 +59,9 @@ func TestCommandLinesAndExitCodes(t *testing.T) {
 		{"wrong output", []string{"status", "-o", "xml"}, exitUsage, "", `output "xml" is neither table nor json`},
 		{"wrong admin address", []string{"status", "--admin", "ftp://x"}, exitUsage, "", "ftp://x"},
 		{"nobody there", []string{"status", "--admin", "127.0.0.1:1"}, exitUnreachable, "", "--admin"},
+		{"nobody there to have sources", []string{"sources", "--admin", "127.0.0.1:1"}, exitUnreachable, "", "--admin"},
+		{"sources of a protocol that is not there", []string{"sources", "--admin", "127.0.0.1:1", "--protocol"}, exitUsage, "", "flag needs an argument"},
+		{"help on sources", []string{"sources", "--help"}, exitOK, "--service", ""},
 		{"nobody there to reload", []string{"reload", "--admin", "127.0.0.1:1"}, exitUnreachable, "", "127.0.0.1:1"},
 		{"check", []string{"check", "-c", ok}, exitOK, "ok: 1 entrypoints, 1 routers, 1 services", ""},
 		{"check finds all", []string{"check", "-c", wrong}, exitFailure, "", "adress"},
@@ -139,7 +142,7 @@ func TestVerbs(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"backends", "check", "config", "demo", "entrypoints", "log-level", "reload", "routers", "routes", "run", "services", "status", "version",
+		"backends", "check", "config", "demo", "entrypoints", "log-level", "reload", "routers", "routes", "run", "services", "sources", "status", "version",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

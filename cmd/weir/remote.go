@@ -67,8 +67,17 @@ func newView[T any](cmd *cobra.Command, fetch func(context.Context, *admin.Clien
 			if err != nil {
 				return err
 			}
-			return admin.Render(cmd.OutOrStdout(), r.output, v)
+			return admin.Render(cmd.OutOrStdout(), r.output, v, time.Now())
 		})
 	}
+	return cmd
+}
+
+// newServiceView makes cmd a verb that shows what belongs to the services of a running weir, with flags that choose among them.
+func newServiceView[T any](cmd *cobra.Command, fetch func(_ context.Context, c *admin.Client, service, protocol string) (T, error)) *cobra.Command {
+	var service, protocol string
+	cmd = newView(cmd, func(ctx context.Context, c *admin.Client) (T, error) { return fetch(ctx, c, service, protocol) })
+	cmd.Flags().StringVar(&service, "service", "", "only those of this service")
+	cmd.Flags().StringVar(&protocol, "protocol", "", "only those of this protocol: tcp, udp or http")
 	return cmd
 }

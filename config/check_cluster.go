@@ -6,21 +6,6 @@ import (
 	"strings"
 )
 
-func (c *checker) resolvers() {
-	for _, name := range sortedKeys(c.cfg.Resolvers) {
-		r, at := c.cfg.Resolvers[name], "resolvers."+name
-		for i, server := range r.Nameservers {
-			if _, err := netip.ParseAddrPort(server); err != nil && server != "" {
-				c.fail(fmt.Sprintf("%s.nameservers[%d]", at, i), fmt.Sprintf("%q is not ip:port", abbreviated(server)),
-					`write it like "10.0.0.2:53"`)
-			}
-		}
-		if r.MinTTL > r.MaxTTL {
-			c.failf(at+".minTTL", "%s is more than maxTTL %s", r.MinTTL, r.MaxTTL)
-		}
-	}
-}
-
 func (c *checker) cluster() {
 	n := c.cfg.Cluster
 	if n == nil {
