@@ -48,6 +48,7 @@ type childOrders struct {
 	SniffTimeout time.Duration
 	UDPBackend   netip.AddrPort // of a UDP entrypoint; the zero value is none
 	IdleTimeout  time.Duration  // of flows
+	Shared       *SharedSockets // nil = flows
 }
 
 // childReport is how a child is.
@@ -59,7 +60,8 @@ type childReport struct {
 	Internal, TimedOut   int64 // connections ended so
 	Opened, ActiveByStat int64
 	UDPAddr              string
-	UDP                  flow.Stats
+	UDP, UDPService      flow.Stats
+	UDPFailures          uint64 // charged to the backend of the UDP entrypoint
 	Flows                int64
 }
 
@@ -100,7 +102,7 @@ func serveAlone(orders string) error {
 		return err
 	}
 	defer e.Close()
-	udp, udpAddr, err := openAlone(s, o)
+	udp, err := openAlone(s, o)
 	if err != nil {
 		return err
 	}
@@ -108,7 +110,7 @@ func serveAlone(orders string) error {
 	for lines.Scan() {
 		r := reportOf(e, sockets.Addrs()[0].String())
 		if udp != nil {
-			r.UDPAddr, r.UDP, r.Flows = udpAddr, udp.Stats(), udp.Flows()
+			udp.report(&r)
 		}
 		if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
 			return err
@@ -117,20 +119,36 @@ func serveAlone(orders string) error {
 	return lines.Err()
 }
 
+// childUDP is the UDP entrypoint of a child.
+type childUDP struct {
+	entry   *UDPEntrypoint
+	service *UDPService
+	backend *upstream.Backend
+	addr    netip.AddrPort
+}
+
 // openAlone opens the UDP entrypoint, if there is to be one.
-func openAlone(s *Server, o childOrders) (*UDPEntrypoint, string, error) {
+func openAlone(s *Server, o childOrders) (*childUDP, error) {
 	if !o.UDPBackend.IsValid() {
-		return nil, "", nil
+		return nil, nil
 	}
+	u := &childUDP{backend: upstream.NewBackend("udp", upstream.Endpoint{Addr: o.UDPBackend, Weight: 1})}
 	pool := upstream.NewPool("udp", nil)
-	pool.Update(upstream.Options{}, []*upstream.Backend{upstream.NewBackend("udp", upstream.Endpoint{Addr: o.UDPBackend, Weight: 1})}, time.Now())
+	pool.Update(upstream.Options{}, []*upstream.Backend{u.backend}, time.Now())
+	u.service = s.NewUDPService("udp", pool)
 	sockets, err := s.BindUDP([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")})
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	e, err := s.OpenUDP("udp", sockets, UDPOptions{IdleTimeout: o.IdleTimeout, MaxFlows: 1 << 16},
-		&UDPRoute{Name: "udp", Service: s.NewUDPService("udp", pool)})
-	return e, sockets.Addrs()[0].String(), err
+	u.addr = sockets.Addrs()[0]
+	u.entry, err = s.OpenUDP("udp", sockets, UDPOptions{IdleTimeout: o.IdleTimeout, MaxFlows: 1 << 16},
+		&UDPRoute{Name: "udp", Service: u.service, Shared: o.Shared})
+	return u, err
+}
+
+func (u *childUDP) report(r *childReport) {
+	r.UDPAddr, r.Flows, r.UDPFailures = u.addr.String(), u.entry.Flows(), u.backend.Stats().ConnectFailures
+	r.UDP, r.UDPService = u.entry.Stats(), u.service.Stats()
 }
 
 func childRoutes(o childOrders, v *Service) (routes []*Route, err error) {
@@ -188,6 +206,12 @@ type child struct {
 
 func startChild(t testing.TB, o childOrders) *child {
 	t.Helper()
+	return startChildBy(t, func(exe string) *exec.Cmd { return exec.Command(exe) }, o)
+}
+
+// startChildBy starts one by a command that runs the executable, somewhere.
+func startChildBy(t testing.TB, command func(exe string) *exec.Cmd, o childOrders) *child {
+	t.Helper()
 	orders, err := json.Marshal(o)
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +220,7 @@ func startChild(t testing.TB, o childOrders) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe)
+	cmd := command(exe)
 	cmd.Env = append(os.Environ(), childVariable+"="+string(orders))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

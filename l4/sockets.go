@@ -36,7 +36,8 @@ func (s *Server) Bind(addrs []netip.AddrPort) (*Sockets, error) {
 	return bind(network[*eventloop.Socket]{eventloop.OpenSocket, eventloop.Vacant}, s.ports, len(s.workers), addrs)
 }
 
-// BindUDP opens the sockets of a UDP entrypoint, as Bind does. Datagrams that come before OpenUDP wait in the kernel.
+// BindUDP opens the sockets of a UDP entrypoint, as Bind does: one address, or the ports of a range in their order. Datagrams
+// that come before OpenUDP wait in the kernel.
 func (s *Server) BindUDP(addrs []netip.AddrPort) (*UDPSockets, error) {
 	s.knowOwn()
 	s.cutLingering(addrs)

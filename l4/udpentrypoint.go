@@ -14,7 +14,7 @@ import (
 // UDPOptions are what may change while a UDP entrypoint is open.
 type UDPOptions struct {
 	IdleTimeout       time.Duration // of a flow without a datagram either way
-	MaxFlows          int           // at one time; with shared sockets, queries that wait
+	MaxFlows          int           // at one time, at least 1; with shared sockets, queries that wait
 	MaxFlowsPerSource int           // 0 = no bound; it does not hold for shared sockets
 	Amplification     int           // how many times its bytes a source may draw that was seen once; 0 = no bound
 }

@@ -47,6 +47,9 @@ func TestUDPDescriptorsExhausted(t *testing.T) {
 	newCrowd(t, bound).ask(0, 5)
 	check()
 	last := c.report()
+	if got, want := last.UDPService.Dropped[flow.WithoutSocket], last.UDP.Dropped[flow.WithoutSocket]; got != want {
+		t.Errorf("the service counts %d datagrams without a socket, the entrypoint %d", got, want)
+	}
 	if last.UDP.Ended[flow.NoSocket] != last.UDP.Dropped[flow.WithoutSocket] || last.UDP.Dropped[flow.Unsent] != 0 {
 		t.Errorf("in the end: %+v", last.UDP)
 	}
