@@ -121,7 +121,7 @@ func ParseCommand(key Key, value []byte) (Command, error) {
 	if err := c.check(); err != nil {
 		return Command{}, err
 	}
-	if c.key() != key || !c.Stamp.valid() {
+	if c.canonical().key() != key || !c.Stamp.valid() {
 		return Command{}, fmt.Errorf("%w: a command that is not written in its one form", ErrMalformed)
 	}
 	return c, nil

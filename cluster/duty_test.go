@@ -47,7 +47,8 @@ func TestProbersFew(t *testing.T) {
 	}
 }
 
-// When a member goes, only its duties move, and the others keep their order; so when it comes back, it takes those and no others.
+// When a member goes, only its duties move, and the others keep their order; so when it comes back, it takes those and no
+// others.
 func TestProbersMoveLittle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		members := names(rapid.IntRange(2, 50).Draw(t, "members"))

@@ -230,6 +230,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{1, 1, 'a', 3, 3, 1, 'b', 0})
 	f.Add([]byte{2, 1, 'a'})
 	f.Fuzz(func(t *testing.T, b []byte) {
+		b = bytes.Clone(b)
 		m, err := Decode(b)
 		if err != nil || m.From == "" {
 			return

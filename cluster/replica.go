@@ -166,6 +166,10 @@ func (r *Replica) hear(m Message, now time.Time) (spread []Beacon, out []Outgoin
 			out = append(out, r.remind(m.From, former)...)
 			continue
 		}
+		if _, member := r.members[b.Observer]; member && b.Boot > have.Boot {
+			r.table.Begin(b.Observer, b.Boot)
+			have = r.table.Summary(b.Observer)
+		}
 		fresh, lacks := r.members.Hear(b, have, now)
 		if !fresh {
 			continue

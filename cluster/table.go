@@ -185,6 +185,14 @@ func (t *Table) record(observer string, boot uint64) *record {
 	return r
 }
 
+// Begin makes all that an observer said in lives before this one void. Merge does so too, but a new life may have nothing
+// to say.
+func (t *Table) Begin(observer string, boot uint64) {
+	if observer != "" && observer != t.self && boot > 0 && boot <= MaxBoot {
+		t.record(observer, boot)
+	}
+}
+
 // trim drops the largest keys beyond MaxCells.
 func (r *record) trim() {
 	for _, key := range slices.Sorted(maps.Keys(r.cells))[MaxCells:] {
