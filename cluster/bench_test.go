@@ -16,7 +16,8 @@ func BenchmarkDecide(b *testing.B) {
 func healthCells(n int) []Cell {
 	var cells []Cell
 	for i := range n {
-		cells = append(cells, Cell{Key: HealthKey(BackendID(i), 1), Observer: "lb-1", Version: Version{FirstBoot(start, 0, 1), uint64(i + 1)},
+		cells = append(cells, Cell{Key: HealthKey(BackendID(i), 1), Observer: "lb-1", Version: Version{FirstBoot(start, 0,
+			1), uint64(i + 1)},
 			Value: Report{State: Up, Streak: 100}.Append(nil)})
 	}
 	return cells

@@ -157,7 +157,8 @@ func TestCommandsAndClocks(t *testing.T) {
 		t.Fatalf("two hours ahead: %v, %v", news, err)
 	}
 	back := issue(t, slow, drain("s", "", false), after(-time.Hour))
-	if news, err := fast.Absorb([]Cell{back}, after(time.Hour)); err != nil || len(news) != 1 || fast.Order("s", addr("10.0.0.1:80")).Drained {
+	if news, err := fast.Absorb([]Cell{back}, after(time.Hour)); err != nil || len(news) != 1 ||
+		fast.Order("s", addr("10.0.0.1:80")).Drained {
 		t.Errorf("the later command loses: %v, %v", news, err)
 	}
 	if news, err := slow.Absorb([]Cell{early}, after(-time.Hour)); err != nil || news != nil {
@@ -166,7 +167,8 @@ func TestCommandsAndClocks(t *testing.T) {
 	wrong := issue(t, NewCommands("wrong", nil), drain("t", "", true), after(25*time.Hour))
 	good := issue(t, NewCommands("good", nil), drain("u", "", true), start)
 	news, err := slow.Absorb([]Cell{wrong, good, {Key: "other", Value: []byte("x")}, {Key: wrong.Key, Gone: true}}, start)
-	if !errors.Is(err, ErrAhead) || !strings.Contains(fmt.Sprint(err), "made on wrong") || len(news) != 1 || news[0].Service != "u" {
+	if !errors.Is(err, ErrAhead) || !strings.Contains(fmt.Sprint(err), "made on wrong") || len(news) != 1 ||
+		news[0].Service != "u" {
 		t.Errorf("25 hours ahead: %v, %v", news, err)
 	}
 	broken := good
@@ -213,7 +215,8 @@ func TestSweep(t *testing.T) {
 func TestAcks(t *testing.T) {
 	r := newReplica(t, "a", "b", "c", "d")
 	cs := NewCommands("a", nil)
-	own, old := issue(t, cs, drain("s", "", true), start), issue(t, NewCommands("x", nil), drain("s", "", false), after(-time.Second))
+	own, old := issue(t, cs, drain("s", "", true), start), issue(t, NewCommands("x", nil), drain("s", "", false),
+		after(-time.Second))
 	c := cs.All()[0]
 	copied := func(of Cell, observer string, boot uint64) Cell {
 		of.Observer, of.Version = observer, Version{boot, 1}
@@ -227,7 +230,8 @@ func TestAcks(t *testing.T) {
 		Beacons: []Beacon{{Summary: Summary{"b", 3, 1, 0}, Beat: 1}, {Summary: Summary{"c", 3, 1, 0}, Beat: 1}}}, start)
 	r.Join("d", 4) // a copy of a former life
 	acks := r.Table().Acks(c, r.Members())
-	if d := cmp.Diff(Acks{Holders: []string{"a", "b"}, Missing: []string{"c", "d"}}, acks); d != "" || acks.String() != "acked 2/4" {
+	if d := cmp.Diff(Acks{Holders: []string{"a", "b"}, Missing: []string{"c", "d"}}, acks); d != "" ||
+		acks.String() != "acked 2/4" {
 		t.Errorf("%s (-want +got):\n%s", acks, d)
 	}
 }
@@ -359,7 +363,8 @@ func TestDecodeSavedRefuses(t *testing.T) {
 }
 
 func FuzzParseCommand(f *testing.F) {
-	key, value := Command{Target: Target{Service: "s", Backend: addr("[::1]:1")}, Aspect: Weight, On: true, Value: 5, Stamp: Stamp{1, 0, "a"}}.Cell()
+	key, value := Command{Target: Target{Service: "s", Backend: addr("[::1]:1")}, Aspect: Weight, On: true, Value: 5,
+		Stamp: Stamp{1, 0, "a"}}.Cell()
 	f.Add(string(key), value)
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		c, err := ParseCommand(Key(key), value)

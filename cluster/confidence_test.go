@@ -19,7 +19,8 @@ func TestConfidence(t *testing.T) {
 		steps []step
 	}{
 		{"all is well", []step{{0, well, Sure}}},
-		{"half the interval late", []step{{0, Condition{Late: time.Second, Targets: 9}, Sure}, {0, Condition{Late: time.Second + 1, Targets: 9}, Late}}},
+		{"half the interval late", []step{{0, Condition{Late: time.Second, Targets: 9}, Sure}, {0,
+			Condition{Late: time.Second + 1, Targets: 9}, Late}}},
 		{"has just started", []step{{0, Condition{Settling: true}, NotConverged}}},
 		{"answers slowly", []step{{0, Condition{Targets: 9, Score: 1}, Unhealthy}}},
 		{"half fail at once", []step{{0, Condition{Targets: 100, Failing: 50, Fallen: 50}, Sure}}},
@@ -27,7 +28,8 @@ func TestConfidence(t *testing.T) {
 		{"most fail one after the other", []step{{0, lasting, Sure}}},
 		{"most failed and still do", []step{{0, burst, MostFailed}, {4 * time.Minute, lasting, MostFailed}}},
 		{"most failed and never came back", []step{{0, burst, MostFailed}, {5 * time.Minute, lasting, Sure}}},
-		{"most failed and came back", []step{{0, burst, MostFailed}, {time.Second, well, Sure}, {2 * time.Second, lasting, Sure}}},
+		{"most failed and came back", []step{{0, burst, MostFailed}, {time.Second, well, Sure}, {2 * time.Second, lasting,
+			Sure}}},
 		{"too few to be a mass", []step{{0, Condition{Targets: 3, Failing: 3, Fallen: 3}, Sure}}},
 		{"all of four", []step{{0, Condition{Targets: 4, Failing: 4, Fallen: 3}, MostFailed}}},
 		{"no targets", []step{{0, Condition{}, Sure}}},
@@ -67,14 +69,19 @@ func TestTrust(t *testing.T) {
 	}{
 		{"always wrong", []Vote{vote("liar", Down, time.Minute)}, 10, up, 100, true},
 		{"too few to tell", []Vote{vote("liar", Down, time.Minute)}, 9, up, 100, false},
-		{"three in ten", []Vote{vote("liar", Down, time.Minute), vote("liar", Down, time.Minute), vote("liar", Down, time.Minute),
-			vote("liar", Up, time.Minute), vote("liar", Up, time.Minute), vote("liar", Up, time.Minute), vote("liar", Up, time.Minute),
+		{"three in ten", []Vote{vote("liar", Down, time.Minute), vote("liar", Down, time.Minute),
+			vote("liar", Down, time.Minute),
+			vote("liar", Up, time.Minute), vote("liar", Up, time.Minute), vote("liar", Up, time.Minute), vote("liar", Up,
+				time.Minute),
 			vote("liar", Up, time.Minute), vote("liar", Up, time.Minute), vote("liar", Up, time.Minute)}, 5, up, 30, false},
 		{"votes that are just in", []Vote{vote("liar", Down, 4*time.Second)}, 20, up, 0, false},
 		{"votes that say nothing", []Vote{vote("liar", Unknown, time.Minute)}, 20, up, 0, false},
 		{"this node knows nothing", []Vote{vote("liar", Down, time.Minute)}, 20, Evidence{}, 0, false},
-		{"says up of what is down", []Vote{vote("liar", Up, time.Minute)}, 20, Evidence{Failures: 3, Failed: start}, 100, true},
+		{"says up of what is down", []Vote{vote("liar", Up, time.Minute)}, 20, Evidence{Failures: 3, Failed: start}, 100,
+			true},
 		{"somebody who is not heard", []Vote{vote("silent", Down, time.Minute)}, 20, up, 0, false},
+		{"votes of a former life", []Vote{vote("liar", Down, time.Minute).but(func(v *Vote) { v.Boot = 0 })}, 20, up, 0,
+			false},
 		{"somebody else", []Vote{vote("honest", Down, time.Minute)}, 20, up, 0, false},
 	}
 	for _, tt := range tests {

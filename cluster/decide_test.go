@@ -31,7 +31,8 @@ func (m Members) with(name string, change func(*Member)) Members {
 
 // says returns a sound vote that came a minute ago, so that nobody needs to verify it.
 func says(observer string, s State) Vote {
-	return Vote{Observer: observer, Boot: 7, At: after(-time.Minute), Report: Report{State: s, Age: time.Second, For: time.Minute}}
+	return Vote{Observer: observer, Boot: 7, At: after(-time.Minute),
+		Report: Report{State: s, Age: time.Second, For: time.Minute}}
 }
 
 // but returns the vote changed.
@@ -78,89 +79,128 @@ func TestFailureAnalysis(t *testing.T) {
 	}{
 		{"backend dies", "the first report, nothing seen here yet: look", Case{
 			Last: wasUp, Own: old(ownSuccess()), Votes: []Vote{justNow(says("B", Down))}}, Up, NoMajority, true},
-		{"backend dies", "the look failed: two witnesses", Case{Last: wasUp, Own: ownFailure(), Votes: down1}, Down, TwoWitnesses, false},
+		{"backend dies", "the look failed: two witnesses", Case{
+			Last: wasUp, Own: ownFailure(), Votes: down1}, Down, TwoWitnesses, false},
 		{"backend dies", "a majority, before the look ended", Case{
-			Last: wasUp, Own: old(ownSuccess()), Votes: []Vote{says("B", Down), justNow(says("C", Down))}}, Down, Majority, true},
+			Last: wasUp, Own: old(ownSuccess()), Votes: []Vote{says("B", Down), justNow(says("C", Down))}},
+			Down, Majority, true},
 		{"backend dies", "own probes conclude", Case{Last: wasUp, Own: ownProof()}, Down, OwnFailure, false},
 		{"backend dies", "own connections fail", Case{
-			Last: wasUp, Own: Evidence{Failures: 3, Failed: after(-time.Second), Probed: after(-time.Second)}}, Down, OwnFailure, false},
+			Last: wasUp, Own: Evidence{Failures: 3, Failed: after(-time.Second), Probed: after(-time.Second)}},
+			Down, OwnFailure, false},
 		{"backend dies", "fewer connections than prove it", Case{
 			Last: wasUp, Own: Evidence{Failures: 2, Failed: start, Probed: after(-time.Second)}}, Up, NoMajority, false},
 
-		{"A cannot reach b, others can", "A takes it out", Case{Last: wasUp, Own: ownProof(), Votes: up2}, Down, OwnFailure, false},
-		{"A cannot reach b, others can", "A alone has one failure", Case{Last: wasUp, Own: ownFailure(), Votes: up2}, Up, Majority, false},
-		{"A cannot reach b, others can", "A follows its own failure", Case{Last: wasDown, Own: Evidence{Probe: Down, Probed: after(-2 * time.Second), ProbeFailed: true},
+		{"A cannot reach b, others can", "A takes it out", Case{
+			Last: wasUp, Own: ownProof(), Votes: up2}, Down, OwnFailure, false},
+		{"backend dies", "nobody looks more often than four times in an interval", Case{
+			Last: wasUp, Own: Evidence{Probed: after(-499 * time.Millisecond)}, Votes: []Vote{justNow(says("B", Down))}},
+			Up, OwnSuccess, false},
+		{"backend dies", "the majority says so still, and the pool is small", Case{
+			Last: wasDown, Own: old(ownSuccess()).probedNow(), Votes: down2, Pool: Pool{Usable: 1, Total: 10}},
+			Down, Majority, false},
+		{"backend dies", "own probes have stopped", Case{
+			Last: wasUp, Own: old(ownProof()).probedNow()}, Up, NoMajority, true},
+		{"A cannot reach b, others can", "A alone has one failure", Case{
+			Last: wasUp, Own: ownFailure(), Votes: up2}, Up, Majority, false},
+		{"A cannot reach b, others can", "A follows its own failure", Case{
+			Last: wasDown, Own: Evidence{Probe: Down, Probed: after(-2 * time.Second), ProbeFailed: true},
 			Votes: up2}, Down, OwnFailure, true},
 		{"A cannot reach b, others can", "the others keep it: one vote is no majority", Case{
-			Last: wasUp, Votes: []Vote{says("B", Down), says("C", Up), says("D", Up)}, Own: old(ownSuccess()).probedNow()}, Up, Majority, false},
+			Last: wasUp, Votes: []Vote{says("B", Down), says("C", Up), says("D", Up)}, Own: old(ownSuccess()).probedNow()},
+			Up, Majority, false},
 
 		{"gossip cut, data intact", "peers are dead: their word has no effect", Case{
 			Last: wasUp, Members: live("A"), Probers: []string{"A"}, Votes: down3}, Up, NoMajority, false},
 		{"gossip cut, data intact", "peers are silent, not dead yet: neither", Case{
-			Last: wasUp, Members: live("A").with("B", silentFor(6*time.Second)).with("C", silentFor(6*time.Second)), Votes: down2,
+			Last: wasUp, Members: live("A").with("B", silentFor(6*time.Second)).with("C",
+				silentFor(6*time.Second)), Votes: down2,
 			Own: old(ownSuccess()).probedNow()}, Up, NoMajority, false},
 		{"gossip cut, data intact", "what they said last stands for five seconds", Case{
-			Last: wasUp, Members: live("A").with("B", silentFor(5*time.Second)).with("C", silentFor(5*time.Second)), Votes: down2}, Down, Majority, true},
+			Last: wasUp, Members: live("A").with("B", silentFor(5*time.Second)).with("C",
+				silentFor(5*time.Second)), Votes: down2},
+			Down, Majority, true},
 		{"gossip cut, data intact", "A alone decides by its own probes", Case{
 			Last: wasUp, Members: live("A"), Probers: []string{"A"}, Own: ownProof()}, Down, OwnFailure, false},
 		{"gossip cut, data intact", "down by a majority that is gone: stays until something is known", Case{
 			Last: wasDown, Members: live("A"), Probers: []string{"A"}, Votes: down3}, Down, NoMajority, false},
 		{"gossip cut, data intact", "and its own probe brings it back", Case{
-			Last: wasDown, Members: live("A"), Probers: []string{"A"}, Votes: down3, Own: ownSuccess()}, Up, OwnSuccess, false},
+			Last: wasDown, Members: live("A"), Probers: []string{"A"}, Votes: down3, Own: ownSuccess()},
+			Up, OwnSuccess, false},
 
 		{"2/2 or 1/2 split", "the other side's votes have no effect", Case{
-			Last: wasUp, Members: live("A", "B"), Probers: []string{"A", "B"}, Votes: []Vote{says("C", Down), says("D", Down)}}, Up, NoMajority, false},
+			Last: wasUp, Members: live("A", "B"), Probers: []string{"A", "B"}, Votes: []Vote{says("C", Down),
+				says("D", Down)}},
+			Up, NoMajority, false},
 		{"2/2 or 1/2 split", "one of two is no majority", Case{
-			Last: wasUp, Members: live("A", "B"), Probers: []string{"A", "B"}, Votes: down1, Own: old(ownSuccess()).probedNow()}, Up, NoMajority, false},
+			Last: wasUp, Members: live("A", "B"), Probers: []string{"A",
+				"B"}, Votes: down1, Own: old(ownSuccess()).probedNow()},
+			Up, NoMajority, false},
 		{"2/2 or 1/2 split", "one of two, and own proof", Case{
-			Last: wasUp, Members: live("A", "B"), Probers: []string{"A", "B"}, Votes: down1, Own: ownFailure()}, Down, TwoWitnesses, false},
+			Last: wasUp, Members: live("A", "B"), Probers: []string{"A", "B"}, Votes: down1, Own: ownFailure()},
+			Down, TwoWitnesses, false},
 		{"2/2 or 1/2 split", "one alone needs its own proof", Case{
 			Last: wasUp, Members: live("A"), Probers: []string{"A"}, Own: ownFailure()}, Up, NoMajority, false},
 
 		{"one-way loss", "beacons come by a third: votes count", Case{Last: wasUp, Votes: down2}, Down, Majority, true},
 		{"one-way loss", "cells come, but nothing confirms them", Case{
-			Last: wasUp, Members: live(five...).with("B", silentFor(0)).with("C", silentFor(0)), Votes: down2}, Up, NoMajority, true},
+			Last: wasUp, Members: live(five...).with("B", silentFor(0)).with("C", silentFor(0)), Votes: down2},
+			Up, NoMajority, true},
 
 		{"flapping backend", "up again while it is held", Case{
 			Last: Verdict{State: Down, Falls: 3, Until: after(time.Second)}, Own: ownSuccess()}, Down, Held, false},
-		{"flapping backend", "the hold is over", Case{Last: Verdict{State: Down, Falls: 3, Until: start}, Own: ownSuccess()}, Up, OwnSuccess, false},
-		{"flapping backend", "down again at any time", Case{Last: Verdict{State: Up, Falls: 3, Until: after(time.Hour)}, Own: ownProof()}, Down, OwnFailure, false},
+		{"flapping backend", "the hold is over", Case{
+			Last: Verdict{State: Down, Falls: 3, Until: start}, Own: ownSuccess()}, Up, OwnSuccess, false},
+		{"flapping backend", "down again at any time", Case{
+			Last: Verdict{State: Up, Falls: 3, Until: after(time.Hour)}, Own: ownProof()}, Down, OwnFailure, false},
 
-		{"lying or buggy observer", "all down, but it works from here", Case{Last: wasUp, Own: ownSuccess(), Votes: down3}, Up, OwnSuccess, false},
+		{"lying or buggy observer", "all down, but it works from here", Case{
+			Last: wasUp, Own: ownSuccess(), Votes: down3}, Up, OwnSuccess, false},
 		{"lying or buggy observer", "all down, but connections work", Case{
 			Last: wasUp, Own: Evidence{Served: after(-time.Second)}, Votes: down3}, Up, OwnSuccess, true},
 		{"lying or buggy observer", "down by their word, overruled by a look", Case{
-			Last: Verdict{State: Down, Remote: true, Falls: 1, Until: after(time.Minute)}, Own: ownSuccess(), Votes: down3}, Up, OwnSuccess, false},
+			Last: Verdict{State: Down, Remote: true, Falls: 1, Until: after(time.Minute)}, Own: ownSuccess(), Votes: down3},
+			Up, OwnSuccess, false},
 		{"lying or buggy observer", "just overruled: not again at once", Case{
-			Last: Verdict{State: Up, Falls: 1, Until: after(time.Minute)}, Votes: down3, Own: old(ownSuccess()).probedNow()}, Up, Overruled, false},
-		{"lying or buggy observer", "all up, but it fails from here", Case{Last: wasUp, Own: ownProof(), Votes: up2}, Down, OwnFailure, false},
+			Last: Verdict{State: Up, Falls: 1, Until: after(time.Minute)}, Votes: down3, Own: old(ownSuccess()).probedNow()},
+			Up, Overruled, false},
+		{"lying or buggy observer", "all up, but it fails from here", Case{
+			Last: wasUp, Own: ownProof(), Votes: up2}, Down, OwnFailure, false},
 		{"lying or buggy observer", "found wrong too often: neither counted nor looked after", Case{
 			Last: wasUp, Members: live(five...).with("B", distrustedOne).with("C", distrustedOne),
 			Votes: []Vote{justNow(says("B", Down)), justNow(says("C", Down))}}, Up, NoMajority, false},
 		{"lying or buggy observer", "the whole pool, by their word alone", Case{
-			Last: wasUp, Votes: down3, Pool: Pool{Usable: 5, Total: 10}, Own: old(ownSuccess()).probedNow()}, Up, PanicSpared, false},
-		{"lying or buggy observer", "down to the threshold they may", Case{Last: wasUp, Votes: down3, Pool: Pool{Usable: 6, Total: 10}}, Down, Majority, true},
+			Last: wasUp, Votes: down3, Pool: Pool{Usable: 5, Total: 10}, Own: old(ownSuccess()).probedNow()},
+			Up, PanicSpared, false},
+		{"lying or buggy observer", "down to the threshold they may", Case{
+			Last: wasUp, Votes: down3, Pool: Pool{Usable: 6, Total: 10}}, Down, Majority, true},
 
 		{"stale state after restart", "nothing known: neither up nor down", Case{}, Unknown, NoMajority, false},
 		{"stale state after restart", "the view of the majority, down", Case{Votes: down2}, Down, Majority, true},
 		{"stale state after restart", "the view of the majority, up", Case{Votes: up2}, Up, Majority, false},
 		{"stale state after restart", "votes of an observer's former life", Case{
-			Last: wasUp, Votes: []Vote{says("B", Down).but(formerOne), says("C", Down).but(formerOne)}}, Up, NoMajority, false},
+			Last: wasUp, Votes: []Vote{says("B", Down).but(formerOne), says("C", Down).but(formerOne)}},
+			Up, NoMajority, false},
 
 		{"prober itself overloaded", "votes of the unsure", Case{
-			Last: wasUp, Members: live(five...).with("B", unsureOne).with("C", unsureOne), Votes: down2}, Up, NoMajority, true},
+			Last: wasUp, Members: live(five...).with("B", unsureOne).with("C", unsureOne), Votes: down2},
+			Up, NoMajority, true},
 		{"prober itself overloaded", "votes cast when unsure", Case{
-			Last: wasUp, Votes: []Vote{says("B", Down).but(castUnsure), says("C", Down).but(castUnsure)}}, Up, NoMajority, true},
+			Last: wasUp, Votes: []Vote{says("B", Down).but(castUnsure), says("C", Down).but(castUnsure)}},
+			Up, NoMajority, true},
 		{"prober itself overloaded", "the unsure are no witnesses either", Case{
-			Last: wasUp, Own: ownFailure(), Members: live(five...).with("B", unsureOne), Votes: down1}, Up, NoMajority, false},
+			Last: wasUp, Own: ownFailure(), Members: live(five...).with("B", unsureOne), Votes: down1},
+			Up, NoMajority, false},
 		{"prober itself overloaded", "votes whose probes are old", Case{
 			Last: wasUp, Votes: []Vote{says("B", Down).but(castLate), says("C", Down).but(castLate)}}, Up, NoMajority, true},
 
 		{"operator", "drained, and up", Case{Last: wasUp, Own: ownSuccess(), Drained: true}, Up, OwnSuccess, false},
 
 		{"nobody has duty", "those without duty are no majority", Case{
-			Last: wasUp, Votes: []Vote{says("E", Down), says("B", Up), says("C", Up)}, Own: old(ownSuccess()).probedNow()}, Up, Majority, false},
-		{"nobody has duty", "but witnesses", Case{Last: wasUp, Own: ownFailure(), Votes: []Vote{says("E", Down)}}, Down, TwoWitnesses, false},
+			Last: wasUp, Votes: []Vote{says("E", Down), says("B", Up), says("C", Up)}, Own: old(ownSuccess()).probedNow()},
+			Up, Majority, false},
+		{"nobody has duty", "but witnesses", Case{
+			Last: wasUp, Own: ownFailure(), Votes: []Vote{says("E", Down)}}, Down, TwoWitnesses, false},
 		{"nobody has duty", "passive failures are a hint", Case{
 			Last: wasUp, Votes: []Vote{says("E", Down).but(unprobedOne)}}, Up, NoMajority, true},
 	}
@@ -230,6 +270,10 @@ func TestFailureAnalysisConfigDiffers(t *testing.T) {
 	if d := cmp.Diff(duty, r.Table().OtherProbes(here, r.Members())); d != "" {
 		t.Errorf("who probes otherwise (-want +got):\n%s", d)
 	}
+	r.Join("B", 8) // it has restarted, and may have been told to probe as we do
+	if d := cmp.Diff(duty[1:], r.Table().OtherProbes(here, r.Members())); d != "" {
+		t.Errorf("after a restart (-want +got):\n%s", d)
+	}
 	if others := r.Table().OtherProbes(there, r.Members()); others != nil {
 		t.Errorf("%v probe otherwise than themselves", others)
 	}
@@ -244,7 +288,8 @@ func drawMoment(t *rapid.T, name string) time.Time {
 
 func drawEvidence(t *rapid.T) Evidence {
 	e := Evidence{
-		Probe: State(rapid.IntRange(0, 2).Draw(t, "probe")), Probed: drawMoment(t, "probed"), ProbeFailed: rapid.Bool().Draw(t, "failed"),
+		Probe:  State(rapid.IntRange(0, 2).Draw(t, "probe")),
+		Probed: drawMoment(t, "probed"), ProbeFailed: rapid.Bool().Draw(t, "failed"),
 		Failures: rapid.IntRange(0, 5).Draw(t, "failures"), Served: drawMoment(t, "served"),
 	}
 	if e.Failures > 0 {
@@ -269,8 +314,10 @@ func drawCase(t *rapid.T) Case {
 		}
 	}
 	c.Probers = Probers(BackendID(rapid.Uint64().Draw(t, "id")), c.Members.Names(), 3)
-	c.Last = Verdict{State: State(rapid.IntRange(0, 2).Draw(t, "last")), Since: after(-time.Minute), Remote: rapid.Bool().Draw(t, "remote"),
-		Falls: rapid.IntRange(0, 9).Draw(t, "falls"), Until: after(time.Duration(rapid.IntRange(-60, 60).Draw(t, "until")) * time.Second)}
+	c.Last = Verdict{State: State(rapid.IntRange(0, 2).Draw(t, "last")), Since: after(-time.Minute),
+		Remote: rapid.Bool().Draw(t, "remote"),
+		Falls:  rapid.IntRange(0, 9).Draw(t, "falls"),
+		Until:  after(time.Duration(rapid.IntRange(-60, 60).Draw(t, "until")) * time.Second)}
 	c.Last.Remote = c.Last.Remote && c.Last.State == Down
 	c.Pool = Pool{Usable: rapid.IntRange(0, 10).Draw(t, "usable"), Total: 10}
 	return c
@@ -315,7 +362,8 @@ func TestDecideInvariants(t *testing.T) {
 					votes++
 				}
 			}
-			if c.Own.failure().IsZero() && votes <= len(c.Probers)/2 && c.Last.State != Down && v.State == Down && !c.Own.proves(o, start) {
+			if c.Own.failure().IsZero() && votes <= len(c.Probers)/2 && c.Last.State != Down && v.State == Down &&
+				!c.Own.proves(o, start) {
 				t.Fatalf("down by %d of %d: %s", votes, len(c.Probers), v.Reason(start))
 			}
 		}},
@@ -352,13 +400,15 @@ func TestDecideInvariants(t *testing.T) {
 func TestLiarsCannotEmptyPools(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		total := rapid.IntRange(1, 20).Draw(t, "backends")
+		o := Options{PanicThreshold: rapid.SampledFrom([]int{0, -1}).Draw(t, "threshold")}
 		pool := Pool{Usable: total, Total: total}
 		for range total {
-			if Decide(Case{Last: wasUp, Votes: down3, Members: live(five...), Probers: duty, Pool: pool}, Options{}, start).State == Down {
+			c := Case{Last: wasUp, Votes: down3, Members: live(five...), Probers: duty, Pool: pool}
+			if Decide(c, o, start).State == Down {
 				pool.Usable--
 			}
 		}
-		if pool.Usable*2 < total || pool.Usable < 1 {
+		if o.PanicThreshold == 0 && pool.Usable*2 < total || pool.Usable < 1 {
 			t.Fatalf("%d of %d left", pool.Usable, total)
 		}
 	})
@@ -439,10 +489,16 @@ func TestFlappingAtOneHertz(t *testing.T) {
 
 func TestHold(t *testing.T) {
 	o := Options{}.withDefaults()
-	for falls, want := range map[int]time.Duration{1: 2 * time.Second, 2: 4 * time.Second, 5: 32 * time.Second, 9: 5 * time.Minute, 1 << 30: 5 * time.Minute} {
+	for falls, want := range map[int]time.Duration{1: 2 * time.Second, 2: 4 * time.Second, 5: 32 * time.Second,
+		9: 5 * time.Minute, 1 << 30: 5 * time.Minute} {
 		if got := o.hold(falls); got != want {
 			t.Errorf("fall %d holds for %s, want %s", falls, got, want)
 		}
+	}
+	remote := Verdict{State: Down, Remote: true, Falls: 1, Until: after(time.Minute)}
+	confirmed := Decide(Case{Last: remote, Own: ownProof()}, Options{}, start)
+	if v := Decide(Case{Last: confirmed, Own: ownSuccess()}, Options{}, start); v.Cause != Held {
+		t.Errorf("after proof of its own, a success ends what others began: %s", v.Reason(start))
 	}
 	proof := Case{Last: Verdict{State: Up, Since: after(-5 * time.Minute), Falls: 6}, Own: ownProof()}
 	if v := Decide(proof, Options{}, start); v.Falls != 1 {
@@ -465,10 +521,12 @@ func TestReasons(t *testing.T) {
 		{Verdict{State: Down, Cause: OwnFailure}, "fails from here"},
 		{Verdict{State: Down, Cause: TwoWitnesses}, "another node reports it down and the last attempt from here failed"},
 		{Verdict{State: Up, Cause: OwnSuccess}, "works from here"},
-		{Verdict{State: Up, Cause: OwnSuccess, Down: 2, Quorum: 2}, "works from here, although 2 of those who probe it report it down"},
+		{Verdict{State: Up, Cause: OwnSuccess, Down: 2, Quorum: 2},
+			"works from here, although 2 of those who probe it report it down"},
 		{Verdict{State: Down, Cause: Majority, Down: 3, Up: 1, Quorum: 2}, "3 of those who probe it report it down, 2 needed"},
 		{Verdict{State: Up, Cause: Majority, Up: 2, Quorum: 2}, "2 of those who probe it report it up, 2 needed"},
-		{Verdict{State: Up, Cause: PanicSpared, Down: 3}, "3 of those who probe it report it down, but too few of the pool would be left"},
+		{Verdict{State: Up, Cause: PanicSpared, Down: 3},
+			"3 of those who probe it report it down, but too few of the pool would be left"},
 		{Verdict{State: Up, Cause: Overruled, Down: 2, Until: until},
 			"2 of those who probe it report it down, but it worked from here when they last did; their word counts again in 1m30s"},
 		{Verdict{State: Down, Cause: Held, Falls: 4, Until: until}, "went down 4 times lately; stays down for another 1m30s"},
@@ -485,8 +543,10 @@ func TestReasons(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	members := live("A", "B", "C", "D", "E", "F", "G", "I").with("C", unsureOne).with("D", distrustedOne).
-		with("E", silentFor(9*time.Second)).with("I", silentFor(0)).with("G", func(m *Member) { m.Confirmed = after(-time.Minute) })
-	c := Case{Members: members, Probers: duty, Votes: []Vote{says("B", Down), says("C", Up), says("D", Up), says("E", Up), says("F", Down),
+		with("E", silentFor(9*time.Second)).with("I", silentFor(0)).
+		with("G", func(m *Member) { m.Confirmed = after(-time.Minute) })
+	c := Case{Members: members, Probers: duty, Votes: []Vote{says("B", Down), says("C", Up), says("D", Up), says("E", Up),
+		says("F", Down),
 		says("G", Up), says("H", Up), says("I", Up), says("B", Up).but(formerOne), says("B", Down).but(unprobedOne)}}
 	want := []string{
 		"B: down for 2m0s; counts",

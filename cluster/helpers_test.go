@@ -16,7 +16,8 @@ func after(d time.Duration) time.Time { return start.Add(d) }
 
 // cell returns a cell with a value that belongs to its version, as those of honest observers do.
 func cell(observer, key string, boot, seq uint64) Cell {
-	return Cell{Key: Key(key), Observer: observer, Version: Version{boot, seq}, Value: fmt.Appendf(nil, "%s %d.%d", key, boot, seq)}
+	return Cell{Key: Key(key), Observer: observer, Version: Version{boot, seq},
+		Value: fmt.Appendf(nil, "%s %d.%d", key, boot, seq)}
 }
 
 // drawCell draws a cell of one of three observers, who may be dishonest: one version may have several values.

@@ -100,7 +100,8 @@ func TestDecodeMalformed(t *testing.T) {
 		{"a summary cut off", section(3, "\x01a\x01\x01123"), "a hash of 8 bytes is cut off"},
 		{"too many summaries", section(3, strings.Repeat("\x01a\x00", MaxObservers+1)), "more than 256 summaries"},
 		{"too many beacons", head + strings.Repeat("\x02\x05\x01a\x00\x01\x00", MaxMembers+1), "more than 256 beacons"},
-		{"too many cells", section(1, "\x01a\x01"+strings.Repeat("\x01\x01k\x00", maxMessageCells+1)), "more than 65536 cells"},
+		{"too many cells", section(1, "\x01a\x01"+strings.Repeat("\x01\x01k\x00", maxMessageCells+1)),
+			"more than 65536 cells"},
 		{"too long", head + strings.Repeat("\x00", MaxMessage), "at most 16777216"},
 	}
 	for _, tt := range tests {
@@ -122,7 +123,8 @@ func TestLargestTableFits(t *testing.T) {
 	m := Message{From: name}
 	for i := range uint64(MaxCells) {
 		m.Cells = append(m.Cells, Cell{
-			Key: Key(fmt.Sprintf("%0*d", MaxKey, i)), Observer: name, Version: Version{MaxBoot, MaxBoot - i}, Value: make([]byte, MaxValue),
+			Key: Key(fmt.Sprintf("%0*d", MaxKey, i)), Observer: name,
+			Version: Version{MaxBoot, MaxBoot - i}, Value: make([]byte, MaxValue),
 		})
 	}
 	b := Encode(m)
@@ -148,12 +150,14 @@ func TestLargestTableFits(t *testing.T) {
 func drawMessage(t *rapid.T) Message {
 	m := Message{From: rapid.StringN(1, 20, MaxName).Draw(t, "from"), Cells: drawCells(t, "cells")}
 	for i, c := range m.Cells {
+		m.Cells[i].Observer = strings.Repeat(c.Observer, rapid.SampledFrom([]int{1, 1, 200}).Draw(t, "length"))
 		if n := rapid.IntRange(0, 9).Draw(t, "size"); n > 6 && !c.Gone {
 			m.Cells[i].Value = bytes.Repeat([]byte{byte(i)}, n*MaxValue/9)
 		}
 	}
 	summary := rapid.Custom(func(t *rapid.T) Summary {
-		s := Summary{Observer: rapid.StringN(1, 20, MaxName).Draw(t, "observer"), Boot: rapid.Uint64Range(0, MaxBoot).Draw(t, "boot")}
+		s := Summary{Observer: rapid.StringN(1, 20, MaxName).Draw(t, "observer"),
+			Boot: rapid.Uint64Range(0, MaxBoot).Draw(t, "boot")}
 		if s.Boot > 0 {
 			s.Seq, s.Hash = rapid.Uint64Range(0, MaxBoot).Draw(t, "seq"), rapid.Uint64().Draw(t, "hash")
 		}
@@ -161,7 +165,8 @@ func drawMessage(t *rapid.T) Message {
 	})
 	m.Pull = rapid.SliceOfN(summary, 0, 20).Draw(t, "pull")
 	for _, s := range rapid.SliceOfN(summary, 0, 20).Draw(t, "beacons") {
-		m.Beacons = append(m.Beacons, Beacon{s, rapid.Uint64Range(0, MaxBoot).Draw(t, "beat"), Doubt(rapid.Byte().Draw(t, "doubt"))})
+		beat, doubt := rapid.Uint64Range(0, MaxBoot).Draw(t, "beat"), Doubt(rapid.Byte().Draw(t, "doubt"))
+		m.Beacons = append(m.Beacons, Beacon{s, beat, doubt})
 	}
 	return m
 }
@@ -213,7 +218,8 @@ func TestPackFills(t *testing.T) {
 	m.From = "lb-1"
 	for i := range uint64(1000) {
 		m.Cells = append(m.Cells, Cell{
-			Key: HealthKey(BackendID(i), 1), Observer: "lb-1", Version: Version{FirstBoot(start, 0, 1), i + 1}, Value: make([]byte, 8),
+			Key: HealthKey(BackendID(i), 1), Observer: "lb-1",
+			Version: Version{FirstBoot(start, 0, 1), i + 1}, Value: make([]byte, 8),
 		})
 	}
 	packets, _ := Pack(m, 1300)

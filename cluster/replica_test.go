@@ -77,6 +77,12 @@ func TestGoneObserversHaveNoEffect(t *testing.T) {
 		t.Error("a late copy of a beacon renews what b said")
 	}
 
+	set(t, b, "k", "said, and lost", after(9*time.Second))
+	a.Receive(beaconOf(b).Message, after(9*time.Second))
+	if stands(4*time.Second + MaxSilence + 1) {
+		t.Error("a beacon confirms what it does not agree with")
+	}
+
 	a.Leave("b", after(9*time.Second))
 	if stands(9 * time.Second) {
 		t.Error("what b said stands although it has left")
@@ -102,14 +108,16 @@ func TestRestartedObserver(t *testing.T) {
 		boot   uint64
 		leaves bool // the membership noticed the restart
 		says   bool
+		asks   bool // its question when it joins arrives, whose answer has its former life
 	}{
-		{"later", 6, true, true},
-		{"later, unnoticed", 6, false, true},
-		{"later, with nothing to say", 6, false, false},
-		{"with its clock put back", 2, true, true},
-		{"with its clock put back, unnoticed", 2, false, true},
-		{"with its clock put back and nothing to say", 2, true, false},
-		{"with the boot it had", 5, true, true},
+		{"later", 6, true, true, true},
+		{"later, unnoticed", 6, false, true, true},
+		{"later, with nothing to say", 6, false, false, true},
+		{"with its clock put back", 2, true, true, true},
+		{"with its clock put back, unnoticed", 2, false, true, true},
+		{"with its clock put back and nothing to say", 2, true, false, true},
+		{"with its clock put back, and nobody answers it", 2, true, true, false},
+		{"with the boot it had", 5, true, true, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -123,7 +131,9 @@ func TestRestartedObserver(t *testing.T) {
 				a.Leave("b", after(time.Second))
 				a.Join("b", tt.boot)
 			}
-			talk(t, b, a, after(time.Second), b.Join("a", 0)...)
+			if joining := b.Join("a", 0); tt.asks {
+				talk(t, b, a, after(time.Second), joining...)
+			}
 			want := map[Key]string{}
 			if tt.says {
 				set(t, b, "l", "of this life", after(time.Second))
@@ -141,6 +151,15 @@ func TestRestartedObserver(t *testing.T) {
 				t.Errorf("what b says does not count: %+v, its boot is %d", m, b.Table().Boot())
 			}
 		})
+	}
+}
+
+// A node that learns of a former life of its own tells the others at once that it has risen above it.
+func TestRenewalIsAnnounced(t *testing.T) {
+	r := newReplica(t, "a", "b")
+	_, out := r.Receive(Message{From: "b", Cells: []Cell{cell("a", "k", 8, 1)}}, start)
+	if d := paths(out, 1, 0, 0); d != "" || out[0].Beacons[0].Boot != 9 {
+		t.Errorf("%s: %+v", d, out)
 	}
 }
 
@@ -267,7 +286,8 @@ func TestState(t *testing.T) {
 	a, b := newReplica(t, "a", "b", "c"), newReplica(t, "b", "a", "c")
 	set(t, a, "k", "of a", start)
 	set(t, b, "k", "of b", start)
-	b.Receive(Message{From: "c", Cells: []Cell{cell("c", "k", 9, 1)}, Beacons: []Beacon{{Summary: tableOf(cell("c", "k", 9, 1)).Summary("c"), Beat: 4}}}, start)
+	b.Receive(Message{From: "c", Cells: []Cell{cell("c", "k", 9, 1)},
+		Beacons: []Beacon{{Summary: tableOf(cell("c", "k", 9, 1)).Summary("c"), Beat: 4}}}, start)
 	a.Receive(b.State(), start)
 	for name, want := range map[string]string{"b": "of b", "c": "k 9.1"} {
 		if c, _ := a.Table().Get(name, "k"); string(c.Value) != want {

@@ -216,6 +216,9 @@ func TestMergeBounds(t *testing.T) {
 	if got := contents(mixed); len(got) != MaxCells || got[0].Key != "00000000" || got[MaxCells-1].Seq != MaxCells {
 		t.Errorf("%d cells, from %s to %s", len(got), got[0].Key, got[len(got)-1].Key)
 	}
+	if s := mixed.Summary("a"); s.Seq != MaxCells {
+		t.Errorf("its highest seq is %d, of a cell that is not there", s.Seq)
+	}
 	if news := mixed.Merge([]Cell{cell("a", "99999999", 1, MaxCells+500)}, start); len(news) > 0 {
 		t.Errorf("a cell that finds no room is news: %v", news)
 	}
@@ -226,8 +229,9 @@ func TestMergeBounds(t *testing.T) {
 	if n := len(mixed.observers); n != MaxObservers {
 		t.Errorf("%d observers", n)
 	}
-	for _, bad := range []Cell{{}, cell("b", "", 1, 1), cell("b", "k", 0, 1), cell("b", "k", 1, 0), cell("b", "k", MaxBoot+1, 1),
-		cell(strings.Repeat("b", MaxName+1), "k", 1, 1), {Key: "k", Observer: "b", Version: Version{1, 1}, Value: make([]byte, MaxValue+1)},
+	for _, bad := range []Cell{{}, cell("b", "", 1, 1), cell("b", "k", 0, 1), cell("b", "k", 1, 0),
+		cell("b", "k", MaxBoot+1, 1), cell(strings.Repeat("b", MaxName+1), "k", 1, 1),
+		{Key: "k", Observer: "b", Version: Version{1, 1}, Value: make([]byte, MaxValue+1)},
 		{Key: "k", Observer: "b", Version: Version{1, 1}, Gone: true, Value: []byte("x")}} {
 		if news := tableOf().Merge([]Cell{bad}, start); len(news) > 0 {
 			t.Errorf("merged %+v", bad)
@@ -314,6 +318,18 @@ func TestCompact(t *testing.T) {
 		t.Error("compacts a few tombstones")
 	}
 	copied := tableOf(slices.Collect(table.All("lb-1"))...)
+	busy := NewTable("lb-1", 1)
+	for i := range 2 * compactAbove {
+		for _, what := range []string{"gone ", "stays ", "stays too "} {
+			if _, err := busy.Set(Key(fmt.Sprint(what, i)), nil, start); err != nil {
+				t.Fatal(err)
+			}
+		}
+		busy.Delete(Key(fmt.Sprint("gone ", i)), start)
+	}
+	if busy.Compact() {
+		t.Error("compacts although most cells stay")
+	}
 	late := cell("lb-1", "gone 3", 1, 7) // a copy that is still under way
 	churn(compactAbove + 1)
 	if !table.Compact() || table.Boot() != 2 {
@@ -340,7 +356,8 @@ func TestFirstBoot(t *testing.T) {
 		{"saved by a life whose clock was ahead", FirstBoot(start, ms<<1, 9), ms<<1 + 1},
 		{"saved at the end of all boots", FirstBoot(start, 1<<64-1, 9), MaxBoot},
 		{"before the epoch", FirstBoot(start.AddDate(-100, 0, 0), 0, 0), 1},
-		{"far in the future", FirstBoot(start.AddDate(9000, 0, 0), 0, 0) &^ 0xffff, uint64(start.AddDate(9000, 0, 0).UnixMilli()) << 16},
+		{"far in the future", FirstBoot(start.AddDate(9000, 0, 0), 0, 0) &^ 0xffff,
+			uint64(start.AddDate(9000, 0, 0).UnixMilli()) << 16},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -15,7 +15,8 @@ func TestReportGolden(t *testing.T) {
 		report Report
 		want   string
 	}{
-		{"all of it", Report{Down, 90 * time.Second, 300 * time.Millisecond, 7, 2, Late}, "06" + "01" + "90bf05" + "ac02" + "07" + "02"},
+		{"all of it", Report{Down, 90 * time.Second, 300 * time.Millisecond, 7, 2, Late},
+			"06" + "01" + "90bf05" + "ac02" + "07" + "02"},
 		{"not probed", Report{Up, time.Second, -1, 0, 0, Sure}, "01" + "00" + "e807" + "00" + "00"},
 		{"nothing", Report{Age: -1}, "0000000000"},
 	}
@@ -33,10 +34,12 @@ func TestReportGolden(t *testing.T) {
 	}
 	huge := Report{State: Down, For: 1 << 62, Age: 1 << 62, Streak: 1 << 62, Failures: -1}
 	got, err := ParseReport(huge.Append(nil))
-	if want := (Report{Down, maxReported * time.Millisecond, maxReported * time.Millisecond, maxReported, 0, Sure}); got != want || err != nil {
+	longest := maxReported * time.Millisecond
+	if want := (Report{Down, longest, longest, maxReported, 0, Sure}); got != want || err != nil {
 		t.Errorf("a huge report becomes %+v, %v", got, err)
 	}
-	if got, err := ParseReport([]byte{3, 99, 0, 0, 0}); got.State != Unknown || err != nil || got.Doubt.String() != "doubts itself" {
+	if got, err := ParseReport([]byte{3, 99, 0, 0, 0}); got.State != Unknown || err != nil ||
+		got.Doubt.String() != "doubts itself" {
 		t.Errorf("a later state and doubt become %+v, %v", got, err)
 	}
 	for _, bad := range []string{"", "\x01", "\x05\x00\x01", "\x01\x00\x80\x00\x00\x00", "\x01\x00\x01\x01"} {
@@ -59,7 +62,8 @@ func TestEvidenceReport(t *testing.T) {
 		{"on duty, one failure", Evidence{Probe: Up, Probed: after(-time.Second), ProbeFailed: true, Streak: 1},
 			Report{State: Up, Age: time.Second, Streak: 1}},
 		{"on duty, down", ownProof(), Report{State: Down, Age: time.Second}},
-		{"up, but connections fail", Evidence{Probe: Up, Probed: after(-time.Second), Failures: 3, Failed: start}, Report{State: Down, Age: time.Second, Failures: 3}},
+		{"up, but connections fail", Evidence{Probe: Up, Probed: after(-time.Second), Failures: 3, Failed: start},
+			Report{State: Down, Age: time.Second, Failures: 3}},
 		{"a look failed", ownFailure(), Report{State: Down, Age: time.Second}},
 		{"a look succeeded", ownSuccess(), Report{State: Up, Age: time.Second}},
 		{"a look is old", old(ownFailure()), Report{Age: time.Hour + time.Second}},
@@ -132,8 +136,16 @@ func TestGroups(t *testing.T) {
 	for _, name := range []string{"b", "c", "d", "e"} {
 		r.Join(name, 1)
 	}
-	r.Receive(Message{From: "b", Cells: []Cell{sum("b", 8), sum("c", 7), {Key: key, Observer: "d", Version: Version{1, 1}, Value: []byte{7}}, sum("e", 0)}}, start)
-	want := []Group{{7, true, []string{"a", "c"}}, {8, true, []string{"b"}}, {0, false, []string{"d"}}, {0, true, []string{"e"}}}
+	f := sum("e", 9)
+	f.Observer = "f"
+	r.Join("f", 1)
+	r.Receive(Message{From: "f", Cells: []Cell{f}}, start)
+	r.Join("f", 2) // it has restarted, and says nothing yet
+	short := sum("d", 0)
+	short.Value = []byte{7}
+	r.Receive(Message{From: "b", Cells: []Cell{sum("b", 8), sum("c", 7), short, sum("e", 0)}}, start)
+	want := []Group{{7, true, []string{"a", "c"}}, {0, false, []string{"d", "f"}}, {8, true, []string{"b"}},
+		{0, true, []string{"e"}}}
 	if d := cmp.Diff(want, r.Table().Groups(key, r.Members())); d != "" {
 		t.Errorf("groups (-want +got):\n%s", d)
 	}
