@@ -15,7 +15,7 @@ const (
 // Options says how verdicts are reached. A field that is zero or negative takes its default.
 type Options struct {
 	Interval time.Duration // between two probes of one backend by one prober; default 2 s
-	Failures int           // of connections in a row that prove that a backend is down; default 3
+	Failures int           // of connections, or of looks without duty, in a row that prove that a backend is down; default 3
 
 	// PanicThreshold is the percentage of a pool that has to stay usable for the word of others to take a backend out.
 	// Default 50; negative: all but the last may go.
@@ -89,10 +89,11 @@ func (v Verdict) Serves() bool { return v.State != Down && !v.Drained }
 // Decide reaches the verdict on a backend. The first of these that applies decides:
 //
 //  1. Proof of this node's own that it fails: down.
-//  2. The latest that this node saw is a failure, and another node reports it down: two independent witnesses, down.
+//  2. The latest that this node saw is a failure, and another node reports it down: two independent witnesses, down,
+//     unless the pool would fall below the panic threshold.
 //  3. The latest that this node saw is a success: up, whatever the others say.
-//  4. A majority of those who have duty report it down: down, unless the pool would fall below the panic threshold, or
-//     this node has just overruled them.
+//  4. A majority of those who have duty report it down: down, unless the same applies, or this node has just overruled
+//     them.
 //  5. A majority of them report it up: up.
 //  6. Otherwise it stays what it was.
 //
@@ -115,8 +116,10 @@ func (c Case) judge(t tally, o Options, now time.Time) (State, Cause) {
 	switch {
 	case c.Own.proves(o, now):
 		return Down, OwnFailure
-	case c.Own.suspects(o, now) && t.witnesses > 0:
+	case c.Own.suspects(o, now) && t.witnesses > 0 && (c.Last.State == Down || c.Pool.spares(o)):
 		return Down, TwoWitnesses
+	case c.Own.suspects(o, now) && t.witnesses > 0:
+		return c.Last.State, PanicSpared
 	case c.Own.succeeds(o, now):
 		return Up, OwnSuccess
 	case t.down >= t.quorum && c.Last.State == Down:

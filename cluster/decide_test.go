@@ -172,6 +172,13 @@ func TestFailureAnalysis(t *testing.T) {
 		{"lying or buggy observer", "the whole pool, by their word alone", Case{
 			Last: wasUp, Votes: down3, Pool: Pool{Usable: 5, Total: 10}, Own: old(ownSuccess()).probedNow()},
 			Up, PanicSpared, false},
+		{"lying or buggy observer", "the whole pool, while a probe from here is lost", Case{
+			Last: wasUp, Own: ownFailure(), Votes: down3, Pool: Pool{Usable: 5, Total: 10}}, Up, PanicSpared, false},
+		{"lying or buggy observer", "the whole pool, and three looks say so too", Case{
+			Last: wasUp, Own: ownFailure().inARow(3), Votes: down3, Pool: Pool{Usable: 1, Total: 10}},
+			Down, OwnFailure, false},
+		{"lying or buggy observer", "two looks do not", Case{
+			Last: wasUp, Own: ownFailure().inARow(2), Votes: up2}, Up, Majority, false},
 		{"lying or buggy observer", "down to the threshold they may", Case{
 			Last: wasUp, Votes: down3, Pool: Pool{Usable: 6, Total: 10}}, Down, Majority, true},
 
@@ -235,6 +242,12 @@ func (e Evidence) probedNow() Evidence {
 	return e
 }
 
+// inARow is evidence of so many probes that ended alike.
+func (e Evidence) inARow(n int) Evidence {
+	e.Streak = n
+	return e
+}
+
 func silentFor(d time.Duration) func(*Member) {
 	return func(m *Member) {
 		*m = Member{Boot: 7}
@@ -290,6 +303,7 @@ func drawEvidence(t *rapid.T) Evidence {
 	e := Evidence{
 		Probe:  State(rapid.IntRange(0, 2).Draw(t, "probe")),
 		Probed: drawMoment(t, "probed"), ProbeFailed: rapid.Bool().Draw(t, "failed"),
+		Streak:   rapid.IntRange(0, 5).Draw(t, "streak"),
 		Failures: rapid.IntRange(0, 5).Draw(t, "failures"), Served: drawMoment(t, "served"),
 	}
 	if e.Failures > 0 {
@@ -368,7 +382,7 @@ func TestDecideInvariants(t *testing.T) {
 			}
 		}},
 		{"panic: the word of others leaves half of the pool", func(t *rapid.T, c Case, v Verdict) {
-			if c.Last.State != Down && v.State == Down && v.Cause == Majority && c.Pool.Usable-1 < 5 {
+			if c.Last.State != Down && v.State == Down && v.Cause != OwnFailure && c.Pool.Usable-1 < 5 {
 				t.Fatalf("%d of 10 usable, and one more is taken out", c.Pool.Usable)
 			}
 		}},
@@ -525,8 +539,7 @@ func TestReasons(t *testing.T) {
 			"works from here, although 2 of those who probe it report it down"},
 		{Verdict{State: Down, Cause: Majority, Down: 3, Up: 1, Quorum: 2}, "3 of those who probe it report it down, 2 needed"},
 		{Verdict{State: Up, Cause: Majority, Up: 2, Quorum: 2}, "2 of those who probe it report it up, 2 needed"},
-		{Verdict{State: Up, Cause: PanicSpared, Down: 3},
-			"3 of those who probe it report it down, but too few of the pool would be left"},
+		{Verdict{State: Up, Cause: PanicSpared, Down: 3}, "others report it down, but too few of the pool would be left"},
 		{Verdict{State: Up, Cause: Overruled, Down: 2, Until: until},
 			"2 of those who probe it report it down, but it worked from here when they last did; their word counts again in 1m30s"},
 		{Verdict{State: Down, Cause: Held, Falls: 4, Until: until}, "went down 4 times lately; stays down for another 1m30s"},

@@ -43,7 +43,8 @@
 // seconds, sure of its own judgement and not found wrong too often; while this node itself has no fresh success; and as
 // long as enough of the pool stays usable (Pool). Silence, death, partition and restart of others make votes vanish, and
 // without a majority everything stays as it was. What this node sees fail itself it may always take out: that is what it
-// would do alone, and what the pool's own panic threshold is for.
+// would do alone, and what the pool's own panic threshold is for. A single failure is not yet proof: with the word of
+// another it takes a backend out, but within the same bounds.
 //
 // # How it is used
 //

@@ -64,9 +64,10 @@ func (o Options) fresh(at, now time.Time) bool {
 }
 
 // proves reports whether the node has proof of its own that the backend fails: its probes have concluded so, or connections
-// have failed as often in a row as they may.
+// have failed as often in a row as they may, or, without duty, so many looks.
 func (e Evidence) proves(o Options, now time.Time) bool {
-	return e.Probe == Down && o.fresh(e.Probed, now) || e.Failures >= o.Failures && o.fresh(e.Failed, now)
+	looks := e.Probe == Unknown && e.ProbeFailed && e.Streak >= o.Failures
+	return (e.Probe == Down || looks) && o.fresh(e.Probed, now) || e.Failures >= o.Failures && o.fresh(e.Failed, now)
 }
 
 // suspects reports whether the latest that the node saw was a failure.

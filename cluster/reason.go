@@ -15,7 +15,7 @@ const (
 	TwoWitnesses              // rule 2
 	OwnSuccess                // rule 3
 	Majority                  // rules 4 and 5
-	PanicSpared               // rule 4, but too little of the pool would be left
+	PanicSpared               // rule 2 or 4, but too little of the pool would be left
 	Overruled                 // rule 4, but this node has lately seen the majority err
 	Held                      // it would be up again, but it falls too often
 )
@@ -42,7 +42,7 @@ func (v Verdict) Reason(now time.Time) string {
 		}
 		return fmt.Sprintf("%d of those who probe it report it %s, %d needed", n, v.State, v.Quorum)
 	case PanicSpared:
-		return fmt.Sprintf("%d of those who probe it report it down, but too few of the pool would be left", v.Down)
+		return "others report it down, but too few of the pool would be left"
 	case Overruled:
 		return fmt.Sprintf("%d of those who probe it report it down, but it worked from here when they last did; "+
 			"their word counts again in %s", v.Down, v.remaining(now))
