@@ -1,0 +1,54 @@
+// Package cluster shares what the nodes of a cluster know: what each has seen of the backends, what operators have ordered,
+// and whether all run the same configuration.
+//
+// It is a pure core: it opens no socket, starts no goroutine and reads no clock. What comes in, and when, are arguments;
+// what is to go out is returned.
+//
+//	probes and connections of this node            the other nodes
+//	             |                                        |
+//	         Evidence                                  Message
+//	             |                                        |
+//	             |  Report (what it saw itself)           |
+//	             +---------------> Replica <--------------+
+//	             |                 Table   cells by observer, merged by version
+//	             |                 Members who is alive, confirmed, sure
+//	             |                    | Votes, Groups, Acks
+//	             v                    v
+//	           Decide: own evidence first, then the votes that count
+//	             |
+//	          Verdict and Reason -> the pool        Commands (drain, weight) win over it
+//
+// # What is shared
+//
+// A cell is one statement of one observer, who alone may change it: what it saw of a backend by a probe (Report), its copy
+// of a command (Command), checksums of its configuration and of its Maglev tables (Groups). Cells travel in three layers,
+// each of which repairs the one before: to every member directly while the cluster is small, by gossip, and by beacons with
+// a hash of all that the observer has said, upon which a node that lacks something asks for it. Table is a semilattice, so
+// it does not matter in what order, how often or by whom cells arrive.
+//
+// Each backend is probed by three members (Probers), who take turns (Phase). A first report of a failure makes every other
+// node look once itself (Verdict.Verify).
+//
+// # What is not
+//
+// Verdicts are never shared. Each node reaches its own, from what it saw and what others say they saw, so a rumour cannot
+// confirm itself. Nor are clocks: durations are measured by the observer, arrivals by the receiver, and whose statement is
+// later is told by its own counter. Only commands have a time, of a hybrid logical clock; see Stamp. Votes about a backend
+// that is probed in another way lie under another key and are not mixed (SpecOf, OtherProbes). Connections, flows and
+// tables of sessions stay where they are.
+//
+// # Why nothing here can empty a pool
+//
+// What others say takes a backend out only if a majority of those on duty says so; each of them alive, heard within five
+// seconds, sure of its own judgement and not found wrong too often; while this node itself has no fresh success; and as
+// long as enough of the pool stays usable (Pool). Silence, death, partition and restart of others make votes vanish, and
+// without a majority everything stays as it was. What this node sees fail itself it may always take out: that is what it
+// would do alone, and what the pool's own panic threshold is for. A single failure is not yet proof: with the word of
+// another it takes a backend out, but within the same bounds.
+//
+// # How it is used
+//
+// One goroutine owns the Replica and the Commands. It calls Join and Leave as the membership layer tells it, Receive for
+// each decoded Message, Tick every TickInterval, and sends what these return. When news or the tick may have changed
+// something, it calls Decide for the backends concerned.
+package cluster
