@@ -462,10 +462,10 @@ func (a *applier) closeEntrypoint(name string) {
 		e = a.entrypoints[name]
 		delete(a.entrypoints, name)
 	}
+	e.close()
 	if f := a.web.fronts[name]; f != nil {
 		f.Retire()
 	}
-	e.close()
 	if a.entrypoints[name] == nil {
 		delete(a.web.fronts, name)
 	}

@@ -76,10 +76,10 @@ func (s *Server) goOnStopping(now time.Time) {
 	for _, g := range s.stop.stages {
 		if !g.closed && !now.Before(g.closes) {
 			g.closed = true
+			g.entrypoint.close() // first: clients whose connections end come again at once, and must be refused, not cut off
 			if f := s.web.fronts[g.name]; f != nil {
-				f.Retire() // first: who finds the entrypoint closed may count on every answer being the last one
+				f.Retire()
 			}
-			g.entrypoint.close()
 		}
 		if !g.cut && !now.Before(g.cuts) {
 			g.cut = true
@@ -90,6 +90,9 @@ func (s *Server) goOnStopping(now time.Time) {
 	if closed && !s.stop.drained {
 		s.stop.drained = true
 		s.web.server.Drain() // for connections that were accepted and have said nothing yet, too
+		if n := s.remaining(); n > 0 {
+			s.log.Info("nothing new is accepted, waiting for what is open", "connections", n)
+		}
 	}
 	// What came in by entrypoints that are gone has deadlines of its own, and is waited for as long.
 	if closed && (s.remaining() == 0 || cut && len(s.leaving) == 0) {

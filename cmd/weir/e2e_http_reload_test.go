@@ -186,7 +186,10 @@ func TestStopUnderLoad(t *testing.T) {
 	if rest, err := io.ReadAll(idle); err != nil || len(rest) > 0 {
 		t.Errorf("a connection between requests ends with %q, %v", rest, err)
 	}
-	weirtest.Eventually(t, soon, func() bool { return refused(addr) }, "weir accepts no more")
+	weirtest.Eventually(t, soon, func() bool { return strings.Contains(w.Log(), "nothing new is accepted") }, "weir accepts no more")
+	if !refused(addr) {
+		t.Error("a weir that stops accepts a connection")
+	}
 	close(answer)
 	if got := within(t, slow, "the slow request is answered"); got.err != nil || got.body != "served" || !got.resp.Close {
 		t.Errorf("the slow request: %+v, it must be answered with Connection: close", got)

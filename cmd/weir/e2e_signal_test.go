@@ -46,7 +46,10 @@ func TestSIGTERMWaitsForConnections(t *testing.T) {
 	ask(t, conn, "before")
 	w.Signal(syscall.SIGTERM)
 	awaitStopping(t, w)
-	weirtest.Eventually(t, soon, func() bool { return refused(addr) }, "weir accepts no more")
+	weirtest.Eventually(t, soon, func() bool { return strings.Contains(w.Log(), "nothing new is accepted") }, "weir accepts no more")
+	if !refused(addr) {
+		t.Error("a weir that stops accepts a connection")
+	}
 	if status, _ := w.Get("/livez"); status != http.StatusOK {
 		t.Errorf("livez is %d", status)
 	}
