@@ -133,6 +133,7 @@ type Listener struct {
 	socket   *Socket
 	accepter Accepter
 	resume   Timer
+	taking   bool // connections are being accepted
 	closed   bool
 	pauses   atomic.Int64
 }
@@ -155,10 +156,15 @@ func (ln *Listener) Addr() netip.AddrPort { return ln.socket.addr }
 // Pauses counts how often accepting rested because the system was out of descriptors or memory. Safe from any goroutine.
 func (ln *Listener) Pauses() int64 { return ln.pauses.Load() }
 
-// Close stops accepting and closes the socket. Connections the kernel has queued on it are reset.
+// Close stops accepting and closes the socket. Connections that the kernel has queued on it are accepted first: their clients
+// have been told that they are connected, and would be reset. Those that come in the instant between, and those for which there is
+// no descriptor, are reset; so are all of them when an accepter closes its listener.
 func (ln *Listener) Close() {
 	if ln.closed {
 		return
+	}
+	if !ln.taking {
+		_ = ln.take(listenBacklog) // what the system has no room for now will not come again
 	}
 	ln.closed = true
 	ln.loop.Disarm(&ln.resume)
@@ -167,9 +173,18 @@ func (ln *Listener) Close() {
 
 // event accepts a bounded batch; the poller reports the rest again.
 func (ln *Listener) event(uint32) {
-	for range acceptBatch {
+	if err := ln.take(acceptBatch); err != nil {
+		ln.pause(err)
+	}
+}
+
+// take accepts connections, at most so many, until none is left. The error says that the system is out of resources.
+func (ln *Listener) take(most int) error {
+	ln.taking = true
+	defer func() { ln.taking = false }()
+	for range most {
 		if ln.closed {
-			return
+			return nil
 		}
 		fd, err := ln.loop.addr.accept(ln.socket.fd)
 		if err == nil {
@@ -177,14 +192,14 @@ func (ln *Listener) event(uint32) {
 			continue
 		}
 		if errors.Is(err, unix.EAGAIN) {
-			return
+			return nil
 		}
 		if exhausted(err) {
-			ln.pause(err)
-			return
+			return err
 		}
 		// Anything else concerns the one connection that went away while it was queued (accept(2), "Error handling").
 	}
+	return nil
 }
 
 // hand gives a connection to the accepter. A panic there costs this connection only.

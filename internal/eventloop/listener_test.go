@@ -169,6 +169,29 @@ func TestCloseInTheMiddleOfABatch(t *testing.T) {
 	}
 }
 
+// TestCloseAcceptsWhoIsQueued: a client that is connected, as far as it knows, is served although the listener closes.
+func TestCloseAcceptsWhoIsQueued(t *testing.T) {
+	l := startLoop(t, nil)
+	ln := listen(t, l, anyPort, greeter(t, nil))
+	var clients []*net.TCPConn
+	on(t, l, func() { // while the loop is busy here, nothing is accepted
+		for range 3 * acceptBatch {
+			c, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(ln.Addr()))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			clients = append(clients, c)
+		}
+		ln.Close()
+	})
+	for _, c := range clients {
+		t.Cleanup(func() { _ = c.Close() })
+		_ = c.SetDeadline(time.Now().Add(patience))
+		expectGreeting(t, c)
+	}
+}
+
 func TestBatchesTakeEverybodyInTheEnd(t *testing.T) {
 	l := startLoop(t, nil)
 	socket, err := OpenSocket(anyPort, false)
