@@ -156,8 +156,10 @@ resolvers: { default: { nameservers: [ %[2]q ], holdObsolete: 0s, minTTL: 100ms 
 	if out := site.interrupt(); strings.Contains(out, "Non-2xx") || strings.Contains(out, "Socket errors") || !strings.Contains(out, "Requests/sec") {
 		t.Errorf("wrk:\n%s", out)
 	}
-	if changes := strings.Count(w.Log(), "backends found"); changes < 20 {
+	if changes := strings.Count(w.Log(), "backends found"); changes < 10 {
 		t.Errorf("only %d changes were seen", changes)
+	} else {
+		t.Logf("%d changes were seen", changes)
 	}
 }
 
@@ -169,7 +171,8 @@ func rewrite(t *testing.T, ns string, services map[string][]string) {
 		fmt.Fprintf(&b, "update delete %s.weir.test. SRV\n", name)
 		keep := 1 + rand.IntN(len(addrs))
 		for _, i := range rand.Perm(len(addrs))[:keep] {
-			fmt.Fprintf(&b, "update add %s\n", srvRecord(name+".weir.test.", addrs[i]))
+			// Without a time to live, so that weir looks again as soon as minTTL lets it.
+			fmt.Fprintf(&b, "update add %s\n", strings.Replace(srvRecord(name+".weir.test.", addrs[i]), " 1 SRV", " 0 SRV", 1))
 		}
 	}
 	weirtest.NSUpdate(t, ns, strings.TrimSuffix(b.String(), "\n"))
