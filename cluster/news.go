@@ -66,7 +66,9 @@ func (w *watcher) run(ctx context.Context) {
 			news := w.waiting
 			w.waiting = News{}
 			w.mu.Unlock()
-			w.watch(news)
+			if !news.empty() { // what two signals were for may have been taken by one
+				w.watch(news)
+			}
 		case <-ctx.Done():
 			return
 		}
