@@ -19,19 +19,19 @@ func newKeyring(r Ring) (*memberlist.Keyring, error) {
 	return memberlist.NewKeyring(others, r.Keys[0][:])
 }
 
-// applyRing makes the keys of the ring, and no others, those in use, while packets come and go. New keys are there before
-// one of them encrypts, and the one that encrypts changes before any goes.
-func applyRing(keyring *memberlist.Keyring, r Ring) error {
-	for _, k := range r.Keys {
+// applyRing makes these keys, and no others, those in use, while packets come and go. New keys are there before the first of
+// them encrypts, and the one that encrypts changes before any goes.
+func applyRing(keyring *memberlist.Keyring, ring []RingKey) error {
+	for _, k := range ring {
 		if err := keyring.AddKey(k[:]); err != nil {
 			return err
 		}
 	}
-	if err := keyring.UseKey(r.Keys[0][:]); err != nil {
+	if err := keyring.UseKey(ring[0][:]); err != nil {
 		return err
 	}
 	belongs := func(key []byte) bool {
-		return slices.ContainsFunc(r.Keys, func(k RingKey) bool { return bytes.Equal(k[:], key) })
+		return slices.ContainsFunc(ring, func(k RingKey) bool { return bytes.Equal(k[:], key) })
 	}
 	keys := slices.Clone(keyring.GetKeys())
 	first := slices.IndexFunc(keys, func(key []byte) bool { return !belongs(key) })

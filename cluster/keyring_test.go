@@ -20,7 +20,7 @@ func TestApplyRing(t *testing.T) {
 			}
 			before := keyring.GetKeys()
 			seen := slices.Clone(before)
-			if err := applyRing(keyring, of(tt.to)); err != nil {
+			if err := applyRing(keyring, of(tt.to).Keys); err != nil {
 				t.Fatal(err)
 			}
 			if !slices.EqualFunc(before, seen, bytes.Equal) {

@@ -11,7 +11,8 @@ import (
 // KeyStatus is which keys the cluster uses, and who has them.
 type KeyStatus struct {
 	Fingerprints []string // the first encrypts
-	Acks         Acks     // who has exactly these, or has had them and knows of a later change
+	Retiring     []string // removed, and still read by this node until all members have confirmed that, or for a minute
+	Acks         Acks     // who has these, or those of a later change
 }
 
 // A change of the keys takes three commands, each of which waits until the one before has reached all members: install the
@@ -59,6 +60,9 @@ func (n *Node) Keys() (KeyStatus, error) {
 		for _, k := range l.rings.ring.Keys {
 			s.Fingerprints = append(s.Fingerprints, k.Fingerprint())
 		}
+		for _, k := range l.rings.retiring {
+			s.Retiring = append(s.Retiring, k.Fingerprint())
+		}
 		s.Acks = l.replica.Table().ringAcks(l.rings.ring, l.replica.Members())
 	})
 	return s, err
@@ -78,7 +82,7 @@ func (n *Node) changeRing(change func(*loop) (Ring, error)) error {
 			return
 		}
 		next.Stamp = l.rings.clock.Next(now)
-		l.adopt(next)
+		l.adopt(next, now)
 		told = l.keeper.tell()
 	})
 	if err = errors.Join(err, failed); err != nil || told == nil {

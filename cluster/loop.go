@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -14,6 +15,8 @@ const (
 	opsAtOnce = 256
 	// maxPackets is in how many packets a message to one member goes; what takes more goes over a connection.
 	maxPackets = 4
+	// ringGrace is how long a removed key is read for the sake of members that have not confirmed that it was removed.
+	ringGrace = time.Minute
 	// sweepInterval is how often what is old is forgotten.
 	sweepInterval = time.Minute
 )
@@ -45,6 +48,11 @@ type rings struct {
 	ring    Ring
 	clock   Clock
 	from    string // a hash of the keys in the settings
+
+	// retiring are keys that are in the ring no more, and are still read: until all members have the ring, or for ringGrace.
+	// If two operators change the keys at once, one by using the key that the other removes, all can still read who wins.
+	retiring []RingKey
+	since    time.Time // when the ring was taken over
 }
 
 // counts is what the loop counts.
@@ -159,7 +167,7 @@ func (l *loop) absorb(cells []Cell, now time.Time) []Command {
 	ring, changed, err := latestRing(l.rings.ring, cells, &l.rings.clock, now)
 	l.refused(err, now)
 	if changed {
-		l.adopt(ring)
+		l.adopt(ring, now)
 	}
 	return commands
 }
@@ -177,15 +185,36 @@ func (l *loop) refused(err error, now time.Time) {
 }
 
 // adopt uses a ring, and publishes that it does.
-func (l *loop) adopt(r Ring) {
-	if err := applyRing(l.rings.keyring, r); err != nil {
-		l.options.Log.Error("cluster: keys cannot be changed", slog.Any("error", err))
-		return
-	}
-	l.rings.ring = r
+func (l *loop) adopt(r Ring, now time.Time) {
+	removed := slices.DeleteFunc(slices.Concat(l.rings.ring.Keys, l.rings.retiring), func(k RingKey) bool {
+		return slices.Contains(r.Keys, k)
+	})
+	slices.SortFunc(removed, func(a, b RingKey) int { return bytes.Compare(a[:], b[:]) })
+	removed = slices.Compact(removed)
+	l.rings.ring, l.rings.since = r, now
+	l.useKeys(removed[:min(len(removed), 2*MaxRing)])
 	l.keeper.promise(ringKey, r.cell())
 	l.options.Log.Info("cluster: keys have changed", slog.String("encrypts", r.Keys[0].Fingerprint()),
 		slog.Int("keys", len(r.Keys)), slog.String("by", r.Stamp.Node))
+}
+
+// useKeys has the membership layer use the ring, and read what comes with keys that retire.
+func (l *loop) useKeys(retiring []RingKey) {
+	l.rings.retiring = retiring
+	if err := applyRing(l.rings.keyring, slices.Concat(l.rings.ring.Keys, retiring)); err != nil {
+		l.options.Log.Error("cluster: keys cannot be changed", slog.Any("error", err))
+	}
+}
+
+// retire ends the reading of removed keys when nobody needs it any more.
+func (l *loop) retire(now time.Time) {
+	if len(l.rings.retiring) == 0 {
+		return
+	}
+	acks := l.replica.Table().ringAcks(l.rings.ring, l.replica.Members())
+	if len(acks.Missing) == 0 || now.Sub(l.rings.since) >= ringGrace {
+		l.useKeys(nil)
+	}
 }
 
 // tick does what is due.
@@ -196,6 +225,7 @@ func (l *loop) tick(now time.Time) {
 	l.settle(now)
 	l.replica.Doubt(l.judgement())
 	l.send(l.replica.Tick(now), now)
+	l.retire(now)
 	l.publish(now)
 	if alarms := l.roster.alarm(); len(alarms) > 0 {
 		for _, c := range alarms {

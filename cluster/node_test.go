@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -173,6 +176,18 @@ func (c *crew) converged() error {
 	for _, name := range c.names()[1:] {
 		if got := c.digests(name); got != first {
 			return fmt.Errorf("%s holds %s\nand %s %s", c.names()[0], first, name, got)
+		}
+	}
+	return nil
+}
+
+// ring checks that all nodes use these keys, read no others, and know that of each other.
+func (c *crew) ring(want ...string) error {
+	c.t.Helper()
+	for _, name := range c.names() {
+		s, err := c.nodes[name].Keys()
+		if err != nil || !slices.Equal(s.Fingerprints, want) || len(s.Retiring) > 0 || len(s.Acks.Missing) > 0 {
+			return fmt.Errorf("%s has %+v, want %s; %v", name, s, want, err)
 		}
 	}
 	return nil
@@ -644,6 +659,149 @@ func TestSettle(t *testing.T) {
 		}
 		if d := c.view("lb-00", "lb-02").Doubt; d != Sure && d != NotConverged {
 			t.Errorf("lb-02 %s", d)
+		}
+	})
+}
+
+// A node that was there when the keys changed knows them after a restart, whatever its settings say; one that was not finds
+// its way back only until the new key is used.
+func TestKeysSurviveRestart(t *testing.T) {
+	bubble(t, 13, func(t *testing.T, c *crew) {
+		for _, name := range []string{"lb-00", "lb-01", "lb-02"} {
+			c.start(name, c.keeping(name), c.seed()...)
+		}
+		c.within(5*time.Second, c.whole)
+		acked := func(want ...string) {
+			t.Helper()
+			c.within(5*time.Second, func() error { return c.ring(want...) })
+		}
+		before, _ := c.nodes["lb-00"].Keys()
+		old := before.Fingerprints[0]
+		c.crash("lb-02")
+		c.within(5*time.Second, c.whole)
+		print, err := c.nodes["lb-00"].InstallKey([]byte("the secret that comes after"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		acked(old, print)
+		c.start("lb-02", c.keeping("lb-02"), c.seed()...)
+		c.within(5*time.Second, c.whole)
+		acked(old, print)
+		if err := c.nodes["lb-01"].UseKey(print); err != nil {
+			t.Fatal(err)
+		}
+		acked(print, old)
+		if err := c.nodes["lb-00"].RemoveKey(old); err != nil {
+			t.Fatal(err)
+		}
+		acked(print)
+		for _, name := range c.names() {
+			c.crash(name)
+		}
+		for _, name := range []string{"lb-00", "lb-01", "lb-02"} {
+			c.start(name, c.keeping(name), c.seed()...)
+		}
+		c.within(10*time.Second, c.whole)
+		if s, err := c.nodes["lb-02"].Keys(); err != nil || len(s.Fingerprints) != 1 || s.Fingerprints[0] != print {
+			t.Errorf("after the restart: %+v, %v", s, err)
+		}
+	})
+}
+
+// Two operators change the keys at once, in ways that exclude each other. One of them wins, and nobody is locked out.
+func TestKeyChangesAtOnce(t *testing.T) {
+	bubble(t, 16, func(t *testing.T, c *crew) {
+		c.launch(3)
+		c.within(5*time.Second, c.whole)
+		print, err := c.nodes["lb-00"].InstallKey([]byte("the secret that comes after"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := c.nodes["lb-00"].Keys()
+		c.within(5*time.Second, func() error { return c.ring(s.Fingerprints...) })
+		if err := c.nodes["lb-01"].UseKey(print); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.nodes["lb-00"].RemoveKey(print); err != nil {
+			t.Fatal(err)
+		}
+		c.within(5*time.Second, func() error { return c.ring(print, s.Fingerprints[0]) })
+		time.Sleep(10 * time.Second)
+		if err := c.whole(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Without keys there is nothing to change, and a change that has not reached all is waited for.
+func TestKeyChangesAreOrdered(t *testing.T) {
+	bubble(t, 14, func(t *testing.T, c *crew) {
+		c.launch(2)
+		c.within(5*time.Second, c.whole)
+		n := c.nodes["lb-00"]
+		s, _ := n.Keys()
+		if err := n.UseKey(s.Fingerprints[0]); !errors.Is(err, ErrRing) {
+			t.Errorf("using a key that only the settings have: %v", err)
+		}
+		if _, err := n.InstallKey(secret[:MinSecret-1]); !errors.Is(err, ErrRing) {
+			t.Errorf("a short secret: %v", err)
+		}
+		c.network.cut(1, c.addrs["lb-01"])
+		print, err := n.InstallKey([]byte("the secret that comes after"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.UseKey(print); !errors.Is(err, ErrRing) || !strings.Contains(err.Error(), "lb-01") {
+			t.Errorf("using a key that lb-01 does not have: %v", err)
+		}
+		if err := n.UseKey("nonsense"); !errors.Is(err, ErrRing) {
+			t.Errorf("using a key that nobody has: %v", err)
+		}
+		plain := c.start("plain", func(o *NodeOptions) { o.Keys, o.Bind = nil, netip.MustParseAddrPort("127.0.0.1:7946") })
+		if _, err := plain.InstallKey(secret); !errors.Is(err, ErrPlain) {
+			t.Errorf("a key for a cluster without: %v", err)
+		}
+	})
+}
+
+// What cannot be written is not acknowledged, and is passed on once it can be.
+func TestBrokenDisk(t *testing.T) {
+	bubble(t, 15, func(t *testing.T, c *crew) {
+		dir := filepath.Join(c.dir, "state")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		c.start("lb-00", func(o *NodeOptions) { o.StateFile = filepath.Join(dir, "file") })
+		c.start("lb-01", nil, c.seed()...)
+		c.within(5*time.Second, c.whole)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		drain := Command{Target: Target{Service: "orders"}, Aspect: Drain, On: true}
+		if _, err := c.nodes["lb-00"].Issue(drain); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("issued on a broken disk: %v", err)
+		}
+		time.Sleep(3 * time.Second)
+		drained := func() bool {
+			var o Order
+			_ = c.nodes["lb-01"].Read(func(_ *Table, _ Members, commands *Commands) { o = commands.Order("orders", netip.AddrPort{}) })
+			return o.Drained
+		}
+		if drained() || c.stats("lb-00").SavesFailed < 2 {
+			t.Errorf("passed on: %t, writings that failed: %d", drained(), c.stats("lb-00").SavesFailed)
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		c.within(3*time.Second, func() error {
+			if !drained() {
+				return errors.New("the drain is not passed on")
+			}
+			return nil
+		})
+		if _, err := New(NodeOptions{Name: "test", Node: "x", Bind: c.addrs["lb-00"], Keys: [][]byte{secret},
+			StateFile: filepath.Join(c.dir, "nowhere", "file")}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a node that can keep nothing starts: %v", err)
 		}
 	})
 }

@@ -28,7 +28,7 @@ func (k RingKey) Fingerprint() string {
 
 // Ring is the keys of the cluster at one time: the first encrypts, all decrypt. Like a command of an operator it is a
 // register that each node copies into a cell of its own, so the copies are the acknowledgements, and a node that was away
-// for a while catches up as long as it knows a key that the others still take.
+// for a while catches up as long as it knows the key that encrypts.
 type Ring struct {
 	Keys  []RingKey
 	Stamp Stamp // zero: from the settings, never changed by a command
