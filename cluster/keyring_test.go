@@ -3,6 +3,8 @@ package cluster
 import (
 	"bytes"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -40,5 +42,46 @@ func TestApplyRing(t *testing.T) {
 				t.Errorf("keys %s, want %s", got, want)
 			}
 		})
+	}
+}
+
+// The membership layer walks through the keys while they change. It must never see one twice, nor a torn one.
+func TestApplyRingBesideReaders(t *testing.T) {
+	rings := []Ring{ringOf(1, 1, 2, 3, 4), ringOf(2, 1, 4), ringOf(3, 4, 2), ringOf(4, 2, 1, 3)}
+	keyring, err := newKeyring(rings[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var twice atomic.Int64
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for {
+				seen := map[byte]bool{}
+				for _, key := range keyring.GetKeys() {
+					if seen[key[0]] {
+						twice.Add(1)
+					}
+					seen[key[0]] = true
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for i := range 20000 {
+		if err := applyRing(keyring, rings[i%len(rings)].Keys); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	readers.Wait()
+	if n := twice.Load(); n > 0 {
+		t.Errorf("a reader saw a key twice, %d times", n)
 	}
 }
