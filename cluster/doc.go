@@ -1,8 +1,9 @@
 // Package cluster shares what the nodes of a cluster know: what each has seen of the backends, what operators have ordered,
 // and whether all run the same configuration.
 //
-// It is a pure core: it opens no socket, starts no goroutine and reads no clock. What comes in, and when, are arguments;
-// what is to go out is returned.
+// It is a pure core in a shell. The core opens no socket, starts no goroutine and reads no clock: what comes in, and when,
+// are arguments; what is to go out is returned. The shell, Node, carries that to the other nodes and back, over the gossip
+// of memberlist, which only this package knows.
 //
 //	probes and connections of this node            the other nodes
 //	             |                                        |
@@ -48,7 +49,19 @@
 //
 // # How it is used
 //
-// One goroutine owns the Replica and the Commands. It calls Join and Leave as the membership layer tells it, Receive for
-// each decoded Message, Tick every TickInterval, and sends what these return. When news or the tick may have changed
-// something, it calls Decide for the backends concerned.
+// Node does most of it. One goroutine, its loop, owns the Replica, the Commands and the keys; everything else hands it what
+// has come, and what it reaches out for takes place elsewhere:
+//
+//	memberlist's callbacks --> roster, inbox --+           +--> packets: gossip, or directly to a member
+//	                                           |           |
+//	Set, Issue, Read, ... ------- ops ------> loop --------+--> courier: streams, one at a time to each member
+//	                                           |           |
+//	seeker: nodes that should be members ------+           +--> keeper: the state file
+//	                                                       |
+//	                                                       +--> watcher: News for the user
+//
+// The callbacks copy what they are given and return, since most of them are made with the lock of the membership layer held.
+// All that waits anywhere is bounded. What is dropped is found by beacons.
+//
+// When News come, and now and then, the user calls Decide for the backends concerned, with what Node.Read shows.
 package cluster

@@ -16,6 +16,8 @@ const (
 	KindCommand Kind = 'o' // the observer's copy of what an operator ordered: a Command
 	KindConfig  Kind = 'c' // which configuration the observer runs: a checksum
 	KindTable   Kind = 't' // which Maglev table the observer computed for a service: a checksum
+	KindRing    Kind = 'k' // the observer's copy of the cluster's keys: a Ring
+	KindLeave   Kind = 'l' // the observer is about to leave of its own will; no value
 )
 
 // Key says what a cell is about, for every observer alike. It is bytes, not text: a Kind and what that kind needs.

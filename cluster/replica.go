@@ -312,20 +312,15 @@ func (r *Replica) forget(now time.Time) {
 	}
 }
 
-// State returns everything this node knows of the members, for a full exchange with another: as many cells as one message
-// holds, this node's own first, and a question for what is lacking.
+// State returns how this node stands, for an exchange with another: the beacons of all, and a question for what this node
+// lacks. What the other lacks it asks for in turn, so cells that both have are not sent.
 func (r *Replica) State() Message {
 	names := r.members.Names()
 	m := Message{From: r.table.self, Beacons: []Beacon{r.beacon()}, Pull: r.table.Digest(names)}
-	ask := Digest{{Observer: r.table.self}}
 	for _, name := range names {
-		if name != r.table.self {
-			ask = append(ask, Summary{Observer: name})
-		}
 		if b, ok := r.beacons[name]; ok {
 			m.Beacons = append(m.Beacons, b)
 		}
 	}
-	m.Cells = r.table.Missing(ask)
 	return m
 }

@@ -281,28 +281,37 @@ func TestPullIsPaced(t *testing.T) {
 	}
 }
 
-// A full exchange with one node that knows everything is enough.
+// A full exchange with one node that knows everything is enough, in both directions, and nothing is sent that is there.
 func TestState(t *testing.T) {
 	a, b := newReplica(t, "a", "b", "c"), newReplica(t, "b", "a", "c")
 	set(t, a, "k", "of a", start)
 	set(t, b, "k", "of b", start)
 	b.Receive(Message{From: "c", Cells: []Cell{cell("c", "k", 9, 1)},
 		Beacons: []Beacon{{Summary: tableOf(cell("c", "k", 9, 1)).Summary("c"), Beat: 4}}}, start)
-	a.Receive(b.State(), start)
+	ofA, ofB := a.State(), b.State()
+	if len(ofA.Cells)+len(ofB.Cells) > 0 {
+		t.Error("cells are sent before anybody has asked for them")
+	}
+	_, fromA := a.Receive(ofB, start)
+	_, fromB := b.Receive(ofA, start)
+	talk(t, a, b, start, fromA...)
+	talk(t, b, a, start, fromB...)
 	for name, want := range map[string]string{"b": "of b", "c": "k 9.1"} {
 		if c, _ := a.Table().Get(name, "k"); string(c.Value) != want {
 			t.Errorf("of %s: %q, want %q", name, c.Value, want)
 		}
-		if m := a.Members()[name]; m.Confirmed != start {
-			t.Errorf("%s is confirmed at %s", name, m.Confirmed)
-		}
 	}
-	_, out := b.Receive(a.State(), start)
+	if m := a.Members()["b"]; m.Confirmed != start {
+		t.Errorf("b is confirmed at %s", m.Confirmed)
+	}
 	if c, _ := b.Table().Get("a", "k"); string(c.Value) != "of a" {
 		t.Errorf("b holds %q of a", c.Value)
 	}
-	if d := paths(out, 0, 1, 1); d != "" {
-		t.Error(d)
+	_, out := a.Receive(b.State(), start)
+	for _, o := range out {
+		if len(o.Cells) > 0 {
+			t.Errorf("sent although it is there: %v", o.Cells)
+		}
 	}
 }
 

@@ -21,6 +21,16 @@ var ErrSaved = errors.New("unusable state file")
 type Saved struct {
 	Boot     uint64 // of the life that wrote it
 	Commands []Command
+	Peers    []Peer // the other nodes that had not left
+	Ring     Ring   // the keys, if a command has changed them
+	RingFrom string // a hash of the keys in the settings that were in force then
+}
+
+// Peer is another node, as it is remembered.
+type Peer struct {
+	Name string         `json:"name"`
+	Addr netip.AddrPort `json:"address"`
+	Seen int64          `json:"seen"` // when it was last a member, in seconds since the Unix epoch
 }
 
 // savedFile is a state file. Fields of later releases are not looked at, and lost when it is written again.
@@ -28,6 +38,14 @@ type savedFile struct {
 	Format   int            `json:"format"`
 	Boot     uint64         `json:"boot"`
 	Commands []savedCommand `json:"commands"`
+	Peers    []Peer         `json:"peers,omitempty"`
+	Ring     *savedRing     `json:"ring,omitempty"`
+}
+
+type savedRing struct {
+	Keys  [][]byte `json:"keys"`
+	Stamp Stamp    `json:"stamp"`
+	From  string   `json:"from"`
 }
 
 type savedCommand struct {
@@ -54,13 +72,19 @@ func (a Aspect) String() string {
 
 // Encode writes the file.
 func (s Saved) Encode() ([]byte, error) {
-	file := savedFile{Format: savedFormat, Boot: s.Boot, Commands: make([]savedCommand, 0, len(s.Commands))}
+	file := savedFile{Format: savedFormat, Boot: s.Boot, Commands: make([]savedCommand, 0, len(s.Commands)), Peers: s.Peers}
 	for _, c := range s.Commands {
 		saved := savedCommand{What: c.Aspect.String(), Service: c.Service, On: c.On, Weight: c.Value, By: c.By, Stamp: c.Stamp}
 		if c.Backend.IsValid() {
 			saved.Backend = c.Backend.String()
 		}
 		file.Commands = append(file.Commands, saved)
+	}
+	if s.Ring.Stamp.valid() {
+		file.Ring = &savedRing{Stamp: s.Ring.Stamp, From: s.RingFrom}
+		for _, k := range s.Ring.Keys {
+			file.Ring.Keys = append(file.Ring.Keys, k[:])
+		}
 	}
 	b, err := json.MarshalIndent(file, "", "  ")
 	return append(b, '\n'), err
@@ -81,10 +105,24 @@ func DecodeSaved(b []byte) (Saved, error) {
 		return Saved{}, fmt.Errorf("%w: format %d, this release reads %d", ErrSaved, file.Format, savedFormat)
 	case len(file.Commands) > MaxCommands:
 		return Saved{}, fmt.Errorf("%w: %d commands, at most %d", ErrSaved, len(file.Commands), MaxCommands)
+	case len(file.Peers) > maxPeers:
+		return Saved{}, fmt.Errorf("%w: %d peers, at most %d", ErrSaved, len(file.Peers), maxPeers)
 	case file.Boot > MaxBoot:
 		return Saved{}, fmt.Errorf("%w: boot %d, at most %d", ErrSaved, file.Boot, uint64(MaxBoot))
 	}
-	s := Saved{Boot: file.Boot}
+	s := Saved{Boot: file.Boot, Peers: file.Peers}
+	for i, peer := range file.Peers {
+		if !peer.Addr.IsValid() {
+			return Saved{}, fmt.Errorf("%w: peers[%d]: no address", ErrSaved, i)
+		}
+	}
+	if file.Ring != nil {
+		ring, err := file.Ring.ring()
+		if err != nil {
+			return Saved{}, fmt.Errorf("%w: ring: %w", ErrSaved, err)
+		}
+		s.Ring, s.RingFrom = ring, file.Ring.From
+	}
 	for i, saved := range file.Commands {
 		c, err := saved.command()
 		if err != nil {
@@ -118,4 +156,18 @@ func (s savedCommand) command() (Command, error) {
 		return Command{}, fmt.Errorf("%w: no stamp", ErrCommand)
 	}
 	return c, nil
+}
+
+func (s savedRing) ring() (Ring, error) {
+	r := Ring{Stamp: s.Stamp}
+	for _, key := range s.Keys {
+		if len(key) != len(RingKey{}) {
+			return Ring{}, fmt.Errorf("%w: a key of %d bytes", ErrRing, len(key))
+		}
+		r.Keys = append(r.Keys, RingKey(key))
+	}
+	if !r.Stamp.valid() {
+		return Ring{}, fmt.Errorf("%w: no stamp", ErrRing)
+	}
+	return parseRing(r.cell())
 }

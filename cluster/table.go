@@ -305,6 +305,14 @@ func (t *Table) All(observer string) iter.Seq[Cell] {
 	}
 }
 
+// Len returns how many cells the table holds of an observer, tombstones included.
+func (t *Table) Len(observer string) int {
+	if r := t.observers[observer]; r != nil {
+		return len(r.cells)
+	}
+	return 0
+}
+
 // since returns the cells of an observer above a seq, lowest first.
 func (t *Table) since(observer string, seq uint64) []Cell {
 	r := t.observers[observer]
