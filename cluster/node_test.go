@@ -503,7 +503,12 @@ func TestChurn(t *testing.T) {
 			runtime.GC()
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			return m.HeapAlloc, runtime.NumGoroutine()
+			least := runtime.NumGoroutine() // some come and go with every probe and every exchange
+			for range 100 {
+				time.Sleep(70 * time.Millisecond)
+				least = min(least, runtime.NumGoroutine())
+			}
+			return m.HeapAlloc, least
 		}
 		cycle := func(i int) {
 			name := fmt.Sprint("guest-", i%7)
@@ -614,8 +619,9 @@ func TestDelayIsMeasured(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		v := c.view("lb-00", "lb-01")
-		if v.Delay < 5*time.Millisecond || v.Delay > 30*time.Millisecond || v.RTT < 20*time.Millisecond || v.RTT > 40*time.Millisecond {
-			t.Errorf("delay %s, round trip %s; a way takes 10 to 20 ms", v.Delay, v.RTT)
+		// A beacon that another member has passed on took as long as gossip takes, which counts: that is what is measured.
+		if v.Delay < 5*time.Millisecond || v.Delay > time.Second || v.RTT < 20*time.Millisecond || v.RTT > 40*time.Millisecond {
+			t.Errorf("delay %s, round trip %s; a way takes 10 to 20 ms, and gossip longer", v.Delay, v.RTT)
 		}
 		if !v.Configured || v.Config != 0xabc || v.Generation != 7 || v.Version != "v1" || v.Doubt != Sure || v.Confirmed.IsZero() {
 			t.Errorf("%+v", v)
