@@ -3,12 +3,15 @@ package config
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/weirlb/weir/internal/trail"
 )
 
 const (
@@ -210,7 +213,7 @@ func (w *watcher) follow() (more bool) {
 	files, _ := expand(w.roots)
 	w.names, w.dirs = make(map[string]struct{}), make(map[string]struct{})
 	for _, path := range slices.Concat(w.roots, files, w.last.secrets()) {
-		for _, name := range trail(path) {
+		for _, name := range trail.Of(path) {
 			w.names[name] = struct{}{}
 		}
 	}
@@ -246,4 +249,9 @@ func (w *watcher) follow() (more bool) {
 		}
 	}
 	return more
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

@@ -412,32 +412,3 @@ func TestWatchEnds(t *testing.T) {
 		t.Error("a configuration that came from no file is watched")
 	}
 }
-
-func TestTrail(t *testing.T) {
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	kubernetes(t, dir)
-	link(t, dir, "loop", "loop")
-	in := func(name string) string { return filepath.Join(dir, name) }
-	tests := []struct {
-		name, path string
-		want       []string
-	}{
-		{"plain", in("..2026_01/weir.yaml"), []string{in("..2026_01/weir.yaml")}},
-		{"two links", in("weir.yaml"), []string{in("weir.yaml"), in("..data"), in("..2026_01/weir.yaml")}},
-		{"through a link and back", in("..data/../weir.yaml"), []string{in("weir.yaml"), in("..data"), in("..2026_01/weir.yaml")}},
-		{"missing", in("no/such/file"), []string{in("no")}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := trail(tt.path); fmt.Sprint(got) != fmt.Sprint(tt.want) {
-				t.Errorf("got %v, want %v", got, tt.want)
-			}
-		})
-	}
-	if got := trail(in("loop")); len(got) > 50 {
-		t.Errorf("a loop of links gives %d names", len(got))
-	}
-}

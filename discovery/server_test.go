@@ -313,16 +313,8 @@ func (f *followed) lastText() string { return lines(f.last().Endpoints) }
 // awaitSet waits for a set, written as lines does.
 func (f *followed) awaitSet(want ...string) Update {
 	f.t.Helper()
-	var found Update
-	deadline := time.Now().Add(patient)
-	for time.Now().Before(deadline) {
-		if found = f.last(); lines(found.Endpoints) == strings.Join(want, "\n") {
-			return found
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	f.t.Fatalf("after %v the set is not\n%s\nbut\n%s\nstatus %+v", patient, strings.Join(want, "\n"), lines(found.Endpoints), found.Status)
-	return found
+	text := strings.Join(want, "\n")
+	return f.await("the set is\n"+text, func(u Update) bool { return lines(u.Endpoints) == text })
 }
 
 // attempts returns how many attempts an update's status counts.

@@ -176,5 +176,4 @@ func rewrite(t *testing.T, ns string, services map[string][]string) {
 		}
 	}
 	weirtest.NSUpdate(t, ns, strings.TrimSuffix(b.String(), "\n"))
-	time.Sleep(50 * time.Millisecond) // a pace, not something waited for
 }

@@ -101,10 +101,12 @@ func TestDNSPerf(t *testing.T) {
 			if r := dnsperf(t, host, port, 2); r.lost != 0 {
 				t.Errorf("with both servers: %+v", r)
 			}
+			const received = `weir_entrypoint_datagrams_received_total{entrypoint="dns"}`
+			before := metrics(t, w)[received]
 			killed := make(chan struct{})
-			go func() {
+			go func() { // in the middle of the load
 				defer close(killed)
-				time.Sleep(2 * time.Second) // in the middle of the load, not to wait for anything
+				weirtest.Eventually(t, soon, func() bool { return metrics(t, w)[received] >= before+2000 }, "2,000 queries have come")
 				one.Kill()
 			}()
 			during := dnsperf(t, host, port, 6)
