@@ -309,3 +309,35 @@ func TestUnchangedAnswerIsNoNews(t *testing.T) {
 		t.Errorf("another weight: %+v", c)
 	}
 }
+
+// TestTroubleOfSourcesIsTold: once when it begins, and once when it ends.
+func TestTroubleOfSourcesIsTold(t *testing.T) {
+	log := new(safeBuffer)
+	s := &Server{log: NewLog(log).Logger}
+	from := &source{plan: sourcePlan{file: "/f"}}
+	tell := func(o discovery.Outcome, wrong string) string {
+		before := from.status
+		from.status.Outcome, from.status.Error = o, wrong
+		already := len(log.String())
+		s.logFound(foundChange{key: "app", source: from, before: before})
+		return log.String()[already:]
+	}
+	for _, step := range []struct {
+		outcome     discovery.Outcome
+		wrong, want string // want is empty where nothing is to be said
+	}{
+		{discovery.OK, "", ""},
+		{discovery.OK, "2 of 3 are left out", "discovery answers in part"},
+		{discovery.OK, "2 of 3 are left out still", ""},
+		{discovery.Failed, "nobody answers", "discovery fails"},
+		{discovery.Failed, "nobody answers again", ""},
+		{discovery.OK, "", "discovery works again"},
+		{discovery.Empty, "", "there are no servers"},
+		{discovery.Empty, "", ""},
+	} {
+		got := tell(step.outcome, step.wrong)
+		if step.want == "" && got != "" || !strings.Contains(got, step.want) {
+			t.Errorf("%v %q: %q is logged, want %q", step.outcome, step.wrong, got, step.want)
+		}
+	}
+}

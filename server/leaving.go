@@ -44,19 +44,19 @@ func (t *topology) release(now time.Time) {
 		if now.Before(l.until) && !l.empty() {
 			return false
 		}
-		t.cut(l) // for a backend without connections too: HTTP keeps idle ones, and counters
+		t.cut(l, now) // for a backend without connections too: HTTP keeps idle ones, and counters
 		return true
 	})
 }
 
 // cut ends the connections of a leaver.
-func (t *topology) cut(l *leaving) {
+func (t *topology) cut(l *leaving, now time.Time) {
 	switch {
 	case l.entrypoint != nil:
 		t.cutEntrypoint(l.entrypoint, accesslog.Drain)
 	case l.member != nil:
 		t.closeBackend(l.member.backend, accesslog.Drain)
-		t.recollect(l.member, time.Now())
+		t.recollect(l.member, now)
 	case l.pool != nil:
 		for _, m := range l.pool.members {
 			t.closeBackend(m.backend, accesslog.Drain)

@@ -255,7 +255,8 @@ func (c foundChange) news() bool {
 	return c.changed || c.before.Outcome != c.source.status.Outcome || c.before.Error != c.source.status.Error
 }
 
-// logFound tells of another set in one line, and of a source that begins or ceases to fail.
+// logFound tells of another set in one line, and of a source that begins or ceases to fail, wholly or in part: an answer that leaves
+// out more than half, and is not believed, is such a part.
 func (s *Server) logFound(c foundChange) {
 	name, _ := cutKey(c.key)
 	status := c.source.status
@@ -269,6 +270,8 @@ func (s *Server) logFound(c foundChange) {
 		log.Warn("discovery fails, what is known stays in use", "error", status.Error, "backends", len(c.source.found))
 	case failed && !fails:
 		log.Info("discovery works again", "outcome", status.Outcome.String())
+	case !fails && status.Error != "" && c.before.Error == "":
+		log.Warn("discovery answers in part", "error", status.Error, "held", status.Held)
 	case status.Outcome == discovery.Empty && c.before.Outcome != discovery.Empty:
 		log.Warn("discovery says that there are no servers", "held", status.Held)
 	}
