@@ -60,7 +60,7 @@ entryPoints:
   greeter: { address: "{{.Greeter}}" }
   web:     { address: "{{.Web}}" }
   secure:  { address: "{{.Secure}}" }
-  shout:   { address: "{{.Datagrams}}/udp", udp: { timeout: 10s } }
+  shout:   { address: "{{.Datagrams}}/udp", udp: { timeout: 10s }, transport: { lifeCycle: { graceTimeOut: 1s } } }
 
 tcp:
   routers:
