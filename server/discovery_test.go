@@ -186,6 +186,25 @@ func TestNotReadyWhileServersAreLookedUp(t *testing.T) {
 	}
 }
 
+// TestReadyWithoutASourceThatWasTakenAway: a source that never ends its first look is not waited for when a reload removes it.
+func TestReadyWithoutASourceThatWasTakenAway(t *testing.T) {
+	lists := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer lists.Close()
+	r := launch(t, found(fmt.Sprintf("discovery: { http: { url: %q, timeout: 1h } }", lists.URL)))
+	r.eventually(func() bool { return len(r.State().Entrypoints) == 1 }, "entrypoints are open")
+	select {
+	case <-r.Ready():
+		t.Fatal("ready before its source has been asked")
+	default:
+	}
+	r.mustReload(found(`servers: [ { address: "127.0.0.1:1" } ]`))
+	select {
+	case <-r.Ready():
+	case <-time.After(20 * time.Second):
+		t.Fatal("not ready when the source is gone")
+	}
+}
+
 // TestHealthIsRemembered: a server that was down and comes back within minutes is not taken for well.
 func TestHealthIsRemembered(t *testing.T) {
 	well := weirtest.Serve(t, weirtest.WhoWhenAsked("a"))

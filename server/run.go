@@ -121,6 +121,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case do := <-s.commands:
 			do()
 		}
+		s.becomeReady() // whatever it was: a source may have answered, or have been taken away
 		s.arm()
 	}
 	return nil
@@ -173,7 +174,7 @@ func (s *Server) begin(aside context.Context) error {
 // becomeReady tells those who wait, once, when every source of servers has been asked to the end: traffic that came before
 // would find services empty whose servers are being looked up.
 func (s *Server) becomeReady() {
-	if s.told || !s.begun || len(s.unasked()) > 0 {
+	if s.told || !s.begun || s.stop.begun || len(s.unasked()) > 0 {
 		return
 	}
 	s.told = true
@@ -260,7 +261,6 @@ func (s *Server) finding(f finding) {
 	if change.news() {
 		s.publish()
 	}
-	s.becomeReady()
 }
 
 // trip is called on loops.
