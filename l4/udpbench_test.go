@@ -21,8 +21,9 @@ import (
 // udpBench is a running server for UDP with an access log, and what tests ask of it.
 type udpBench struct {
 	*Server
-	t       testing.TB
-	logPath string
+	t         testing.TB
+	logPath   string
+	accessLog *accesslog.Writer
 
 	entrypoints []*UDPEntrypoint
 	pools       []*upstream.Pool
@@ -32,12 +33,11 @@ type udpBench struct {
 
 func newUDPBench(t testing.TB, o Options) *udpBench {
 	t.Helper()
-	b := &udpBench{t: t, logPath: filepath.Join(t.TempDir(), "access.log")}
-	writer := accesslog.New(nil)
-	if err := writer.Configure(accesslog.Options{Format: accesslog.JSON, Path: b.logPath}); err != nil {
+	b := &udpBench{t: t, logPath: filepath.Join(t.TempDir(), "access.log"), accessLog: accesslog.New(nil)}
+	if err := b.accessLog.Configure(accesslog.Options{Format: accesslog.JSON, Path: b.logPath}); err != nil {
 		t.Fatal(err)
 	}
-	o.Loops, o.AccessLog, o.Log = 2, writer, slog.New(slog.DiscardHandler)
+	o.Loops, o.AccessLog, o.Log = 2, b.accessLog, slog.New(slog.DiscardHandler)
 	var err error
 	if b.Server, err = NewServer(o); err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func newUDPBench(t testing.TB, o Options) *udpBench {
 		b.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := writer.Close(ctx); err != nil {
+		if err := b.accessLog.Close(ctx); err != nil {
 			t.Error(err)
 		}
 		b.checkBooks()
