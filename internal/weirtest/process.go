@@ -54,11 +54,17 @@ type running struct {
 
 func startProcess(t testing.TB, s spec) *Process {
 	t.Helper()
-	p := &Process{t: t, spec: s}
-	t.Cleanup(func() {
+	return (&Process{t: t}).begin(s)
+}
+
+// begin starts the program for the first time, and sees to its end.
+func (p *Process) begin(s spec) *Process {
+	p.t.Helper()
+	p.spec = s
+	p.t.Cleanup(func() {
 		p.Stop()
-		if t.Failed() {
-			t.Logf("--- log of %s:\n%s--- end of log of %s", s.name, p.Log(), s.name)
+		if p.t.Failed() {
+			p.t.Logf("--- log of %s:\n%s--- end of log of %s", s.name, p.Log(), s.name)
 		}
 	})
 	p.Start()
@@ -70,6 +76,17 @@ func (p *Process) Start() {
 	p.t.Helper()
 	p.launch()
 	p.awaitReady()
+}
+
+// StartAll is Start for programs that wait for each other: all are started before any is waited for.
+func StartAll(processes ...*Process) {
+	for _, p := range processes {
+		p.t.Helper()
+		p.launch()
+	}
+	for _, p := range processes {
+		p.awaitReady()
+	}
 }
 
 func (p *Process) launch() {
