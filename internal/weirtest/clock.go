@@ -2,6 +2,7 @@ package weirtest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -62,11 +63,21 @@ var buildSkewed = sync.OnceValues(func() (string, error) {
 	ask := exec.Command("go", "env", "GOROOT")
 	ask.Dir = root // whose go.mod names the toolchain
 	ask.Env = append(os.Environ(), "GOTOOLCHAIN=auto")
-	goroot, err := ask.Output()
+	toolchain, err := ask.Output()
 	if err != nil {
 		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
-	original := filepath.Join(strings.TrimSpace(string(goroot)), "src", "time", "time.go")
+	dir, err := os.MkdirTemp("", "weirtest-clock-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	// A toolchain that go.mod asked for lies in the module cache, where go allows no file to be replaced. By this name it does not.
+	goroot := filepath.Join(dir, "goroot")
+	if err := os.Symlink(strings.TrimSpace(string(toolchain)), goroot); err != nil {
+		return "", err
+	}
+	original, replacement, overlay := filepath.Join(goroot, "src", "time", "time.go"), filepath.Join(dir, "time.go"), filepath.Join(dir, "overlay.json")
 	text, err := os.ReadFile(original)
 	if err != nil {
 		return "", err
@@ -75,24 +86,19 @@ var buildSkewed = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", original, err)
 	}
-	dir, err := os.MkdirTemp("", "weirtest-clock-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	replacement, overlay := filepath.Join(dir, "time.go"), filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(replacement, []byte(changed), 0o644); err != nil {
-		return "", err
-	}
 	list, err := json.Marshal(map[string]any{"Replace": map[string]string{original: replacement}})
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(overlay, list, 0o644); err != nil {
+	err = errors.Join(os.WriteFile(replacement, []byte(changed), 0o644), os.WriteFile(overlay, list, 0o644))
+	if err != nil {
 		return "", err
 	}
-	// Without -trimpath the name of the temporary directory would be part of what is compiled, and nothing of it found in the cache.
-	return build("clock", "-trimpath", "-overlay", overlay)
+	return build("clock", buildOptions{
+		env: []string{"GOROOT=" + goroot, "GOTOOLCHAIN=local"}, program: filepath.Join(goroot, "bin", "go"),
+		// Without -trimpath the name of the temporary directory would be part of what is compiled, and nothing of it found in the cache.
+		flags: []string{"-trimpath", "-overlay", overlay},
+	})
 })
 
 // skewClock changes the source of the standard library's time.go.

@@ -23,14 +23,23 @@ import (
 // buildWeir compiles cmd/weir once for the whole test binary. The result stays in bin/ of the tree under test, because no single test owns it:
 // each build replaces the last instead of adding to a heap.
 var buildWeir = sync.OnceValues(func() (string, error) {
+	o := buildOptions{program: "go", env: []string{"GOTOOLCHAIN=auto"}}
 	if raceEnabled {
-		return build("race", "-race")
+		o.flags = []string{"-race"}
+		return build("race", o)
 	}
-	return build("test")
+	return build("test", o)
 })
 
+// buildOptions says how weir is compiled.
+type buildOptions struct {
+	program string // go
+	env     []string
+	flags   []string
+}
+
 // build compiles cmd/weir into a directory under bin/ and returns its path.
-func build(place string, flags ...string) (string, error) {
+func build(place string, o buildOptions) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
@@ -46,9 +55,9 @@ func build(place string, flags ...string) (string, error) {
 	}
 	defer os.Remove(building.Name())
 	building.Close()
-	cmd := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", building.Name(), "./cmd/weir"})...)
+	cmd := exec.Command(o.program, slices.Concat([]string{"build"}, o.flags, []string{"-o", building.Name(), "./cmd/weir"})...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=auto")
+	cmd.Env = append(os.Environ(), o.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
