@@ -7,13 +7,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/weirlb/weir/internal/weirtest"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -92,7 +92,7 @@ func TestCheckerSchedule(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			weirtest.Bubble(t, func(t *testing.T) {
 				start := time.Now()
 				prober := script(tt.results)
 				tt.options.Prober = prober
@@ -112,7 +112,7 @@ func TestCheckerSchedule(t *testing.T) {
 }
 
 func TestCheckerJitterSpreads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		prober := script("+")
 		watch(t, 1000*time.Second, func(emit func(Transition)) *Checker {
 			return NewChecker(backend(), Options{Prober: prober, Interval: time.Second}, emit)
@@ -148,7 +148,7 @@ func TestJitterBounds(t *testing.T) {
 }
 
 func TestCheckerEmitsTransitionsOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		start := time.Now()
 		b := backend()
 		c, got := watch(t, 60*time.Second, func(emit func(Transition)) *Checker {
@@ -171,7 +171,7 @@ func TestCheckerEmitsTransitionsOnly(t *testing.T) {
 }
 
 func TestCheckerStatusExplainsTransition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		var c *Checker
 		var seen Status
 		c, _ = watch(t, time.Second, func(func(Transition)) *Checker {
@@ -185,7 +185,7 @@ func TestCheckerStatusExplainsTransition(t *testing.T) {
 }
 
 func TestCheckerProbesTimeOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		slow := &scripted{probe: func(ctx context.Context, _ int) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -212,7 +212,7 @@ func TestCheckerProbesTimeOut(t *testing.T) {
 }
 
 func TestCheckerStopsAtOnceAndCountsNoCutProbe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		inProbe := make(chan struct{})
 		prober := &scripted{probe: func(ctx context.Context, _ int) error {
 			close(inProbe)
@@ -240,7 +240,7 @@ func TestCheckerStopsAtOnceAndCountsNoCutProbe(t *testing.T) {
 }
 
 func TestCheckerResume(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		b := backend()
 		// Up, and two failures into a fall of five.
 		old, _ := watch(t, 11*time.Second+500*time.Millisecond, func(emit func(Transition)) *Checker {
@@ -268,7 +268,7 @@ func TestCheckerResume(t *testing.T) {
 }
 
 func TestCheckerResumeKeepsVerdictSilently(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		down := Status{Health: upstream.Down, Err: errSick, Streak: 7, Probes: 7, Failures: 7, At: time.Now().Add(-time.Hour)}
 		prober := script("-")
 		start := time.Now()
