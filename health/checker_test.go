@@ -135,6 +135,68 @@ func TestCheckerJitterSpreads(t *testing.T) {
 	})
 }
 
+// A checker that is off probes when it is told to, once for all who tell it meanwhile, and begins again when its turn comes.
+func TestCheckerTurns(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
+		start := time.Now()
+		prober := script("+")
+		c := NewChecker(backend(), Options{Prober: prober, Interval: 2 * time.Second}, func(Transition) {})
+		c.Take(Turn{Off: true})
+		done := make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { defer close(done); c.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		time.Sleep(time.Minute)
+		if n := len(prober.starts); n != 0 {
+			t.Fatalf("%d probes while off", n)
+		}
+		for range 3 {
+			c.Look(50 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		if n := len(prober.starts); n != 1 || prober.starts[0].Sub(start) > time.Minute+50*time.Millisecond {
+			t.Fatalf("%d probes for three looks, at %v", n, prober.starts)
+		}
+		c.Take(Turn{Next: func(now time.Time, interval time.Duration) time.Time {
+			return now.Truncate(interval).Add(interval + 700*time.Millisecond)
+		}})
+		time.Sleep(20 * time.Second)
+		if n := len(prober.starts); n < 9 || n > 11 {
+			t.Errorf("%d probes in 20 s", n)
+		}
+		for _, at := range prober.starts[1:] {
+			if phase := at.Sub(at.Truncate(2 * time.Second)); phase != 700*time.Millisecond {
+				t.Errorf("a probe at phase %v", phase)
+			}
+		}
+		if late := c.Status().Late; late != 0 {
+			t.Errorf("late by %v", late)
+		}
+		c.Take(Turn{Off: true})
+		before := len(prober.starts)
+		time.Sleep(time.Minute)
+		if n := len(prober.starts); n != before {
+			t.Errorf("%d probes while off again", n-before)
+		}
+	})
+}
+
+// Whoever watches hears of every failure and of every change, not of probes that find what the last one found.
+func TestCheckerWatch(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
+		prober := script("+++--++++")
+		var seen []uint64
+		watch(t, 20*time.Second, func(emit func(Transition)) *Checker {
+			c := NewChecker(backend(), Options{Prober: prober, Interval: time.Second}, emit)
+			c.Watch(func() { seen = append(seen, c.Status().Probes) })
+			return c
+		})
+		if d := cmp.Diff([]uint64{1, 4, 5, 6}, seen); d != "" {
+			t.Errorf("told after probes (-want +got):\n%s", d)
+		}
+	})
+}
+
 func TestJitterBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "d"))
@@ -290,7 +352,7 @@ func BenchmarkCheckerProbe(b *testing.B) {
 	c := NewChecker(backend(), Options{Prober: proberFunc(func(context.Context, netip.AddrPort) error { return nil })}, func(Transition) {})
 	b.ReportAllocs()
 	for b.Loop() {
-		c.probe(b.Context())
+		c.probe(b.Context(), 0)
 	}
 }
 
