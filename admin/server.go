@@ -26,6 +26,8 @@ type Options struct {
 	Reload func(context.Context) error
 	// SetLogLevel sets the level of the program's log: debug, info, warn or error.
 	SetLogLevel func(level string) error
+
+	Commands // of operators, to the cluster
 }
 
 // Deadlines and limits of the admin endpoint. An answer may take as long as a CPU profile of half a minute.

@@ -31,6 +31,7 @@ type State struct {
 	Services    []Service
 	Backends    []Backend
 	Sources     []Source
+	Cluster     *Cluster // nil: this weir is on its own
 }
 
 // Reloads counts attempts to load a changed configuration.
@@ -155,6 +156,10 @@ type Backend struct {
 	EjectedUntil    time.Time `json:"ejectedUntil,omitzero"`   // zero: not ejected
 	SlowStartUntil  time.Time `json:"slowStartUntil,omitzero"` // zero: it has its full share
 	Draining        bool      `json:"draining"`
+	Reason          string    `json:"reason,omitempty"`  // why the node of a cluster holds it for what it does
+	Votes           []string  `json:"votes,omitempty"`   // what other nodes say of it and whether that counts, a line each
+	Duty            bool      `json:"duty,omitempty"`    // this node is one of those that probe it for the cluster
+	Probers         []string  `json:"probers,omitempty"` // the nodes that do, by name
 
 	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
 }

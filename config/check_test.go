@@ -261,20 +261,19 @@ entryPoints: {"": {address: ":1"}, "a\nb": {address: ":2"}, ` + strings.Repeat("
 			`2:36: entryPoints: the name "a\nb" has a control character`,
 			`2:61: entryPoints: the name "` + strings.Repeat("n", 80) + `..." is longer than 255 bytes`,
 		}},
-		{"later sections are checked before they are refused", `
+		{"sections that lean on others", `
 entryPoints: {web: {address: ":80"}}
 http:
   routers: {r: {rule: "Path(` + "`x`" + `)", service: nope}}
   services: {s: {loadBalancer: {servers: [{url: "ftp://a"}], healthCheck: {send: x}}}}
-cluster: {name: a, bind: "10.0.0.1:7946", join: [peer]}
+cluster: {name: a, bind: "10.0.0.1:7946", join: [pe er]}
 `, []string{
 			`4:23: http.routers.r.rule: RULE`,
 			`4:45: http.routers.r.service: no "nope" in http.services (there are s)`,
 			`5:49: http.services.s.loadBalancer.servers[0].url: "ftp://a" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
 			`5:82: http.services.s.loadBalancer.healthCheck.send: has no meaning for type http (only for type tcp, tls, udp)`,
-			`6:1: cluster: not served by this version of weir`,
 			`6:1: cluster.keyFile: missing (off loopback the talk between nodes is encrypted)`,
-			`6:50: cluster.join[0]: "peer" is neither ip:port nor srv+NAME`,
+			`6:50: cluster.join[0]: "pe er" is neither an address nor the name of a host (write an ip or host, with or without a port, like "10.0.0.12:7946", or srv+NAME)`,
 		}},
 	}
 	for _, tt := range tests {

@@ -147,7 +147,7 @@ func (d *decoder) object(p path, n *node, v reflect.Value) {
 	}
 	for _, f := range fields {
 		if f.need && n.get(f.key) == nil && v.Field(f.index).IsZero() {
-			d.report(p.key(f.key), d.origin.at[p.text], "missing", f.doc)
+			d.report(p.key(f.key), d.origin.at[p.text], "missing", strings.TrimSuffix(f.doc, " (restart)"))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,9 @@ func (c *Config) secrets() []string {
 	}
 	for _, key := range c.cookieKeys() {
 		files = append(files, key.File)
+	}
+	if c.Cluster != nil && c.Cluster.KeyFile != "" {
+		files = append(files, c.Cluster.KeyFile)
 	}
 	return slices.Compact(files)
 }
@@ -175,6 +179,15 @@ func (c *Config) CheckFiles() error {
 	for _, ca := range c.authorities() {
 		if data := read(ca.at, ca.file); data != nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
 			fail(ca.at, ca.file+" holds no certificate", "it must be PEM")
+		}
+	}
+	if c.Cluster != nil && c.Cluster.KeyFile != "" {
+		if data := read("cluster.keyFile", c.Cluster.KeyFile); data != nil {
+			_, err := ParseClusterKeys(c.Cluster.KeyFile, data)
+			var wrong Problems
+			if errors.As(err, &wrong) {
+				problems = append(problems, wrong...)
+			}
 		}
 	}
 	return problems.orNil()

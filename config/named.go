@@ -13,5 +13,8 @@ func (c *Config) NamedFiles() []NamedFile {
 	for _, ca := range c.authorities() {
 		all = append(all, NamedFile{ca.at, ca.file})
 	}
+	if c.Cluster != nil && c.Cluster.KeyFile != "" {
+		all = append(all, NamedFile{"cluster.keyFile", c.Cluster.KeyFile})
+	}
 	return append(all, c.cookieKeys()...)
 }
