@@ -131,7 +131,7 @@ func (h *Host) Start(program string, args, env []string, ready func(*Process) bo
 	h.t.Helper()
 	p := &Process{t: h.t}
 	path, args := h.command(Tool(h.t, program), args...)
-	return p.begin(spec{
+	p.prepare(spec{
 		name: filepath.Base(program) + " on " + h.Name, path: path, args: args, env: env, dir: h.t.TempDir(),
 		ready: func(context.Context) error {
 			if !ready(p) {
@@ -140,6 +140,8 @@ func (h *Host) Start(program string, args, env []string, ready func(*Process) bo
 			return nil
 		},
 	})
+	p.Start()
+	return p
 }
 
 // command returns what runs a program on the host. nsenter becomes the program: signals for it reach the program itself.

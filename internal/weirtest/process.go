@@ -54,21 +54,21 @@ type running struct {
 
 func startProcess(t testing.TB, s spec) *Process {
 	t.Helper()
-	return (&Process{t: t}).begin(s)
+	p := &Process{t: t}
+	p.prepare(s)
+	p.Start()
+	return p
 }
 
-// begin starts the program for the first time, and sees to its end.
-func (p *Process) begin(s spec) *Process {
-	p.t.Helper()
+// prepare says what is to be started, and sees to its end.
+func (p *Process) prepare(s spec) {
 	p.spec = s
 	p.t.Cleanup(func() {
 		p.Stop()
 		if p.t.Failed() {
-			p.t.Logf("--- log of %s:\n%s--- end of log of %s", s.name, p.Log(), s.name)
+			p.t.Logf("--- log of %s:\n%s--- end of log of %s", p.spec.name, p.Log(), p.spec.name)
 		}
 	})
-	p.Start()
-	return p
 }
 
 // Start starts the program again after Stop or Kill, with the same directory and addresses, and returns when it is ready.

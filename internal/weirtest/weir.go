@@ -115,21 +115,26 @@ func Weir(t testing.TB, config string, flags ...string) *WeirProcess {
 // Weir is Weir on a host. Its admin endpoint is asked from that host itself, so no fault of the network is in the way.
 func (h *Host) Weir(config string, flags ...string) *WeirProcess {
 	h.t.Helper()
-	return h.weir([]string{Binary(h.t)}, config, flags...)
+	w := h.PrepareWeir(0, config, flags...)
+	w.Start()
+	return w
 }
 
-// WeirWithClock is Weir with a clock that is ahead of the others by some time, or behind if that is negative. It has not the race
-// detector; see SkewedBinary.
-func (h *Host) WeirWithClock(ahead time.Duration, config string, flags ...string) *WeirProcess {
+// PrepareWeir is Weir without the start, for weirs that wait for each other; see StartAll. Its clock is ahead of the others by some
+// time, or behind if that is negative; a weir whose clock is wrong has not the race detector, see SkewedBinary.
+func (h *Host) PrepareWeir(ahead time.Duration, config string, flags ...string) *WeirProcess {
 	h.t.Helper()
-	return h.weir([]string{Tool(h.t, "env"), clockSkew(ahead), SkewedBinary(h.t)}, config, flags...)
-}
-
-func (h *Host) weir(command []string, config string, flags ...string) *WeirProcess {
-	h.t.Helper()
+	command := []string{Tool(h.t, "env"), clockSkew(ahead)}
+	if ahead == 0 {
+		command = append(command, Binary(h.t))
+	} else {
+		command = append(command, SkewedBinary(h.t))
+	}
 	path, args := h.command(command[0], command[1:]...)
 	client := &http.Client{Transport: &http.Transport{DialContext: h.Dial}}
-	return startWeir(h.t, client, append([]string{path}, args...), config, flags...)
+	w := prepareWeir(h.t, client, append([]string{path}, args...), config, flags...)
+	w.spec.name = "weir on " + h.Name
+	return w
 }
 
 // WeirWithFiles is Weir under a limit of open files, soft and hard.
@@ -144,14 +149,22 @@ func WeirWithFiles(t testing.TB, files int, config string, flags ...string) *Wei
 // startWeir starts weir by a command, to which it adds the arguments. The client reaches the admin endpoint.
 func startWeir(t testing.TB, client *http.Client, command []string, config string, flags ...string) *WeirProcess {
 	t.Helper()
+	w := prepareWeir(t, client, command, config, flags...)
+	w.Start()
+	return w
+}
+
+// prepareWeir is startWeir without the start.
+func prepareWeir(t testing.TB, client *http.Client, command []string, config string, flags ...string) *WeirProcess {
+	t.Helper()
 	dir := t.TempDir()
-	w := &WeirProcess{File: filepath.Join(dir, "weir.yaml"), Admin: adminAddress(config), client: client}
+	w := &WeirProcess{Process: &Process{t: t}, File: filepath.Join(dir, "weir.yaml"), Admin: adminAddress(config), client: client}
 	// A port that the configuration names is free too until weir binds it, and may be drawn once more.
 	for w.Admin == "" || adminAddress(config) == "" && strings.Contains(config, w.Admin) {
 		w.Admin = FreeAddr(t)
 	}
 	writeFile(t, w.File, 0o644, []byte(w.withAdmin(config)))
-	w.Process = startProcess(t, spec{
+	w.prepare(spec{
 		name: "weir", path: command[0], args: slices.Concat(command[1:], []string{"run", "-c", w.File}, flags), dir: dir,
 		ready: func(ctx context.Context) error { return w.probe(ctx, "/readyz") },
 	})
