@@ -23,7 +23,7 @@ import (
 // buildWeir compiles cmd/weir once for the whole test binary. The result stays in bin/ of the tree under test, because no single test owns it:
 // each build replaces the last instead of adding to a heap.
 var buildWeir = sync.OnceValues(func() (string, error) {
-	o := buildOptions{program: "go", env: []string{"GOTOOLCHAIN=auto"}}
+	o := buildOptions{command: []string{"go"}, env: []string{"GOTOOLCHAIN=auto"}}
 	if raceEnabled {
 		o.flags = []string{"-race"}
 		return build("race", o)
@@ -33,8 +33,8 @@ var buildWeir = sync.OnceValues(func() (string, error) {
 
 // buildOptions says how weir is compiled.
 type buildOptions struct {
-	program string // go
-	env     []string
+	command []string // go
+	env     []string // beside the present one
 	flags   []string
 }
 
@@ -55,7 +55,8 @@ func build(place string, o buildOptions) (string, error) {
 	}
 	defer os.Remove(building.Name())
 	building.Close()
-	cmd := exec.Command(o.program, slices.Concat([]string{"build"}, o.flags, []string{"-o", building.Name(), "./cmd/weir"})...)
+	command := slices.Concat(o.command, []string{"build"}, o.flags, []string{"-o", building.Name(), "./cmd/weir"})
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), o.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
