@@ -103,6 +103,48 @@ func ofService(service, protocol string) string {
 	return q.Encode()
 }
 
+// Cluster fetches what is known of the cluster. An *APIError with status 404 says that there is none.
+func (c *Client) Cluster(ctx context.Context) (*Cluster, error) {
+	return get[*Cluster](ctx, c, "/api/v1/cluster")
+}
+
+// Members fetches the members of the cluster. An *APIError with status 404 says that there is none.
+func (c *Client) Members(ctx context.Context) ([]Member, error) {
+	return get[[]Member](ctx, c, "/api/v1/members")
+}
+
+// Orders fetches what operators have ordered and not taken back.
+func (c *Client) Orders(ctx context.Context) ([]StandingOrder, error) {
+	return get[[]StandingOrder](ctx, c, "/api/v1/orders")
+}
+
+// Order has a backend or a service drained or weighed on all nodes. An *APIError says why not: status 404, that there is
+// no such backend or service; 422, that the order cannot be carried out.
+func (c *Client) Order(ctx context.Context, o Order) (*Ordered, error) {
+	var done Ordered
+	path, body := "/api/v1/weight", any(Weight{o.Service, o.Protocol, o.Backend, o.Weight, o.By})
+	if o.Drain != nil {
+		path, body = "/api/v1/undrain", Drain{o.Service, o.Protocol, o.Backend, o.By}
+		if *o.Drain {
+			path = "/api/v1/drain"
+		}
+	}
+	err := c.do(ctx, http.MethodPost, path, body, &done)
+	return &done, err
+}
+
+// Keys fetches which keys encrypt the talk between the nodes of the cluster.
+func (c *Client) Keys(ctx context.Context) (*Keys, error) {
+	return get[*Keys](ctx, c, "/api/v1/keys")
+}
+
+// ChangeKeys changes them on all nodes.
+func (c *Client) ChangeKeys(ctx context.Context, change KeyChange) (*Keys, error) {
+	var k Keys
+	err := c.do(ctx, http.MethodPost, "/api/v1/keys", change, &k)
+	return &k, err
+}
+
 // Config fetches the effective configuration as JSON.
 func (c *Client) Config(ctx context.Context) (json.RawMessage, error) {
 	return get[json.RawMessage](ctx, c, "/api/v1/config")

@@ -63,6 +63,46 @@ func TestClientFetches(t *testing.T) {
 	}
 }
 
+func TestClientOrdersAndChangesKeys(t *testing.T) {
+	state, keys := busyCluster(), Keys{Fingerprints: []string{"8f14"}, Changed: "c9f0", Acked: []string{"lb-1"}, Missing: []string{"lb-2"}}
+	done := Ordered{Acked: []string{"lb-1", "lb-2"}, Missing: []string{"lb-3"}, Backends: 2}
+	var orders []Order
+	var change KeyChange
+	ln := serve(t, "127.0.0.1:0", Options{Weir: &fixed{state: state}, Commands: Commands{
+		Order:      func(_ context.Context, o Order) (Ordered, error) { orders = append(orders, o); return done, nil },
+		Orders:     standing,
+		Keys:       func(context.Context) (Keys, error) { return keys, nil },
+		ChangeKeys: func(_ context.Context, c KeyChange) (Keys, error) { change = c; return keys, nil },
+	}})
+	c, ctx := newClient(t, ln.Addr().String()), t.Context()
+
+	cluster, err := c.Cluster(ctx)
+	same(t, "cluster", state.Cluster, cluster, err)
+	members, err := c.Members(ctx)
+	same(t, "members", state.Cluster.Members, members, err)
+	stand, err := c.Orders(ctx)
+	same(t, "orders", standing(), stand, err)
+	got, err := c.Keys(ctx)
+	same(t, "keys", &keys, got, err)
+	want := KeyChange{Do: "install", Secret: Secret("0123456789abcdef")}
+	got, err = c.ChangeKeys(ctx, want)
+	same(t, "changed keys", &keys, got, err)
+	same(t, "the change", want, change, nil)
+
+	on, off, weight := true, false, 0
+	sent := []Order{
+		{Service: "orders", Protocol: "tcp", Backend: "10.0.0.1:5432", Drain: &on, By: "alice"},
+		{Service: "orders", Drain: &off},
+		{Service: "orders", Backend: "10.0.0.1:5432", Weight: &weight, By: "alice"},
+		{Service: "orders", Protocol: "udp", ResetWeight: true},
+	}
+	for _, o := range sent {
+		got, err := c.Order(ctx, o)
+		same(t, "what became of it", &done, got, err)
+	}
+	same(t, "the orders", sent, orders, nil)
+}
+
 func same[T any](t *testing.T, what string, want, got T, err error) {
 	t.Helper()
 	if err != nil {

@@ -1,7 +1,9 @@
 package admin
 
 import (
-	"slices"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -42,19 +44,19 @@ type ClusterSent struct {
 	Streamed    uint64 `json:"streamed"` // messages to one member, over connections
 	Packets     uint64 `json:"packets"`
 	PacketBytes uint64 `json:"packetBytes"`
-	Streams     uint64 `json:"streams"`
+	Streams     uint64 `json:"streams"` // connections that this node opened
 	StreamBytes uint64 `json:"streamBytes"`
 }
 
 // ClusterReceived counts what has come in.
 type ClusterReceived struct {
 	Messages    uint64 `json:"messages"`
-	Cells       uint64 `json:"cells"`   // statements that were new
+	Cells       uint64 `json:"cells"`   // statements in these messages, known ones included
 	Beacons     uint64 `json:"beacons"` // by which members confirm what they said
-	Pulls       uint64 `json:"pulls"`   // members that asked for what they lack
+	Pulls       uint64 `json:"pulls"`   // requests for what a member lacks
 	Packets     uint64 `json:"packets"`
 	PacketBytes uint64 `json:"packetBytes"`
-	Streams     uint64 `json:"streams"`
+	Streams     uint64 `json:"streams"` // connections that others opened
 	StreamBytes uint64 `json:"streamBytes"`
 }
 
@@ -78,12 +80,15 @@ type Member struct {
 	SameConfig   bool      `json:"sameConfig"`         // as this node's
 }
 
-// The states of a Member, in the order in which they are counted.
+// The states of a Member.
 const (
 	memberAlive  = "alive"
 	memberFailed = "failed" // it does not answer
 	memberLeft   = "left"   // of its own will
 )
+
+// memberStates are all of them, in the order in which they are counted.
+var memberStates = [...]string{memberAlive, memberFailed, memberLeft}
 
 // Table is which members choose the backends of a service by the same table. Where they do not, one client may reach
 // different backends by different members.
@@ -110,6 +115,18 @@ type NameConflict struct {
 	Alarm    bool      `json:"alarm"` // it has gone on for too long to be a node that moved to another address
 }
 
+// ClusterStatus is the summary of a cluster that `weir status` shows.
+type ClusterStatus struct {
+	Name        string         `json:"name"`
+	Node        string         `json:"node"` // this one
+	Settled     bool           `json:"settled"`
+	Encrypted   bool           `json:"encrypted"`
+	Members     map[string]int `json:"members"`               // by state, this node included
+	ConfigDrift []string       `json:"configDrift,omitempty"` // live members with another configuration than this node's
+	TableDrift  []string       `json:"tableDrift,omitempty"`  // services whose tables differ, such as "orders (tcp)"
+	Contested   []string       `json:"contested,omitempty"`   // names that two nodes claim
+}
+
 // differs reports whether the member is alive and runs another configuration than this node.
 func (m *Member) differs() bool { return m.State == memberAlive && m.ConfigHash != "" && !m.SameConfig }
 
@@ -124,18 +141,108 @@ func (t *Table) differs() bool {
 	return said > 1
 }
 
-// count returns how many members are as f says.
-func (c *Cluster) count(f func(*Member) bool) int {
-	n := 0
+// status sums c up, nil if there is no cluster.
+func (c *Cluster) status() *ClusterStatus {
+	if c == nil {
+		return nil
+	}
+	out := &ClusterStatus{
+		Name: c.Name, Node: c.Node, Settled: c.Settled, Encrypted: c.Encrypted,
+		Members: map[string]int{memberAlive: 0, memberFailed: 0, memberLeft: 0},
+	}
 	for i := range c.Members {
-		if f(&c.Members[i]) {
-			n++
+		m := &c.Members[i]
+		out.Members[m.State]++
+		if m.differs() {
+			out.ConfigDrift = append(out.ConfigDrift, m.Name)
 		}
 	}
-	return n
+	for i := range c.Tables {
+		if t := &c.Tables[i]; t.differs() {
+			out.TableDrift = append(out.TableDrift, fmt.Sprintf("%s (%s)", t.Service, t.Protocol))
+		}
+	}
+	for _, n := range c.Conflicts {
+		if n.Alarm {
+			out.Contested = append(out.Contested, n.Name)
+		}
+	}
+	return out
 }
 
-// tableDrift returns the services whose tables differ.
-func (c *Cluster) tableDrift() []Table {
-	return slices.DeleteFunc(slices.Clone(c.Tables), func(t Table) bool { return !t.differs() })
+// clusterStatusRows returns what `weir status` says of the cluster, nothing if there is none.
+func clusterStatusRows(c *ClusterStatus) [][]string {
+	if c == nil {
+		return nil
+	}
+	var parts []string
+	for _, state := range memberStates {
+		if n := c.Members[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	text := fmt.Sprintf("%s as %s: %s", c.Name, c.Node, strings.Join(parts, ", "))
+	if !c.Settled {
+		text += ", not settled yet"
+	}
+	rows := [][]string{{"cluster", text}}
+	for _, warning := range []struct {
+		title string
+		names []string
+	}{{"other configuration", c.ConfigDrift}, {"tables differ", c.TableDrift}, {"contested names", c.Contested}} {
+		if len(warning.names) > 0 {
+			rows = append(rows, []string{warning.title, strings.Join(warning.names, ", ")})
+		}
+	}
+	return rows
+}
+
+// memberHeading names the cells of memberRow.
+const memberHeading = "NAME\tADDRESS\tSTATE\tCONFIG\tGENERATION\tDELAY\tHEARD\tVERSION\tNOTE"
+
+func memberRow(m *Member, now time.Time) []string {
+	state, generation, delay, heard := m.State, "-", "-", "-"
+	if m.State != memberAlive && !m.Since.IsZero() {
+		state += " " + since(m.Since, now)
+	}
+	if m.ConfigHash != "" {
+		generation = strconv.FormatUint(m.Generation, 10)
+	}
+	if m.DelaySeconds > 0 {
+		delay = brisk(m.DelaySeconds)
+	}
+	if !m.LastHeard.IsZero() {
+		heard = since(m.LastHeard, now)
+	}
+	return []string{m.Name, m.Address, state, orDash(m.ConfigHash), generation, delay, heard, orDash(m.Version), orDash(m.note())}
+}
+
+// note says what is peculiar about a member.
+func (m *Member) note() string {
+	var notes []string
+	if m.Self {
+		notes = append(notes, "self")
+	}
+	if m.differs() {
+		notes = append(notes, "config differs")
+	}
+	if m.Doubt != "" {
+		notes = append(notes, "doubts itself: "+brief(m.Doubt))
+	}
+	if m.Distrusted {
+		notes = append(notes, "distrusted")
+	}
+	return strings.Join(notes, ", ")
+}
+
+// brisk writes a short time with two digits or three: 340µs, 4.2ms, 1.25s.
+func brisk(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d < time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(100 * time.Microsecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
 }

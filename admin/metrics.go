@@ -36,6 +36,7 @@ type collector struct {
 	serviceUDP    udpFamilies
 
 	sources sourceFamilies
+	cluster clusterFamilies
 }
 
 // family is one metric that every T has.
@@ -124,6 +125,7 @@ func newCollector(weir Weir) *collector {
 		serviceUDP:    newUDPFamilies("service", "protocol", "service"),
 
 		sources: newSourceFamilies(),
+		cluster: newClusterFamilies(),
 	}
 }
 
@@ -238,6 +240,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	c.entrypointUDP.describe(out)
 	c.serviceUDP.describe(out)
 	c.sources.describe(out)
+	c.cluster.describe(out)
 }
 
 func describe[T any](out chan<- *prometheus.Desc, all []family[T]) {
@@ -286,6 +289,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i := range s.Sources {
 		c.sources.collect(out, &s.Sources[i])
 	}
+	c.cluster.collect(out, s.Cluster)
 }
 
 func collect[T any](out chan<- prometheus.Metric, all []family[T], of *T, labels ...string) {

@@ -103,7 +103,7 @@ func TestMetricNames(t *testing.T) {
 		}
 		seen[name] = true
 	}
-	for line := range strings.Lines(scrape(t, &fixed{state: busyDiscovery()})) {
+	for line := range strings.Lines(scrape(t, &fixed{state: busyCluster()})) {
 		fields := strings.Fields(line)
 		if len(fields) == 4 && fields[1] == "TYPE" && strings.HasSuffix(fields[2], "_total") != (fields[3] == "counter") {
 			t.Errorf("%s is a %s: counters, and only they, end in _total", fields[2], fields[3])

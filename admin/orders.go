@@ -2,13 +2,20 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 var (
 	// ErrNoSuch says that a command names something that this weir does not have, such as a service. It is answered 404.
-	ErrNoSuch = errors.New("there is no such thing")
+	ErrNoSuch = errors.New("not found")
 	// ErrInvalid says that a command cannot be carried out as it is. It is answered 422.
 	ErrInvalid = errors.New("not possible")
 )
@@ -56,33 +63,123 @@ type StandingOrder struct {
 	Protocol string    `json:"protocol"`
 	Backend  string    `json:"backend,omitempty"` // empty: the whole service
 	Drained  bool      `json:"drained"`           // or else it is about the weight
-	Weight   int       `json:"weight"`            // in place of the configured one; 0 if Drained
+	Weight   int       `json:"weight"`            // in place of the configured one; 0 if it is about a drain
 	By       string    `json:"by,omitempty"`      // who gave it, in that one's words
 	Node     string    `json:"node"`              // on which
 	Since    time.Time `json:"since"`
 }
 
-// Keys is which keys encrypt the talk between the nodes, by their fingerprints.
-type Keys struct {
-	Fingerprints []string `json:"fingerprints"`       // all decrypt, the first encrypts
-	Retiring     []string `json:"retiring,omitempty"` // removed, and still read until no member can use them any more
-	Changed      string   `json:"changed,omitempty"`  // the key that the change was about, in the answer to one
-	Acked        []string `json:"acked"`              // the nodes that have these keys, by name
-	Missing      []string `json:"missing"`            // members that do not have them yet
+// Drain is the body of a request to drain or to undrain.
+type Drain struct {
+	Service  string `json:"service"`
+	Protocol string `json:"protocol,omitempty"` // tcp, udp or http; empty: that of the only service of this name
+	Backend  string `json:"backend,omitempty"`  // its address; empty: all backends of the service, also those to come
+	By       string `json:"by,omitempty"`       // who says so, up to 64 bytes
 }
 
-// KeyChange is a change of the keys, and the body of its request.
-type KeyChange struct {
-	Do          string `json:"do"`                    // install, use or remove
-	Secret      Secret `json:"secret,omitempty"`      // to install, at least 16 bytes, in base64
-	Fingerprint string `json:"fingerprint,omitempty"` // of the key to use or to remove
+// Weight is the body of a request to set a weight, or to go back to the configured one.
+type Weight struct {
+	Service  string `json:"service"`
+	Protocol string `json:"protocol,omitempty"` // as in Drain
+	Backend  string `json:"backend,omitempty"`  // as in Drain
+	Weight   *int   `json:"weight"`             // from 0; nil: the configured one
+	By       string `json:"by,omitempty"`       // as in Drain
 }
 
-// Secret is bytes that nobody else may see: in logs it does not show itself.
-type Secret []byte
+func (s *Server) drain(w http.ResponseWriter, r *http.Request)   { s.setDrained(w, r, true) }
+func (s *Server) undrain(w http.ResponseWriter, r *http.Request) { s.setDrained(w, r, false) }
 
-// String keeps the secret.
-func (Secret) String() string { return "(secret)" }
+func (s *Server) setDrained(w http.ResponseWriter, r *http.Request, drained bool) {
+	var want Drain
+	if err := decodeStrict(r.Body, &want); err != nil {
+		replyError(w, http.StatusBadRequest, `the body must be {"service": ..., "protocol": ..., "backend": ...}, the last two if they are meant: `+err.Error())
+		return
+	}
+	s.order(w, r, Order{Service: want.Service, Protocol: want.Protocol, Backend: want.Backend, Drain: &drained, By: want.By})
+}
 
-// GoString keeps the secret.
-func (Secret) GoString() string { return "(secret)" }
+func (s *Server) weight(w http.ResponseWriter, r *http.Request) {
+	var want struct {
+		Weight
+		Value json.RawMessage `json:"weight"` // hides the one of Weight, so that null can be told from nothing
+	}
+	err := decodeStrict(r.Body, &want)
+	if err == nil && want.Value == nil {
+		err = errors.New("no weight")
+	}
+	if err == nil {
+		err = json.Unmarshal(want.Value, &want.Weight.Weight)
+	}
+	if err != nil {
+		replyError(w, http.StatusBadRequest,
+			`the body must be {"service": ..., "protocol": ..., "backend": ..., "weight": 5}, protocol and backend if they are meant, `+
+				`and null for the configured weight: `+err.Error())
+		return
+	}
+	o := Order{Service: want.Service, Protocol: want.Protocol, Backend: want.Backend, Weight: want.Weight.Weight, By: want.By}
+	o.ResetWeight = o.Weight == nil
+	s.order(w, r, o)
+}
+
+// order has an order carried out if it can be one.
+func (s *Server) order(w http.ResponseWriter, r *http.Request, o Order) {
+	wrong := ""
+	switch {
+	case o.Service == "":
+		wrong = "no service"
+	case o.Protocol != "" && !slices.Contains(protocols, o.Protocol):
+		wrong = unknownProtocol(o.Protocol)
+	case o.Weight != nil && *o.Weight < 0:
+		wrong = fmt.Sprintf("weight %d is less than 0", *o.Weight)
+	case len(o.By) > MaxBy || strings.ContainsFunc(o.By, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }):
+		wrong = fmt.Sprintf("by has more than %d bytes or does not print", MaxBy)
+	}
+	if wrong != "" {
+		replyError(w, http.StatusBadRequest, wrong)
+		return
+	}
+	if s.o.Order == nil {
+		replyError(w, http.StatusNotImplemented, "this weir takes no orders")
+		return
+	}
+	done, err := s.o.Order(r.Context(), o)
+	if err != nil {
+		replyError(w, codeOf(err), err.Error())
+		return
+	}
+	done.Acked, done.Missing = notNil(done.Acked), notNil(done.Missing)
+	replyJSON(w, http.StatusOK, done)
+}
+
+func (s *Server) orders(w http.ResponseWriter, _ *http.Request) {
+	if s.o.Orders == nil {
+		replyError(w, http.StatusNotImplemented, "this weir takes no orders")
+		return
+	}
+	replyJSON(w, http.StatusOK, notNil(s.o.Orders()))
+}
+
+// codeOf returns with which status the error of a command is answered.
+func codeOf(err error) int {
+	switch {
+	case errors.Is(err, ErrNoSuch):
+		return http.StatusNotFound
+	case errors.Is(err, ErrInvalid):
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusInternalServerError
+}
+
+// orderHeading names the cells of orderRow.
+const orderHeading = "SERVICE\tPROTOCOL\tBACKEND\tORDER\tBY\tNODE\tSINCE"
+
+func orderRow(o *StandingOrder, now time.Time) []string {
+	backend, what := o.Backend, "drained"
+	if backend == "" {
+		backend = "all"
+	}
+	if !o.Drained {
+		what = fmt.Sprintf("weight %d", o.Weight)
+	}
+	return []string{o.Service, o.Protocol, backend, what, orDash(brief(o.By)), o.Node, since(o.Since, now)}
+}

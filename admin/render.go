@@ -14,7 +14,8 @@ import (
 )
 
 // Render writes v, which a Client returned, for a person (format "table") or for a program ("json"). Tables know
-// *Status, []Entrypoint, []Router, []Service, []Backend and []Source; times in them are told as of now.
+// *Status, []Entrypoint, []Router, []Service, []Backend, []Source, []Member, []StandingOrder and *Keys; times in them are told as
+// of now.
 func Render(w io.Writer, format string, v any, now time.Time) error {
 	switch format {
 	case "json":
@@ -54,9 +55,16 @@ func table(v any, now time.Time) ([][]string, error) {
 		rows := rowsOf("SERVICE\tPROTOCOL\tBACKEND\tSTATE\tWEIGHT\tACTIVE\tCONNECTIONS\tFAILURES\tIN\tOUT\tLAST CHECK", v, backendRow)
 		insertColumns(rows, "IN", httpHeading, v, func(b *Backend) []string { return httpRow(b.HTTP) })
 		insertColumns(rows, "LAST CHECK", "SOURCES", v, backendSources)
+		insertColumns(rows, "LAST CHECK", "REASON", v, backendReason)
 		return rows, nil
 	case []Source:
 		return rowsOf(sourceHeading, v, func(s *Source) []string { return sourceRow(s, now) }), nil
+	case []Member:
+		return rowsOf(memberHeading, v, func(m *Member) []string { return memberRow(m, now) }), nil
+	case []StandingOrder:
+		return rowsOf(orderHeading, v, func(o *StandingOrder) []string { return orderRow(o, now) }), nil
+	case *Keys:
+		return keyRows(v), nil
 	}
 	return nil, fmt.Errorf("no table for %T", v)
 }
@@ -129,6 +137,7 @@ func statusRows(s *Status) [][]string {
 		{"backends", backendCounts(s.Backends)},
 	}
 	rows = append(rows, sourceStatusRows(s.Sources)...)
+	rows = append(rows, clusterStatusRows(s.Cluster)...)
 	rows = append(rows, []string{"log level", orDash(s.LogLevel)})
 	if s.Requests != nil {
 		rows = append(rows, []string{"requests", requestCounts(s.Requests)})
@@ -241,6 +250,14 @@ func backendSources(b *Backend) []string {
 		return nil
 	}
 	return []string{strings.Join(b.Sources, ", ")}
+}
+
+// backendReason returns the cell with the reason for what a backend is held for, and none if nobody but this weir has a say.
+func backendReason(b *Backend) []string {
+	if b.Reason == "" {
+		return nil
+	}
+	return []string{b.Reason}
 }
 
 // backendState names the verdict and everything that bends it.

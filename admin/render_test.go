@@ -11,7 +11,7 @@ import (
 )
 
 func TestRenderTables(t *testing.T) {
-	state, http, udp, discovery := busy(), busyHTTP(), busyUDP(), busyDiscovery()
+	state, http, udp, discovery, cluster := busy(), busyHTTP(), busyUDP(), busyDiscovery(), busyCluster()
 	failed := state.status()
 	failed.Ready, failed.NotReady = false, []string{"draining"}
 	failed.Reloads.Last.OK, failed.Reloads.Last.Error = false, "weir.yaml:3:1: no"
@@ -41,6 +41,15 @@ func TestRenderTables(t *testing.T) {
 		{"discovery_backends", discovery.Backends},
 		{"discovery_sources", discovery.Sources},
 		{"discovery_none", []Source{}},
+		{"cluster_status", cluster.status()},
+		{"cluster_members", cluster.Cluster.Members},
+		{"cluster_backends", cluster.Backends},
+		{"cluster_orders", standing()},
+		{"cluster_orders_none", []StandingOrder{}},
+		{"cluster_keys", &Keys{
+			Fingerprints: []string{"8f14e45fceea", "c9f0f895fb98"}, Retiring: []string{"45c48cce2e2d"},
+			Acked: []string{"lb-1", "lb-2"}, Missing: []string{"lb-3"},
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,6 +31,14 @@ func (s *Server) routes() []route {
 		{"GET", "/api/v1/services", s.services},
 		{"GET", "/api/v1/backends", s.backends},
 		{"GET", "/api/v1/sources", s.sources},
+		{"GET", "/api/v1/cluster", s.cluster},
+		{"GET", "/api/v1/members", s.members},
+		{"GET", "/api/v1/orders", s.orders},
+		{"POST", "/api/v1/drain", s.drain},
+		{"POST", "/api/v1/undrain", s.undrain},
+		{"POST", "/api/v1/weight", s.weight},
+		{"GET", "/api/v1/keys", s.keys},
+		{"POST", "/api/v1/keys", s.changeKeys},
 		{"GET", "/api/v1/config", s.config},
 		{"POST", "/api/v1/reload", s.reload},
 		{"POST", "/api/v1/log-level", s.logLevel},
@@ -151,8 +159,8 @@ func (s *Server) sources(w http.ResponseWriter, r *http.Request) {
 func replyOfService[T any](w http.ResponseWriter, r *http.Request, list []T, of func(*T) (service, protocol string)) {
 	q := r.URL.Query()
 	service, protocol := q.Get("service"), q.Get("protocol")
-	if q.Has("protocol") && !slices.Contains([]string{"tcp", udp, "http"}, protocol) {
-		replyError(w, http.StatusBadRequest, fmt.Sprintf("protocol %q is none of tcp, udp, http", protocol))
+	if q.Has("protocol") && !slices.Contains(protocols, protocol) {
+		replyError(w, http.StatusBadRequest, unknownProtocol(protocol))
 		return
 	}
 	list = slices.DeleteFunc(slices.Clone(list), func(v T) bool {
@@ -160,6 +168,36 @@ func replyOfService[T any](w http.ResponseWriter, r *http.Request, list []T, of 
 		return q.Has("service") && ofService != service || q.Has("protocol") && ofProtocol != protocol
 	})
 	replyJSON(w, http.StatusOK, notNil(list))
+}
+
+// protocols are those whose services are named apart.
+var protocols = []string{"tcp", udp, "http"}
+
+func unknownProtocol(name string) string {
+	return fmt.Sprintf("protocol %q is none of %s", name, strings.Join(protocols, ", "))
+}
+
+// clusterOf returns what is known of the cluster. If there is none it answers so, and returns nil.
+func (s *Server) clusterOf(w http.ResponseWriter) *Cluster {
+	c := s.o.Weir.State().Cluster
+	if c == nil {
+		replyError(w, http.StatusNotFound, "this weir is not in a cluster: set cluster in its configuration")
+	}
+	return c
+}
+
+func (s *Server) cluster(w http.ResponseWriter, _ *http.Request) {
+	if c := s.clusterOf(w); c != nil {
+		out := *c
+		out.Members, out.Tables = notNil(out.Members), notNil(out.Tables)
+		replyJSON(w, http.StatusOK, out)
+	}
+}
+
+func (s *Server) members(w http.ResponseWriter, _ *http.Request) {
+	if c := s.clusterOf(w); c != nil {
+		replyJSON(w, http.StatusOK, notNil(c.Members))
+	}
 }
 
 func (s *Server) config(w http.ResponseWriter, r *http.Request) {

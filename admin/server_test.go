@@ -425,6 +425,8 @@ func TestOpenAPISchemasAreTheTypes(t *testing.T) {
 	types := []any{
 		Status{}, Reloads{}, LastReload{}, Loop{}, Connections{}, Flows{}, AccessLog{}, BackendCount{},
 		Entrypoint{}, Router{}, Service{}, Backend{}, HTTPStats{}, Histogram{}, UDPStats{}, Source{}, SourceCount{}, Version{}, Reloaded{}, LogLevel{},
+		Cluster{}, ClusterSent{}, ClusterReceived{}, Member{}, Table{}, TableGroup{}, NameConflict{}, ClusterStatus{},
+		Drain{}, Weight{}, Ordered{}, StandingOrder{}, Keys{}, KeyChange{},
 	}
 	doc := readOpenAPI(t)
 	if len(doc.Components.Schemas) != len(types) {

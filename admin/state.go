@@ -189,6 +189,7 @@ type Status struct {
 	Services      int               `json:"services"`
 	Backends      BackendCount      `json:"backends"`
 	Sources       *SourceCount      `json:"sources,omitempty"` // nil: nothing is discovered
+	Cluster       *ClusterStatus    `json:"cluster,omitempty"` // nil: this weir is on its own
 }
 
 // BackendCount counts backends by what they can do now.
@@ -222,6 +223,7 @@ func (s *State) status() *Status {
 		out.Backends.add(&s.Backends[i])
 	}
 	out.Sources = countSources(s.Sources)
+	out.Cluster = s.Cluster.status()
 	return out
 }
 

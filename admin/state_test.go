@@ -163,3 +163,49 @@ func busyDiscovery() State {
 	s.Backends[5].Sources = []string{"dns resolvers.internal"}
 	return s
 }
+
+// busyCluster is the state of a weir that is a node of a cluster as well, in which there is some of everything that can be
+// amiss.
+func busyCluster() State {
+	s := busyDiscovery()
+	at := func(ago time.Duration) time.Time { return s.Now.Add(-ago) }
+	s.Cluster = &Cluster{
+		Name: "prod", Node: "lb-1", Settled: true, Encrypted: true, Awareness: 1,
+		Members: []Member{
+			{Name: "lb-1", Address: "10.0.0.11:7946", Self: true, State: "alive", Version: "1.2.3", Awareness: 1, ConfigHash: "5f2e00aa11bb", Generation: 7, SameConfig: true},
+			{
+				Name: "lb-2", Address: "10.0.0.12:7946", State: "alive", Since: start, Version: "1.2.3", LastHeard: at(900 * time.Millisecond),
+				RTTSeconds: 0.000321, DelaySeconds: 0.00425, ConfigHash: "5f2e00aa11bb", Generation: 3, SameConfig: true,
+			},
+			{
+				Name: "lb-3", Address: "10.0.0.13:7946", State: "alive", Since: at(time.Minute), Version: "1.2.2", LastHeard: at(2 * time.Second),
+				Doubt: "saw most of its backends fail at once", Distrusted: true, Awareness: 2, RTTSeconds: 0.012, DelaySeconds: 1.204,
+				ConfigHash: "77d1c0ffee00", Generation: 12,
+			},
+			{Name: "lb-4", Address: "10.0.0.14:7946", State: "alive", Since: at(time.Second)},
+			{Name: "lb-5", Address: "10.0.0.15:7946", State: "failed", Since: at(12 * time.Minute), Version: "1.2.3", Distrusted: true},
+			{Name: "lb-6", Address: "10.0.0.16:7946", State: "left", Since: at(50 * time.Hour), Version: "\x1b[31m"},
+		},
+		Tables: []Table{
+			{Service: "orders", Protocol: "tcp", Groups: []TableGroup{
+				{Sum: "00000000000000aa", Members: []string{"lb-1", "lb-2"}}, {Sum: "00000000000000bb", Members: []string{"lb-3"}}, {Members: []string{"lb-4"}},
+			}},
+			{Service: "shop", Protocol: "udp", Groups: []TableGroup{
+				{Sum: "00000000000000cc", Members: []string{"lb-1", "lb-2", "lb-3"}}, {Members: []string{"lb-4"}},
+			}},
+		},
+		Conflicts: []NameConflict{
+			{Name: "lb-3", Holder: "10.0.0.13:7946", Claimant: "10.0.0.33:7946", First: at(time.Minute), Last: at(time.Second), Count: 9, Alarm: true},
+			{Name: "lb-2", Holder: "10.0.0.12:7946", Claimant: "10.0.0.22:7946", First: at(time.Second), Last: at(time.Second), Count: 1},
+		},
+		Disagreements: 4, Cells: 300, Orders: 3, GossipQueue: 2, GossipAgeSeconds: 0.25, InboxWaitSeconds: 0.5,
+		Sent:     ClusterSent{Gossiped: 10, Direct: 20, Streamed: 30, Packets: 400, PacketBytes: 50000, Streams: 6, StreamBytes: 70000},
+		Received: ClusterReceived{Messages: 11, Cells: 120, Beacons: 130, Pulls: 2, Packets: 410, PacketBytes: 51000, Streams: 7, StreamBytes: 71000},
+		Dropped:  map[string]uint64{"inbox": 1, "slow-member": 0}, Refused: map[string]uint64{"wrong-key": 3, "node": 0},
+		Saves: 12, SavesFailed: 1,
+	}
+	s.Backends[0].Reason, s.Backends[0].Duty, s.Backends[0].Probers = "works from here", true, []string{"lb-1", "lb-2", "lb-3"}
+	s.Backends[1].Reason = "drained by an operator"
+	s.Backends[1].Votes = []string{"lb-2: down for 4s; counts", "lb-3: down for 3s; does not count: often wrong lately"}
+	return s
+}
