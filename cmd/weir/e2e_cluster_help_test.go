@@ -380,31 +380,33 @@ func (c *tier) returns(backend int, nodes ...*balancer) {
 	c.awaitVerdict(returned, backend, "up", nodes...)
 }
 
-// order gives an operator's order at a node, and waits until just these nodes have it on their disks.
+// order gives an operator's order at a node, which has to have it on the disks of just these nodes before it answers.
 func (c *tier) order(at *balancer, verb string, backend int, nodes ...*balancer) {
 	c.t.Helper()
-	body, err := json.Marshal(map[string]string{"service": "who", "backend": c.backends[backend].Addr, "by": "test"})
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	var want []string
 	for _, b := range nodes {
 		want = append(want, b.name)
 	}
 	slices.Sort(want)
-	// The answer names who does not have it yet after a while; then it is asked again.
-	weirtest.Await(c.t, soon, func() string {
-		status, answer := at.Post("/api/v1/"+verb, string(body))
-		var done struct{ Acked, Missing []string }
-		if err := json.Unmarshal([]byte(answer), &done); status != http.StatusOK || err != nil {
-			c.t.Fatalf("%s of %s at %s: status %d: %s", verb, backendName(backend), at.name, status, answer)
-		}
-		slices.Sort(done.Acked)
-		if len(done.Missing) > 0 || !slices.Equal(done.Acked, want) {
-			return fmt.Sprintf("%s of %s at %s: acked by %v, missing %v, want %v", verb, backendName(backend), at.name, done.Acked, done.Missing, want)
-		}
-		return ""
-	})
+	if acked, missing := c.tryOrder(at, verb, backend); len(missing) > 0 || !slices.Equal(acked, want) {
+		c.t.Errorf("%s of %s at %s: acked by %v, missing %v, want %v", verb, backendName(backend), at.name, acked, missing, want)
+	}
+}
+
+// tryOrder gives an order at a node, and returns who has it on disk when the node answers, and who has not yet.
+func (c *tier) tryOrder(at *balancer, verb string, backend int) (acked, missing []string) {
+	c.t.Helper()
+	body, err := json.Marshal(map[string]string{"service": "who", "backend": c.backends[backend].Addr, "by": "test"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	status, answer := at.Post("/api/v1/"+verb, string(body))
+	var done struct{ Acked, Missing []string }
+	if err := json.Unmarshal([]byte(answer), &done); status != http.StatusOK || err != nil {
+		c.t.Fatalf("%s of %s at %s: status %d: %s", verb, backendName(backend), at.name, status, answer)
+	}
+	slices.Sort(done.Acked)
+	return done.Acked, done.Missing
 }
 
 // awaitDraining waits until the nodes all give a backend no new connections by an operator's will, or all do not.
