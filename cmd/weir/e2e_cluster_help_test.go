@@ -248,12 +248,19 @@ func (c *tier) awaitVerdict(d time.Duration, backend int, health string, nodes .
 	})
 }
 
-// awaitUp waits until the nodes hold that all backends are up.
+// awaitUp waits until the nodes hold that all backends are up, and since when: a verdict that is told without is being reached.
 func (c *tier) awaitUp(d time.Duration, nodes ...*balancer) {
 	c.t.Helper()
-	for i := range c.backends {
-		c.awaitVerdict(d, i, "up", nodes...)
-	}
+	weirtest.Await(c.t, d, func() string {
+		for _, b := range nodes {
+			for i, v := range c.verdicts(b) {
+				if v.Health != "up" || v.Since.IsZero() {
+					return fmt.Sprintf("%s holds that %s is %s since %s (%s)", b.name, backendName(i), v.Health, v.Since, v.Reason)
+				}
+			}
+		}
+		return ""
+	})
 }
 
 // opinions are the verdicts of some balancers at one time.

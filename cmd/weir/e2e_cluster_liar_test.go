@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -51,9 +50,6 @@ func (l lie) env(t *testing.T) string {
 	}
 	return lieVariable + "=" + string(text)
 }
-
-// isLying reports whether a liar has lied: it prints of how many backends, when that changes.
-func isLying(p *weirtest.Process) bool { return strings.Contains(p.Log(), "lying") }
 
 // liar lies until it is told to stop.
 func liar(told string) error {
