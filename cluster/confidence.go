@@ -77,15 +77,3 @@ func (c *Confidence) Assess(in Condition, interval time.Duration, now time.Time)
 	}
 	return Sure
 }
-
-// Fallen counts how many of the backends that fail, each since the time given, did so at once: within two intervals before
-// now.
-func Fallen(since []time.Time, interval time.Duration, now time.Time) int {
-	n := 0
-	for _, at := range since {
-		if now.Sub(at) <= massWindow*interval {
-			n++
-		}
-	}
-	return n
-}

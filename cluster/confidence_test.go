@@ -46,13 +46,6 @@ func TestConfidence(t *testing.T) {
 	}
 }
 
-func TestFallen(t *testing.T) {
-	since := []time.Time{after(0), after(-4 * time.Second), after(-5 * time.Second), after(-time.Hour)}
-	if got := Fallen(since, 2*time.Second, start); got != 2 {
-		t.Errorf("%d fell at once, want 2", got)
-	}
-}
-
 func TestTrust(t *testing.T) {
 	members := Members{"honest": {Boot: 1, Confirmed: start}, "liar": {Boot: 1, Confirmed: start}, "silent": {Boot: 1}}
 	up := Evidence{Probed: start}

@@ -9,11 +9,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 // A member that is slow gets what is latest, does not hold up the others, and is not flooded.
 func TestCourier(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var mu sync.Mutex

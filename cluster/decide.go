@@ -6,6 +6,7 @@ import "time"
 const (
 	DefaultInterval       = 2 * time.Second
 	DefaultFailures       = 3
+	DefaultLooks          = 3
 	DefaultPanicThreshold = 50
 	DefaultHold           = 2 * time.Second
 	DefaultMaxHold        = 5 * time.Minute
@@ -15,7 +16,8 @@ const (
 // Options says how verdicts are reached. A field that is zero or negative takes its default.
 type Options struct {
 	Interval time.Duration // between two probes of one backend by one prober; default 2 s
-	Failures int           // of connections, or of looks without duty, in a row that prove that a backend is down; default 3
+	Failures int           // of connections in a row that prove that a backend is down; default 3
+	Looks    int           // without duty, that failed in a row and prove the same; default 3
 
 	// PanicThreshold is the percentage of a pool that has to stay usable for the word of others to take a backend out.
 	// Default 50; negative: all but the last may go.
@@ -29,6 +31,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.Interval = positive(o.Interval, DefaultInterval)
 	o.Failures = positive(o.Failures, DefaultFailures)
+	o.Looks = positive(o.Looks, DefaultLooks)
 	o.Hold = positive(o.Hold, DefaultHold)
 	o.MaxHold = positive(o.MaxHold, DefaultMaxHold)
 	o.Calm = positive(o.Calm, DefaultCalm)

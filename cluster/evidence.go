@@ -66,7 +66,7 @@ func (o Options) fresh(at, now time.Time) bool {
 // proves reports whether the node has proof of its own that the backend fails: its probes have concluded so, or connections
 // have failed as often in a row as they may, or, without duty, so many looks.
 func (e Evidence) proves(o Options, now time.Time) bool {
-	looks := e.Probe == Unknown && e.ProbeFailed && e.Streak >= o.Failures
+	looks := e.Probe == Unknown && e.ProbeFailed && e.Streak >= o.Looks
 	return (e.Probe == Down || looks) && o.fresh(e.Probed, now) || e.Failures >= o.Failures && o.fresh(e.Failed, now)
 }
 
@@ -81,7 +81,8 @@ func (e Evidence) succeeds(o Options, now time.Time) bool {
 }
 
 // Report returns what the node tells the others: what it saw itself, and nothing that it was told, so that a rumour never
-// comes back as a second witness. A node without duty here reports the outcome of a single probe.
+// comes back as a second witness. A single failure is reported at once, so that the others look: what it takes for a verdict is
+// two who saw one, or one who saw several. A success is news only where probes have concluded nothing.
 func (e Evidence) Report(d Doubt, o Options, now time.Time) Report {
 	o = o.withDefaults()
 	r := Report{State: e.Probe, Streak: e.Streak, Failures: e.Failures, Doubt: d, Age: -1}
@@ -92,7 +93,7 @@ func (e Evidence) Report(d Doubt, o Options, now time.Time) Report {
 		r.For = max(0, now.Sub(e.Since))
 	}
 	switch {
-	case e.proves(o, now), e.Probe == Unknown && e.suspects(o, now):
+	case e.proves(o, now), e.suspects(o, now):
 		r.State = Down
 	case e.Probe == Unknown && e.succeeds(o, now):
 		r.State = Up

@@ -154,6 +154,23 @@ func (l *loop) receive(now time.Time) {
 	l.keep(now)
 }
 
+// announce says to the others what a jury has found.
+func (l *loop) announce(f Findings, now time.Time) error {
+	l.doubt = f.Doubt
+	for name, distrust := range f.Distrust {
+		l.replica.Distrust(name, distrust)
+	}
+	var refused error
+	for _, s := range f.Statements {
+		if s.Gone {
+			l.replica.Delete(s.Key, now)
+		} else if err := l.replica.Set(s.Key, s.Append(nil), now); err != nil {
+			refused = err // there is no more room: the same for all that follow
+		}
+	}
+	return refused
+}
+
 // absorb takes over commands and keys that are later than this node's, and returns the commands.
 func (l *loop) absorb(cells []Cell, now time.Time) []Command {
 	commands, err := l.commands.Absorb(cells, now)

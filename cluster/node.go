@@ -259,6 +259,19 @@ func (n *Node) Read(f func(t *Table, m Members, c *Commands)) error {
 	return n.do(func(l *loop, _ time.Time) { f(l.replica.Table(), l.replica.Members(), l.commands) })
 }
 
+// Judge holds a session of this node's jury about the backends whose keys are named and those whose time has come, and says to
+// the others, in one go, what they should hear. The jury is used on the loop meanwhile: it may not be used elsewhere, and its
+// subjects' Look may not call the node.
+func (n *Node) Judge(j *Jury, named []Key) (Findings, error) {
+	var f Findings
+	var refused error
+	err := n.do(func(l *loop, now time.Time) {
+		f = j.Judge(l.replica.Table(), l.replica.Members(), named, l.score, now)
+		refused = l.announce(f, now)
+	})
+	return f, errors.Join(err, refused)
+}
+
 // Issue makes a command of an operator known to all nodes, and returns it with its stamp once this node has it on its disk.
 // An error that is neither ErrCommand nor ErrTooMany nor ErrStopped says that it could not be saved: the command applies
 // here all the same, and is passed on as soon as it can be.

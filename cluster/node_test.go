@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -239,7 +241,7 @@ func (c *crew) stats(name string) Stats {
 // bubble runs a test of nodes in virtual time.
 func bubble(t *testing.T, seed uint64, f func(t *testing.T, c *crew)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		c := newCrew(t, seed)
 		defer c.end()
 		f(t, c)

@@ -5,13 +5,14 @@ import (
 	"net"
 	"os"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 // A stream that this node opens ends in time, whatever the other side does, and what strangers send is bounded.
 func TestTap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		network := newNetwork(t, 1)
 		here, there := network.attach(network.address()), network.attach(network.address())
 		tp := newTap(here, 2*time.Second)

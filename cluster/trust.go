@@ -28,8 +28,8 @@ type trustCount struct {
 }
 
 // Compare takes in what this node has just seen of a backend, beside the votes on it. Votes that have arrived within the
-// last two intervals are left out: either side may have seen a change first.
-func (t *Trust) Compare(own Evidence, votes []Vote, members Members, o Options, now time.Time) {
+// last two intervals are left out: either side may have seen a change first. It returns how many contradict.
+func (t *Trust) Compare(own Evidence, votes []Vote, members Members, o Options, now time.Time) (wrong int) {
 	o = o.withDefaults()
 	var state State
 	switch {
@@ -38,14 +38,19 @@ func (t *Trust) Compare(own Evidence, votes []Vote, members Members, o Options, 
 	case own.succeeds(o, now):
 		state = Up
 	default:
-		return
+		return 0
 	}
 	for _, v := range votes {
 		m, member := members[v.Observer]
-		if member && m.stands(v.Boot, now) && v.State != Unknown && v.Age >= 0 && now.Sub(v.At) > 2*o.Interval {
-			t.note(v.Observer, v.State != state, now)
+		if !member || !m.stands(v.Boot, now) || v.State == Unknown || v.Age < 0 || now.Sub(v.At) <= 2*o.Interval {
+			continue
+		}
+		t.note(v.Observer, v.State != state, now)
+		if v.State != state {
+			wrong++
 		}
 	}
+	return wrong
 }
 
 func (t *Trust) note(observer string, wrong bool, now time.Time) {

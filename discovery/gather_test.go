@@ -6,12 +6,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 // TestGatherEndsWithItsContext: whoever stops a provider waits for it, also when more addresses are due than are asked for at one
 // time and nobody answers.
 func TestGatherEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		b := newAddressBook(Both, ttlLimits{DefaultMinTTL, DefaultMaxTTL}, 0)
 		var targets []string

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 // looked is one call of a scripted lookup, in seconds from the start.
@@ -20,7 +21,7 @@ type looked struct {
 // It returns the lookups, and what was emitted as "seconds set".
 func runScript(t *testing.T, d time.Duration, hold holdOptions, script ...finding) (lookups []looked, emitted []string) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		start := time.Now()
 		r := &refresher{history: newHistory("test", hold)}
 		r.look = func(_ context.Context, how asking) finding {
@@ -128,7 +129,7 @@ func TestRefreshExpiresBetweenLookups(t *testing.T) {
 
 // TestRefreshCutOff ends a lookup by the context: it counts for nothing.
 func TestRefreshCutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		r := &refresher{history: newHistory("test", testHold)}

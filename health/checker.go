@@ -74,8 +74,17 @@ type Status struct {
 	Duration time.Duration // of the last probe
 	Err      error         // of the last probe; nil = it succeeded
 	Streak   int           // probes in a row, the last included, with the same result
+	Late     time.Duration // by how much the last probe that was due began after its time
 	Probes   uint64        // ever
 	Failures uint64        // of them
+}
+
+// Ended returns when the last probe ended; zero = none yet.
+func (s Status) Ended() time.Time {
+	if s.At.IsZero() {
+		return time.Time{}
+	}
+	return s.At.Add(s.Duration)
 }
 
 // streak returns the arithmetic's part of the snapshot.
@@ -86,15 +95,58 @@ type Checker struct {
 	backend *upstream.Backend
 	options Options
 	emit    func(Transition)
+	seen    func()                 // nil = nobody wants to know; see Watch
 	status  atomic.Pointer[Status] // writer: Run's goroutine; Resume before it runs
+
+	turn    atomic.Pointer[Turn] // writer: Take
+	turned  chan struct{}        // has room for one: turn has changed
+	looks   chan time.Duration   // has room for one: see Look
+	looking atomic.Bool          // a look has been asked for and has not begun
+}
+
+// Turn is how checkers in several places share the work of probing one backend. The zero value is that of one that works alone.
+type Turn struct {
+	// Off: the others probe. This checker only probes when told to by Look.
+	Off bool
+	// Next returns the first time from now on that is this checker's among those of the others, who take turns. nil: a probe is due
+	// an interval after the last one, give or take the jitter.
+	Next func(now time.Time, interval time.Duration) time.Time
 }
 
 // NewChecker returns a checker of b that knows nothing yet. emit is called on Run's goroutine, one transition at a time, in order;
 // while it blocks there are no probes, so it should give up when the context of Run ends.
 func NewChecker(b *upstream.Backend, o Options, emit func(Transition)) *Checker {
-	c := &Checker{backend: b, options: o.withDefaults(), emit: emit}
+	c := &Checker{
+		backend: b, options: o.withDefaults(), emit: emit, turned: make(chan struct{}, 1), looks: make(chan time.Duration, 1),
+	}
 	c.status.Store(&Status{})
+	c.turn.Store(&Turn{})
 	return c
+}
+
+// Watch has seen called on Run's goroutine after each probe that failed, or came out otherwise than the one before; it must not
+// block. Call it before Run.
+func (c *Checker) Watch(seen func()) { c.seen = seen }
+
+// Take gives the checker its turn. It may be called from any goroutine, at any time.
+func (c *Checker) Take(t Turn) {
+	c.turn.Store(&t)
+	select {
+	case c.turned <- struct{}{}:
+	default:
+	}
+}
+
+// Look has the checker probe once, at a random time within the given one, whether it is its turn or not. It may be called from any
+// goroutine. What is asked for before the probe has begun is one probe.
+func (c *Checker) Look(within time.Duration) {
+	if !c.looking.CompareAndSwap(false, true) {
+		return
+	}
+	select {
+	case c.looks <- rand.N(max(within, 1)):
+	default: // one waits that a probe which was due has overtaken
+	}
 }
 
 // Resume takes over what another checker of the same backend knew: verdict, streak, counts and rhythm. It is for a reload that changes
@@ -110,29 +162,61 @@ func (c *Checker) Status() Status { return *c.status.Load() }
 // Run probes until ctx is done: at once if nothing is known, else when the next probe is due. It may be called once.
 // A probe that ctx cuts off counts for nothing.
 func (c *Checker) Run(ctx context.Context) {
-	timer := time.NewTimer(c.wait(time.Now()))
+	var look time.Time // when a probe is due because somebody asked for it; zero = nobody did
+	due := c.due(time.Now())
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		next := earlier(due, look)
+		if timer.Stop(); !next.IsZero() {
+			timer.Reset(time.Until(next))
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-c.turned:
+			due = c.due(time.Now())
+		case within := <-c.looks:
+			look = time.Now().Add(within)
 		case <-timer.C:
+			c.looking.Store(false)
+			if ctx.Err() != nil || !c.probe(ctx, max(0, time.Since(next))) {
+				return
+			}
+			look, due = time.Time{}, c.due(time.Now())
 		}
-		if ctx.Err() != nil || !c.probe(ctx) {
-			return
-		}
-		timer.Reset(c.wait(time.Now()))
 	}
 }
 
-// wait returns how long after now the next probe is due, 0 if it is overdue.
-func (c *Checker) wait(now time.Time) time.Duration {
-	s := c.status.Load()
-	if s.At.IsZero() {
-		return 0
+// earlier returns the earlier of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	interval := jitter(c.options.interval(s.streak()), c.options.Jitter, rand.Float64())
-	return max(0, s.At.Add(interval).Sub(now))
+	return a
+}
+
+// due returns when the next probe is, now if it is overdue; zero if others probe.
+func (c *Checker) due(now time.Time) time.Time {
+	s, t := c.status.Load(), c.turn.Load()
+	switch interval := c.options.interval(s.streak()); {
+	case t.Off:
+		return time.Time{}
+	case s.At.IsZero():
+		return now
+	case t.Next == nil || s.streak().unsettled():
+		return latest(now, s.At.Add(jitter(interval, c.options.Jitter, rand.Float64())))
+	default:
+		// Not sooner than half an interval after the last: a turn that comes right after a look is left out.
+		return t.Next(latest(now, s.At.Add(interval/2)), interval)
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // interval returns the wait that fits the state, before jitter.
@@ -153,7 +237,7 @@ func jitter(d time.Duration, percent int, r float64) time.Duration {
 }
 
 // probe asks once and takes the answer in. It reports whether to go on.
-func (c *Checker) probe(ctx context.Context) bool {
+func (c *Checker) probe(ctx context.Context, late time.Duration) bool {
 	start := time.Now()
 	err := c.ask(ctx)
 	if ctx.Err() != nil {
@@ -164,7 +248,7 @@ func (c *Checker) probe(ctx context.Context) bool {
 	next, changed := old.streak().observe(err == nil, c.options.Rise, c.options.Fall)
 	s := &Status{
 		Health: next.verdict, Since: old.Since, At: start, Duration: end.Sub(start), Err: err, Streak: next.run,
-		Probes: old.Probes + 1, Failures: old.Failures,
+		Late: late, Probes: old.Probes + 1, Failures: old.Failures,
 	}
 	if err != nil {
 		s.Failures++
@@ -173,6 +257,9 @@ func (c *Checker) probe(ctx context.Context) bool {
 		s.Since = end
 	}
 	c.status.Store(s) // before emit: whoever is told finds the status that explains it
+	if c.seen != nil && (err != nil || next.run == 1) {
+		c.seen()
+	}
 	if changed {
 		c.emit(Transition{Backend: c.backend, Up: next.verdict == upstream.Up, Cause: err, At: end})
 	}

@@ -7,13 +7,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/weirlb/weir/internal/weirtest"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -92,7 +92,7 @@ func TestCheckerSchedule(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			weirtest.Bubble(t, func(t *testing.T) {
 				start := time.Now()
 				prober := script(tt.results)
 				tt.options.Prober = prober
@@ -112,7 +112,7 @@ func TestCheckerSchedule(t *testing.T) {
 }
 
 func TestCheckerJitterSpreads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		prober := script("+")
 		watch(t, 1000*time.Second, func(emit func(Transition)) *Checker {
 			return NewChecker(backend(), Options{Prober: prober, Interval: time.Second}, emit)
@@ -135,6 +135,68 @@ func TestCheckerJitterSpreads(t *testing.T) {
 	})
 }
 
+// A checker that is off probes when it is told to, once for all who tell it meanwhile, and begins again when its turn comes.
+func TestCheckerTurns(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
+		start := time.Now()
+		prober := script("+")
+		c := NewChecker(backend(), Options{Prober: prober, Interval: 2 * time.Second}, func(Transition) {})
+		c.Take(Turn{Off: true})
+		done := make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { defer close(done); c.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		time.Sleep(time.Minute)
+		if n := len(prober.starts); n != 0 {
+			t.Fatalf("%d probes while off", n)
+		}
+		for range 3 {
+			c.Look(50 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		if n := len(prober.starts); n != 1 || prober.starts[0].Sub(start) > time.Minute+50*time.Millisecond {
+			t.Fatalf("%d probes for three looks, at %v", n, prober.starts)
+		}
+		c.Take(Turn{Next: func(now time.Time, interval time.Duration) time.Time {
+			return now.Truncate(interval).Add(interval + 700*time.Millisecond)
+		}})
+		time.Sleep(20 * time.Second)
+		if n := len(prober.starts); n < 9 || n > 11 {
+			t.Errorf("%d probes in 20 s", n)
+		}
+		for _, at := range prober.starts[1:] {
+			if phase := at.Sub(at.Truncate(2 * time.Second)); phase != 700*time.Millisecond {
+				t.Errorf("a probe at phase %v", phase)
+			}
+		}
+		if late := c.Status().Late; late != 0 {
+			t.Errorf("late by %v", late)
+		}
+		c.Take(Turn{Off: true})
+		before := len(prober.starts)
+		time.Sleep(time.Minute)
+		if n := len(prober.starts); n != before {
+			t.Errorf("%d probes while off again", n-before)
+		}
+	})
+}
+
+// Whoever watches hears of every failure and of every change, not of probes that find what the last one found.
+func TestCheckerWatch(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
+		prober := script("+++--++++")
+		var seen []uint64
+		watch(t, 20*time.Second, func(emit func(Transition)) *Checker {
+			c := NewChecker(backend(), Options{Prober: prober, Interval: time.Second}, emit)
+			c.Watch(func() { seen = append(seen, c.Status().Probes) })
+			return c
+		})
+		if d := cmp.Diff([]uint64{1, 4, 5, 6}, seen); d != "" {
+			t.Errorf("told after probes (-want +got):\n%s", d)
+		}
+	})
+}
+
 func TestJitterBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "d"))
@@ -148,7 +210,7 @@ func TestJitterBounds(t *testing.T) {
 }
 
 func TestCheckerEmitsTransitionsOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		start := time.Now()
 		b := backend()
 		c, got := watch(t, 60*time.Second, func(emit func(Transition)) *Checker {
@@ -171,7 +233,7 @@ func TestCheckerEmitsTransitionsOnly(t *testing.T) {
 }
 
 func TestCheckerStatusExplainsTransition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		var c *Checker
 		var seen Status
 		c, _ = watch(t, time.Second, func(func(Transition)) *Checker {
@@ -185,7 +247,7 @@ func TestCheckerStatusExplainsTransition(t *testing.T) {
 }
 
 func TestCheckerProbesTimeOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		slow := &scripted{probe: func(ctx context.Context, _ int) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -212,7 +274,7 @@ func TestCheckerProbesTimeOut(t *testing.T) {
 }
 
 func TestCheckerStopsAtOnceAndCountsNoCutProbe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		inProbe := make(chan struct{})
 		prober := &scripted{probe: func(ctx context.Context, _ int) error {
 			close(inProbe)
@@ -240,7 +302,7 @@ func TestCheckerStopsAtOnceAndCountsNoCutProbe(t *testing.T) {
 }
 
 func TestCheckerResume(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		b := backend()
 		// Up, and two failures into a fall of five.
 		old, _ := watch(t, 11*time.Second+500*time.Millisecond, func(emit func(Transition)) *Checker {
@@ -268,7 +330,7 @@ func TestCheckerResume(t *testing.T) {
 }
 
 func TestCheckerResumeKeepsVerdictSilently(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		down := Status{Health: upstream.Down, Err: errSick, Streak: 7, Probes: 7, Failures: 7, At: time.Now().Add(-time.Hour)}
 		prober := script("-")
 		start := time.Now()
@@ -290,7 +352,7 @@ func BenchmarkCheckerProbe(b *testing.B) {
 	c := NewChecker(backend(), Options{Prober: proberFunc(func(context.Context, netip.AddrPort) error { return nil })}, func(Transition) {})
 	b.ReportAllocs()
 	for b.Loop() {
-		c.probe(b.Context())
+		c.probe(b.Context(), 0)
 	}
 }
 

@@ -245,8 +245,8 @@ func (a *applier) fill(p *pool, name string) (reclaimed []*leaving) {
 	return reclaimed
 }
 
-// fill gives a pool options and backends. Backends that are there already stay, and those that were leaving come back and are
-// returned, as are those that have no place any more.
+// fill gives a pool options and backends, with the weights that operators have ordered. Backends that are there already stay, and
+// those that were leaving come back and are returned, as are those that have no place any more.
 func (t *topology) fill(p *pool, name string, o upstream.Options, endpoints []upstream.Endpoint, now time.Time) (
 	reclaimed []*leaving, removed []*member) {
 	known := make(map[netip.AddrPort]*member, len(p.members))
@@ -255,13 +255,16 @@ func (t *topology) fill(p *pool, name string, o upstream.Options, endpoints []up
 	}
 	var members []*member
 	for _, e := range endpoints {
+		order := t.orders.Order(name, e.Addr)
+		if order.Weighed {
+			e.Weight = order.Weight
+		}
 		m := known[e.Addr]
 		delete(known, e.Addr)
 		if m == nil {
 			k := upstream.Key{Service: name, Addr: e.Addr}
 			if back := t.reclaim(k); back != nil {
 				m = back.member
-				m.backend.SetDraining(false, now)
 				reclaimed = append(reclaimed, back)
 			} else {
 				m = t.newMember(k, e, now)
@@ -269,6 +272,9 @@ func (t *topology) fill(p *pool, name string, o upstream.Options, endpoints []up
 		}
 		if m.backend.Endpoint() != e {
 			m.backend.SetEndpoint(e)
+		}
+		if m.backend.Draining() != order.Drained {
+			m.backend.SetDraining(order.Drained, now)
 		}
 		members = append(members, m)
 	}
@@ -285,7 +291,7 @@ func (a *applier) updatePool(name string) { a.fill(a.pools[name], name) }
 
 // watchPool has the pool's backends probed as the plan says.
 func (a *applier) watchPool(name string) {
-	if err := a.pools[name].watch(a.to.pool(name).check, a.emit, a.now); err != nil {
+	if err := a.pools[name].watch(a.to.pool(name).check, a.who, a.now); err != nil {
 		// compile has made a prober from the same values.
 		a.log.Error("health check does not start", "service", name, "error", err)
 	}

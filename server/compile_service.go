@@ -2,6 +2,9 @@ package server
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"time"
@@ -79,6 +82,7 @@ func (c *compiler) check(at string, h *config.HealthCheck, version int) *checkPl
 	if h.Port == 0 {
 		p.params.ProxyProtocol = version
 	}
+	p.spec = specOf(h, p)
 	switch h.Type {
 	case "dns":
 		p.params.DNS = health.DNS{Name: h.Name, RecordType: h.RecordType}
@@ -122,6 +126,19 @@ func checkOf(h *config.HealthCheck) *checkPlan {
 	return p
 }
 
+// specOf writes out all that decides what a probe finds.
+func specOf(h *config.HealthCheck, p *checkPlan) string {
+	text, err := json.Marshal(h)
+	if err != nil {
+		text = fmt.Append(nil, err) // there is nothing in it that cannot be written
+	}
+	spec := fmt.Sprintf("%s %s proxy=%d", p.kind, text, p.params.ProxyProtocol)
+	if t := p.secure; t != nil {
+		spec += fmt.Sprintf(" tls=%q,%t,%x,%d,%d,%d", t.serverName, t.insecure, sha256.Sum256(t.cas), t.min, t.max, len(t.own))
+	}
+	return spec
+}
+
 // webCheck compiles a health check of HTTP servers, which are asked as requests reach them unless the check says otherwise.
 func (c *compiler) webCheck(at string, h *config.HealthCheck, t transportPlan) *checkPlan {
 	p := checkOf(h)
@@ -141,6 +158,7 @@ func (c *compiler) webCheck(at string, h *config.HealthCheck, t transportPlan) *
 		p.secure = cmp.Or(t.secure, &clientTLSPlan{insecure: true})
 		p.params.TLS = &health.TLS{}
 	}
+	p.spec = specOf(h, p)
 	if _, err := health.New(p.kind, p.params); err != nil {
 		c.fail(at, err.Error(), "")
 	}

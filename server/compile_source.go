@@ -74,6 +74,12 @@ func (c *compiler) resolver(name string) (key string) {
 	if _, done := c.plan.resolvers[key]; done {
 		return key
 	}
+	c.plan.resolvers[key] = c.resolverOptions(name)
+	return key
+}
+
+// resolverOptions compiles a resolver: the default one if name is empty.
+func (c *compiler) resolverOptions(name string) discovery.ResolverOptions {
 	r := c.cfg.Resolver(name)
 	o := discovery.ResolverOptions{
 		Nameservers: slices.Clone(r.Nameservers), Transport: transports[r.Transport], ServerName: r.ServerName,
@@ -81,10 +87,9 @@ func (c *compiler) resolver(name string) (key string) {
 		Search: r.Search,
 	}
 	if _, err := discovery.NewResolver(o); err != nil {
-		c.fail("resolvers."+key, err.Error(), "")
+		c.fail("resolvers."+cmp.Or(name, "default"), err.Error(), "")
 	}
-	c.plan.resolvers[key] = o
-	return key
+	return o
 }
 
 // asker makes a resolver to see whether it can be made, nil for no name.

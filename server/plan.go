@@ -43,6 +43,7 @@ type startPlan struct {
 	admin          string // ip:port
 	loops          int    // 0 = one for each CPU
 	maxConnections int    // 0 = what the descriptor limit allows
+	cluster        *clusterPlan
 }
 
 // entrypointPlan is one place to listen.
@@ -106,6 +107,7 @@ type checkPlan struct {
 	kind    string
 	params  health.Params
 	options health.Options // without the prober
+	spec    string         // all of this in one text, the same on all nodes of a cluster that probe in the same way
 	secure  *clientTLSPlan // how TLS is spoken where params.TLS leaves it open; nil = as params say
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weirlb/weir/cluster"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/upstream"
 )
@@ -19,6 +20,9 @@ type pool struct {
 	sources []*source   // where further members are looked for
 	next    time.Time   // when live wants to be updated though nothing changed; zero = never
 	tripped atomic.Bool // a backend failed so often that it should be ejected; writer: the data path
+
+	updates   uint64      // of live, ever
+	suspected atomic.Bool // a connection failed to a backend to which they did not before; writer: the data path
 }
 
 // member is a backend in a pool, and whoever probes it.
@@ -29,14 +33,30 @@ type member struct {
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the checker has ended
 	status  health.Status // what the last checker knew
+
+	duty    cluster.Duty // that the checker was told
+	judged  bool         // by a jury, to which the checker's verdict is one of several
+	hearsay bool         // it is down by the word of other nodes only
 }
 
-// newPool returns a pool without backends. wake is called on the data path when the pool is to be updated because of
-// failing connections; it must not block.
+// probing is who hears of probes.
+type probing struct {
+	emit func(context.Context, health.Transition) // of verdicts; must give up when the context ends
+	// looked is told of a backend whose probe failed, or came out otherwise than the one before. It must not block. nil: emit
+	// decides; else a jury does.
+	looked func(cluster.Key)
+}
+
+// newPool returns a pool without backends. wake is called on the data path when something is to be done because of failing
+// connections; it must not block.
 func newPool(service string, wake func()) *pool {
 	p := &pool{}
 	p.live = upstream.NewPool(service, func(*upstream.Backend) {
 		p.tripped.Store(true)
+		wake()
+	})
+	p.live.Watch(func(*upstream.Backend) {
+		p.suspected.Store(true)
 		wake()
 	})
 	return p
@@ -56,6 +76,7 @@ func (p *pool) update(now time.Time) {
 		backends[i] = m.backend
 	}
 	p.next = p.live.Update(p.options, backends, now)
+	p.updates++
 }
 
 // find returns the member with an address, nil if there is none.
@@ -67,9 +88,9 @@ func (p *pool) find(addr netip.AddrPort) *member {
 	return p.members[i]
 }
 
-// watch has every member probed as c says; a checker that does so already goes on. emit is told what changes, and must
-// give up when the context ends. Members that are not probed any more are neither up nor down.
-func (p *pool) watch(c *checkPlan, emit func(context.Context, health.Transition), now time.Time) error {
+// watch has every member probed as c says; a checker that does so already goes on. Members that are not probed any more are
+// neither up nor down.
+func (p *pool) watch(c *checkPlan, who probing, now time.Time) error {
 	if c == nil {
 		for _, m := range p.members {
 			m.unwatch()
@@ -88,7 +109,7 @@ func (p *pool) watch(c *checkPlan, emit func(context.Context, health.Transition)
 	for _, m := range p.members {
 		if m.checker == nil || !same(m.check, c) {
 			m.unwatch()
-			m.watch(c, o, emit)
+			m.watch(c, o, who)
 		}
 	}
 	return nil
@@ -107,10 +128,18 @@ func (c *checkPlan) prober() (health.Prober, error) {
 }
 
 // watch starts a checker that knows what the last one knew.
-func (m *member) watch(c *checkPlan, o health.Options, emit func(context.Context, health.Transition)) {
+func (m *member) watch(c *checkPlan, o health.Options, who probing) {
 	ctx, cancel := context.WithCancel(context.Background())
-	m.check, m.cancel, m.done = c, cancel, make(chan struct{})
-	m.checker = health.NewChecker(m.backend, o, func(t health.Transition) { emit(ctx, t) })
+	m.check, m.cancel, m.done, m.duty = c, cancel, make(chan struct{}), cluster.Duty{}
+	m.checker = health.NewChecker(m.backend, o, func(t health.Transition) {
+		if who.looked == nil {
+			who.emit(ctx, t)
+		}
+	})
+	if m.judged = who.looked != nil; m.judged {
+		key := cluster.HealthKey(cluster.IDOf(m.backend.Key().Service, m.backend.Addr()), cluster.SpecOf(c.spec))
+		m.checker.Watch(func() { who.looked(key) })
+	}
 	m.checker.Resume(m.status)
 	go func(c *health.Checker, done chan struct{}) {
 		defer close(done)
@@ -126,7 +155,7 @@ func (m *member) unwatch() {
 	m.cancel()
 	<-m.done
 	// A verdict whose transition nobody took in is not the backend's: the next checker has to find it again.
-	if status := m.checker.Status(); status.Health == m.backend.Health() {
+	if status := m.checker.Status(); m.judged || status.Health == m.backend.Health() {
 		m.status = status
 	}
 	m.check, m.checker, m.cancel, m.done = nil, nil, nil, nil

@@ -179,6 +179,8 @@ func (s *Server) adopt(l loaded) error {
 	r.succeeded++
 	r.generation++
 	r.current, r.hash = l.cfg, l.hash
+	s.seat()
+	s.shareConfig()
 	s.publish()
 	s.logReload(l.origin, changesOf(before, l.plan))
 	return nil
@@ -215,6 +217,9 @@ func restartKeys(started, now startPlan) []string {
 	}
 	if started.maxConnections != now.maxConnections {
 		keys = append(keys, "engine.maxConnections")
+	}
+	if !same(started.cluster, now.cluster) {
+		keys = append(keys, "cluster")
 	}
 	return keys
 }

@@ -59,6 +59,7 @@ type Server struct {
 
 	// Everything below is Run's goroutine's own.
 	*topology
+	tier      *tier // nil = this weir is on its own
 	reload    reloading
 	stop      stopping
 	started   startPlan
@@ -100,7 +101,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	defer s.finish()
-	done := ctx.Done()
+	done, others := ctx.Done(), s.tier.channels()
 	for !s.stop.over {
 		select {
 		case <-done:
@@ -118,6 +119,12 @@ func (s *Server) Run(ctx context.Context) error {
 			s.passive()
 		case <-s.timer.C:
 			s.due()
+		case n := <-others.news:
+			s.hear(n)
+		case <-others.looked:
+			s.judge(s.tier.looked.take())
+		case <-others.settled:
+			others.settled = nil // so that becomeReady is called below
 		case do := <-s.commands:
 			do()
 		}
@@ -154,7 +161,7 @@ func (s *Server) begin(aside context.Context) error {
 			s.log.Error("admin endpoint ended", "error", err)
 		}
 	})
-	if err := s.open(first, loops); err != nil {
+	if err := s.openAll(first, loops); err != nil {
 		_ = s.admin.Close()
 		return err
 	}
@@ -163,6 +170,7 @@ func (s *Server) begin(aside context.Context) error {
 	s.timer = time.NewTimer(time.Hour)
 	s.arm()
 	s.begun = true
+	s.shareConfig()
 	s.publish()
 	s.log.Info("serving", "version", s.o.Build.Version, "entrypoints", len(s.entrypoints), "services", len(s.plan.services)+len(s.web.services),
 		"loops", loops, "max_connections", s.maxOpen, "admin", ln.Addr().String(), "config", hash[:12], "generation", 1)
@@ -171,10 +179,11 @@ func (s *Server) begin(aside context.Context) error {
 	return nil
 }
 
-// becomeReady tells those who wait, once, when every source of servers has been asked to the end: traffic that came before
-// would find services empty whose servers are being looked up.
+// becomeReady tells those who wait, once, when every source of servers has been asked to the end, and the other nodes of the
+// cluster have been heard: traffic that came before would find services empty whose servers are being looked up, and servers down
+// of which this node has heard nothing yet.
 func (s *Server) becomeReady() {
-	if s.told || !s.begun || s.stop.begun || len(s.unasked()) > 0 {
+	if s.told || !s.begun || s.stop.begun || len(s.awaited()) > 0 {
 		return
 	}
 	s.told = true
@@ -209,6 +218,19 @@ func (s *Server) size(first *plan) (loops int) {
 	return loops
 }
 
+// openAll makes this weir a node of its cluster, and opens the entrypoints.
+func (s *Server) openAll(first *plan, loops int) error {
+	if err := s.joinTier(first.start.cluster); err != nil {
+		return err
+	}
+	if err := s.open(first, loops); err != nil {
+		s.leaveTier()
+		return err
+	}
+	s.seat()
+	return nil
+}
+
 // open makes the loops and the first topology.
 func (s *Server) open(first *plan, loops int) error {
 	accessLog := accesslog.New(func(err error) { s.log.Error("access log is not written", "error", err) })
@@ -222,7 +244,10 @@ func (s *Server) open(first *plan, loops int) error {
 	}
 	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Log: s.log})
 	s.topology = newTopology(engine, newWeb(requests), accessLog, s.log)
-	s.emit, s.wake, s.setLog, s.tellFound = s.tell, s.trip, s.o.Log.set, s.find
+	s.who, s.wake, s.setLog, s.tellFound = probing{emit: s.tell}, s.trip, s.o.Log.set, s.find
+	if s.tier != nil {
+		s.who.looked, s.orders = s.tier.looked.add, s.tier.orders()
+	}
 	if _, err := s.apply(first, time.Now()); err != nil {
 		engine.Close()
 		return errors.Join(err, accessLog.Close(context.Background()))
@@ -258,6 +283,9 @@ func (s *Server) finding(f finding) {
 		return
 	}
 	s.logFound(change)
+	if change.changed {
+		s.seat()
+	}
 	if change.news() {
 		s.publish()
 	}
@@ -288,6 +316,7 @@ func (s *Server) passive() {
 		k, status := b.Key(), b.Status()
 		s.log.Warn("backend is ejected after failed connections", "service", serviceName(k), "backend", upstream.Show(k.Addr), "until", status.EjectedUntil)
 	}
+	s.suspected()
 }
 
 // due does what time has come for.
@@ -295,6 +324,9 @@ func (s *Server) due() {
 	now := time.Now()
 	before := len(s.leaving)
 	s.settle(now)
+	if s.tier != nil {
+		s.meet(now)
+	}
 	if s.stop.begun {
 		s.goOnStopping(now)
 	}
@@ -309,6 +341,9 @@ func (s *Server) arm() {
 	next := earlier(s.next(now), s.nextStop(now))
 	if s.seekers() {
 		next = earlier(next, s.published.Add(refreshView))
+	}
+	if s.tier != nil {
+		next = earlier(next, s.tier.judged.Add(judgeInterval))
 	}
 	if next.IsZero() {
 		next = now.Add(time.Hour)
@@ -335,6 +370,7 @@ func (s *Server) do(ctx context.Context, f func()) bool {
 
 // finish closes everything that is left.
 func (s *Server) finish() {
+	s.leaveTier()
 	s.topology.close()
 	s.engine.CloseAll(accesslog.Shutdown)
 	s.web.server.Flush(lastRecords)

@@ -211,7 +211,7 @@ func (t *topology) found(s *source, u discovery.Update, now time.Time) (c foundC
 	}
 	c.total = len(p.members)
 	if len(c.added) > 0 && plan.check != nil {
-		if err := p.watch(plan.check, t.emit, now); err != nil {
+		if err := p.watch(plan.check, t.who, now); err != nil {
 			t.log.Error("health check does not start", "service", key, "error", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weirlb/weir/cluster"
 	"github.com/weirlb/weir/discovery"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
@@ -21,7 +22,7 @@ type topology struct {
 	engine    *l4.Server
 	accessLog *accesslog.Writer
 	log       *slog.Logger
-	emit      func(context.Context, health.Transition)
+	who       probing
 	wake      func() // a pool has tripped; must not block
 	tellFound func(context.Context, *source, discovery.Update)
 	setLog    func(logPlan)
@@ -41,6 +42,7 @@ type topology struct {
 
 	resolvers     map[string]*discovery.Resolver
 	recollections map[upstream.Key]recollection
+	orders        *cluster.Commands // of operators
 }
 
 // entrypoint is an open entrypoint: either live or udp.
@@ -92,7 +94,7 @@ func (t *topology) remaining() int64 {
 func newTopology(engine *l4.Server, web web, accessLog *accesslog.Writer, log *slog.Logger) *topology {
 	t := &topology{
 		engine: engine, web: web, accessLog: accessLog, log: log,
-		emit:        func(context.Context, health.Transition) {},
+		who:         probing{emit: func(context.Context, health.Transition) {}},
 		wake:        func() {},
 		tellFound:   func(context.Context, *source, discovery.Update) {},
 		setLog:      func(logPlan) {},
@@ -107,6 +109,7 @@ func newTopology(engine *l4.Server, web web, accessLog *accesslog.Writer, log *s
 
 		resolvers:     make(map[string]*discovery.Resolver),
 		recollections: make(map[upstream.Key]recollection),
+		orders:        cluster.NewCommands("", nil),
 	}
 	t.store.Store(newCertificates(nil))
 	return t

@@ -72,7 +72,7 @@ func (s *Server) publish() {
 	case s.stop.begun:
 		v.notReady = []string{"stopping"}
 	case !s.told:
-		v.notReady = s.unasked()
+		v.notReady = s.awaited()
 	}
 	for name, e := range s.entrypoints {
 		v.entrypoints[name] = *e
@@ -319,6 +319,7 @@ func (s *Server) adminOptions() admin.Options {
 		Config:      s.configJSON,
 		Reload:      s.Reload,
 		SetLogLevel: s.setLogLevel,
+		Commands:    admin.Commands{Order: s.order, Orders: s.standingOrders, Keys: s.keys, ChangeKeys: s.changeKeys},
 	}
 }
 

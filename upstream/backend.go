@@ -82,10 +82,13 @@ type Backend struct {
 
 	streak          atomic.Uint64 // consecutive failures, see streak.go
 	tripped         atomic.Bool   // the streak reached its limit and Update has not yet seen it
+	failures        atomic.Uint32 // in a row, whatever the passive options are; see sight.go
 	connectFailures atomic.Uint64
 	connectTimeouts atomic.Uint64
 	lastConnect     atomic.Int64 // nanoseconds
-	_               [cacheLine - 40]byte
+	failedAt        atomic.Int64 // nanoseconds from the pool's epoch, as the next
+	servedAt        atomic.Int64
+	_               [cacheLine - 56]byte
 
 	bytesIn  atomic.Uint64
 	bytesOut atomic.Uint64

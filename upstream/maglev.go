@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"encoding/binary"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -73,4 +74,23 @@ func (m *maglev) Pick(key uint64, skip Skip) *Backend {
 		key = stir(key + goldenRatio)
 	}
 	return firstOf(m.set, key, &skip)
+}
+
+// TableSum returns a checksum of the table by which the pool balances, equal on all nodes that send the same clients to the same
+// backends. ok is false for strategies without a table.
+func (p *Pool) TableSum() (sum uint64, ok bool) {
+	m, ok := p.snapshot.Load().balancer.(*maglev)
+	if !ok {
+		return 0, false
+	}
+	h := xxhash.New()
+	for _, s := range m.set {
+		_, _ = h.WriteString(s.Backend.key.Addr.String() + "\n")
+	}
+	b := make([]byte, 0, 2*len(m.table))
+	for _, i := range m.table {
+		b = binary.BigEndian.AppendUint16(b, i)
+	}
+	_, _ = h.Write(b)
+	return h.Sum64(), true
 }

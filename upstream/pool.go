@@ -32,6 +32,7 @@ var (
 type Pool struct {
 	service string
 	notify  func(*Backend)
+	suspect func(*Backend) // nil = nobody wants to know; see Watch
 
 	snapshot atomic.Pointer[snapshot] // writer: Update
 	_        [cacheLine]byte
@@ -182,14 +183,22 @@ func (p *Pool) serveQueue() {
 // way that counts against it. Lock-free.
 func (p *Pool) Failed(b *Backend, now time.Time) {
 	s := p.snapshot.Load()
-	if b.fail(s.options.Passive, s.sinceEpoch(now)) && p.notify != nil {
+	at := s.sinceEpoch(now)
+	first := b.sawFailure(at)
+	if b.fail(s.options.Passive, at) && p.notify != nil {
 		p.notify(b)
+	}
+	if first && p.suspect != nil {
+		p.suspect(b)
 	}
 }
 
 // Succeeded tells that a connection to the backend did well; it ends the run of
 // consecutive failures. Lock-free.
-func (p *Pool) Succeeded(b *Backend, _ time.Time) { b.succeed() }
+func (p *Pool) Succeeded(b *Backend, now time.Time) {
+	b.succeed()
+	b.sawSuccess(p.snapshot.Load().sinceEpoch(now))
+}
 
 // AllowRetry reports whether the retry budget has room for one more retry, and
 // takes it. Retries of the last 10 seconds may be a fifth of the first attempts in

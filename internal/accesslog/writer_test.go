@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 // memory is a sink that can refuse and stall.
@@ -266,7 +268,7 @@ func TestLaggingSink(t *testing.T) {
 }
 
 func TestFailedWriteIsTriedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		m := &memory{accept: 100} // one line and a part of the second
 		var told []error
 		w := newWriter(func(err error) { told = append(told, err) }, sinks(t, m))
@@ -301,7 +303,7 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 }
 
 func TestReopenAfterFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		full, fresh := &memory{accept: 100}, &memory{accept: -1}
 		w := newWriter(nil, sinks(t, full, fresh))
 		configure(t, w, Options{Format: Common, Path: "x"})
@@ -329,7 +331,7 @@ func TestReopenAfterFailure(t *testing.T) {
 }
 
 func TestCloseWithFailingSinkDropsAndCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		w := newWriter(nil, sinks(t, &memory{accept: 0}))
 		configure(t, w, Options{Format: Common, Path: "x"})
 		b := w.NewBuffer()
@@ -370,7 +372,7 @@ func TestCloseDoesNotWaitForAStuckSink(t *testing.T) {
 }
 
 func TestReconfigure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	weirtest.Bubble(t, func(t *testing.T) {
 		first, second := &memory{accept: -1}, &memory{accept: -1}
 		w := newWriter(nil, sinks(t, first, second))
 		b := w.NewBuffer()
