@@ -16,7 +16,8 @@ import (
 )
 
 const aboutOrders = `Without BACKEND, an address as weir backends shows it, all backends of the service are meant, also those to come.
-The order reaches all nodes of the cluster and stands until it is taken back, also after restarts.`
+The order reaches all nodes of the cluster and stands until it is taken back, also after restarts. A weir that is in no cluster
+forgets it when it stops.`
 
 // newOrder makes cmd a verb that orders something of a backend or of a service. read returns the order that the arguments ask
 // for, and what is said when it is given.
