@@ -107,6 +107,7 @@ func (s *Server) judge(named []cluster.Key) {
 	if err != nil {
 		s.log.Error("cluster: what this node sees cannot be told to the others", "error", err)
 	}
+	t.disagreements.Store(t.jury.Disagreements())
 	changed := make(map[*pool]bool)
 	for _, r := range f.Rulings {
 		if at, ok := t.seats[r.Key]; ok && s.obeyRuling(at, r, now) {
