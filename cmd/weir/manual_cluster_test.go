@@ -44,7 +44,7 @@ func manualCluster(now time.Time) (members []admin.Member, orders []admin.Standi
 			return admin.Ordered{Acked: all, Backends: 1}, nil
 		},
 		Keys: func(context.Context) (admin.Keys, error) {
-			return admin.Keys{Fingerprints: []string{old}, Acked: all}, nil
+			return admin.Keys{Fingerprints: []string{old}, Missing: all}, nil
 		},
 		ChangeKeys: func(_ context.Context, c admin.KeyChange) (admin.Keys, error) {
 			k := admin.Keys{Fingerprints: []string{old, fresh}, Changed: c.Fingerprint, Acked: all}
