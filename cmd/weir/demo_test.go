@@ -66,7 +66,7 @@ var promises = []promise{
 func TestDemoShowsWhatItPromises(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out, done := &shown{all: make(chan struct{})}, make(chan error, 1)
-	go func() { done <- runDemo(ctx, out, io.Discard) }()
+	go func() { done <- runDemo(ctx, 1, out, io.Discard) }()
 	select {
 	case <-out.all:
 	case err := <-done:
