@@ -208,7 +208,7 @@ func memberRow(m *Member, now time.Time) []string {
 	if m.ConfigHash != "" {
 		generation = strconv.FormatUint(m.Generation, 10)
 	}
-	if m.DelaySeconds > 0 {
+	if m.DelaySeconds > 0 && m.State == memberAlive {
 		delay = brisk(m.DelaySeconds)
 	}
 	if !m.LastHeard.IsZero() {

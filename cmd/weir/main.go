@@ -80,6 +80,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newRun(), newCheck(), newDemo(), newDemoBackend(), newVersion(), newConfig(), newRoutes(),
 		newStatus(), newEntrypoints(), newRouters(), newServices(), newBackends(), newSources(),
+		newMembers(), newOrders(), newDrain(), newUndrain(), newWeight(), newKeys(),
 		newReload(), newLogLevel(),
 	)
 	return root
