@@ -78,11 +78,15 @@ func (p *pool) juryOptions() cluster.Options {
 	}
 	for _, m := range p.members {
 		if m.check != nil {
-			o.Interval, o.Looks = m.check.options.Interval, m.check.options.Fall
+			c := m.check.options
+			o.Interval, o.Looks = max(c.Interval, c.Timeout, leastInterval), c.Fall
 		}
 	}
 	return o
 }
+
+// leastInterval is the shortest interval for the jury, who would find everything stale that is seen more often than it meets.
+const leastInterval = 2 * judgeInterval
 
 // sight is what this node sees of a backend. plain: a connection that is accepted says as much as a probe.
 func (p *pool) sight(m *member, plain bool) cluster.Sight {

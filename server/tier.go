@@ -91,7 +91,7 @@ func (s *Server) leaveTier() {
 	}
 	close(s.tier.deaf)
 	if err := s.tier.node.Leave(cluster.DefaultLeave); err != nil {
-		s.log.Warn("cluster", "error", err)
+		s.log.Info("left the cluster, and nobody has confirmed it: the others may have gone, too", "error", err)
 	}
 }
 
