@@ -13,8 +13,8 @@ type Keys struct {
 	Fingerprints []string `json:"fingerprints"`       // all decrypt, the first encrypts
 	Retiring     []string `json:"retiring,omitempty"` // removed, and still read until no member can use them any more
 	Changed      string   `json:"changed,omitempty"`  // the key that the change was about, in the answer to one
-	Acked        []string `json:"acked"`              // the nodes that have these keys, by name
-	Missing      []string `json:"missing"`            // members that do not have them yet
+	Acked        []string `json:"acked"`              // the nodes that have confirmed these keys, by name; empty: no command has changed the keys, each node has its own from its key file
+	Missing      []string `json:"missing"`            // members that have not confirmed them
 }
 
 // KeyChange is a change of the keys, and the body of its request.
@@ -109,6 +109,9 @@ func keyRows(k *Keys) [][]string {
 	}
 	for _, f := range k.Retiring {
 		rows = append(rows, []string{f, "removed, still decrypts"})
+	}
+	if len(k.Acked) == 0 {
+		return append(rows, []string{"not changed by a command: each node has its keys from its key file"})
 	}
 	return append(rows, []string{Acks(k.Acked, k.Missing)})
 }

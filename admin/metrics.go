@@ -188,7 +188,7 @@ func serviceConnectionMetrics() []definition[Service] {
 func backendMetrics() []definition[Backend] {
 	return []definition[Backend]{
 		{"weir_backend_up", "Whether the health check lets the backend serve: 0 is down, 1 up or not known yet.", gauge, func(b *Backend) float64 { return oneIf(b.Health != "down") }},
-		{"weir_backend_weight", "Configured weight.", gauge, func(b *Backend) float64 { return float64(b.Weight) }},
+		{"weir_backend_weight", "Weight: that of an operator, or else the configured one.", gauge, func(b *Backend) float64 { return float64(b.Weight) }},
 		{"weir_backend_received_bytes_total", "Bytes received from clients and passed to the backend.", counter, func(b *Backend) float64 { return float64(b.BytesIn) }},
 		{"weir_backend_sent_bytes_total", "Bytes sent from the backend to clients.", counter, func(b *Backend) float64 { return float64(b.BytesOut) }},
 		{"weir_backend_health_checks_total", "Probes of the health check.", counter, func(b *Backend) float64 { return float64(b.Checks) }},

@@ -50,6 +50,7 @@ func TestRenderTables(t *testing.T) {
 			Fingerprints: []string{"8f14e45fceea", "c9f0f895fb98"}, Retiring: []string{"45c48cce2e2d"},
 			Acked: []string{"lb-1", "lb-2"}, Missing: []string{"lb-3"},
 		}},
+		{"cluster_keys_of_files", &Keys{Fingerprints: []string{"8f14e45fceea"}, Missing: []string{"lb-1", "lb-2", "lb-3"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -159,7 +159,7 @@ type Backend struct {
 	Reason          string    `json:"reason,omitempty"`  // why the node of a cluster holds it for what it does
 	Votes           []string  `json:"votes,omitempty"`   // what other nodes say of it and whether that counts, a line each
 	Duty            bool      `json:"duty,omitempty"`    // this node is one of those that probe it for the cluster
-	Probers         []string  `json:"probers,omitempty"` // the nodes that do, by name
+	Probers         []string  `json:"probers,omitempty"` // the nodes that do
 
 	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
 }

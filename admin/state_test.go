@@ -183,7 +183,7 @@ func busyCluster() State {
 				ConfigHash: "77d1c0ffee00", Generation: 12,
 			},
 			{Name: "lb-4", Address: "10.0.0.14:7946", State: "alive", Since: at(time.Second)},
-			{Name: "lb-5", Address: "10.0.0.15:7946", State: "failed", Since: at(12 * time.Minute), Version: "1.2.3", Distrusted: true},
+			{Name: "lb-5", Address: "10.0.0.15:7946", State: "failed", Since: at(12 * time.Minute), Version: "1.2.3", Distrusted: true, DelaySeconds: 0.04},
 			{Name: "lb-6", Address: "10.0.0.16:7946", State: "left", Since: at(50 * time.Hour), Version: "\x1b[31m"},
 		},
 		Tables: []Table{

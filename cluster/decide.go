@@ -13,6 +13,9 @@ const (
 	DefaultCalm           = 5 * time.Minute
 )
 
+// lookSpacing is after how long a node may look again at a backend that others report down, however seldom it is probed.
+const lookSpacing = 500 * time.Millisecond
+
 // Options says how verdicts are reached. A field that is zero or negative takes its default.
 type Options struct {
 	Interval time.Duration // between two probes of one backend by one prober; default 2 s
@@ -168,9 +171,9 @@ func (c Case) tally(o Options, now time.Time) tally {
 
 // verify reports whether the node should look itself: somebody says down and it has not looked since, or the last it saw is
 // a failure that gets old. An own failure is thereby followed until it ends, by whoever saw it. Between two looks lies at
-// least a quarter of the interval.
+// least a quarter of the interval, but not more than lookSpacing.
 func (c Case) verify(o Options, now time.Time) bool {
-	if !c.Own.Probed.IsZero() && now.Sub(c.Own.Probed) < o.Interval/4 {
+	if !c.Own.Probed.IsZero() && now.Sub(c.Own.Probed) < min(o.Interval/4, lookSpacing) {
 		return false
 	}
 	failure := c.Own.failure()

@@ -60,7 +60,6 @@ func compile(cfg *config.Config, contents files) (*plan, error) {
 	c.compileWeb()
 	c.certificates()
 	c.plan.start.cluster = c.cluster()
-	c.clusterKeys()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}

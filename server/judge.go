@@ -78,11 +78,15 @@ func (p *pool) juryOptions() cluster.Options {
 	}
 	for _, m := range p.members {
 		if m.check != nil {
-			o.Interval, o.Looks = m.check.options.Interval, m.check.options.Fall
+			c := m.check.options
+			o.Interval, o.Looks = max(c.Interval, c.Timeout, leastInterval), c.Fall
 		}
 	}
 	return o
 }
+
+// leastInterval is the shortest interval for the jury, who would find everything stale that is seen more often than it meets.
+const leastInterval = 2 * judgeInterval
 
 // sight is what this node sees of a backend. plain: a connection that is accepted says as much as a probe.
 func (p *pool) sight(m *member, plain bool) cluster.Sight {
@@ -107,6 +111,7 @@ func (s *Server) judge(named []cluster.Key) {
 	if err != nil {
 		s.log.Error("cluster: what this node sees cannot be told to the others", "error", err)
 	}
+	t.disagreements.Store(t.jury.Disagreements())
 	changed := make(map[*pool]bool)
 	for _, r := range f.Rulings {
 		if at, ok := t.seats[r.Key]; ok && s.obeyRuling(at, r, now) {

@@ -9,14 +9,12 @@ import (
 
 // keys tells which keys encrypt the talk between the nodes. It is called by the admin endpoint.
 func (s *Server) keys(context.Context) (admin.Keys, error) {
-	if s.tier == nil {
+	t := s.view.Load().tier
+	if t == nil {
 		return admin.Keys{}, errAlone
 	}
-	status, err := s.tier.node.Keys()
-	return admin.Keys{
-		Fingerprints: status.Fingerprints, Retiring: status.Retiring,
-		Acked: status.Acks.Holders, Missing: status.Acks.Missing,
-	}, err
+	status, err := t.node.Keys()
+	return keysState(status, ""), err
 }
 
 // errAlone answers questions about the cluster where there is none.
@@ -24,12 +22,13 @@ var errAlone = fmt.Errorf("%w: this weir is not in a cluster: set cluster in its
 
 // changeKeys changes the keys on all nodes. It is called by the admin endpoint.
 func (s *Server) changeKeys(ctx context.Context, change admin.KeyChange) (admin.Keys, error) {
-	if s.tier == nil {
+	t := s.view.Load().tier
+	if t == nil {
 		return admin.Keys{}, errAlone
 	}
 	fingerprint := change.Fingerprint
 	var err error
-	switch node := s.tier.node; change.Do {
+	switch node := t.node; change.Do {
 	case "install":
 		fingerprint, err = node.InstallKey(change.Secret)
 	case "use":

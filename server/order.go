@@ -81,10 +81,8 @@ func (s *Server) order(ctx context.Context, o admin.Order) (admin.Ordered, error
 	if wrong != nil {
 		return admin.Ordered{}, wrong
 	}
-	done := admin.Ordered{Acked: []string{}, Missing: []string{}, Backends: concerned}
 	if s.tier == nil {
-		done.Acked = append(done.Acked, hostName())
-		return done, nil
+		return orderedState(cluster.Acks{Holders: []string{hostName()}}, concerned), nil
 	}
 	if c, err = s.tier.node.Issue(c); err != nil {
 		return admin.Ordered{}, orderError(err)
@@ -92,8 +90,7 @@ func (s *Server) order(ctx context.Context, o admin.Order) (admin.Ordered, error
 	// The node tells Run's goroutine of it as of any other; whoever has ordered it sees it done when this returns.
 	s.do(ctx, func() { s.takeOrders(cluster.News{Commands: []cluster.Command{c}}) })
 	acks, err := s.acked(ctx, c)
-	done.Acked, done.Missing = append(done.Acked, acks.Holders...), append(done.Missing, acks.Missing...)
-	return done, err
+	return orderedState(acks, concerned), err
 }
 
 // commandOf is what an order comes to, without its target.
@@ -235,21 +232,9 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// standingOrders are the orders that have not been taken back. It is called by the admin endpoint.
-func (s *Server) standingOrders() []admin.StandingOrder {
+// allOrders are the orders that have not been taken back. It is called by the admin endpoint.
+func (s *Server) allOrders() []admin.StandingOrder {
 	var all []cluster.Command
 	s.do(context.Background(), func() { all = s.orders.All() })
-	orders := []admin.StandingOrder{}
-	for _, c := range all {
-		if !c.On {
-			continue
-		}
-		o := admin.StandingOrder{Drained: c.Aspect == cluster.Drain, Weight: c.Value, By: c.By, Node: c.Stamp.Node, Since: c.Stamp.Time()}
-		o.Service, o.Protocol = cutKey(c.Service)
-		if c.Backend.IsValid() {
-			o.Backend = upstream.Show(c.Backend)
-		}
-		orders = append(orders, o)
-	}
-	return orders
+	return standingOrders(all)
 }

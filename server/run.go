@@ -40,13 +40,14 @@ type Build struct{ Version, Commit string }
 
 // Server is a running weir.
 type Server struct {
-	o     Options
-	log   *slog.Logger
-	start time.Time
-	admin *admin.Server
-	view  atomic.Pointer[view] // writer: Run's goroutine
-	sync  freshener
-	ready chan struct{} // closed when everything is open
+	o         Options
+	log       *slog.Logger
+	start     time.Time
+	admin     *admin.Server
+	view      atomic.Pointer[view] // writer: Run's goroutine
+	sync      freshener
+	explained opinions
+	ready     chan struct{} // closed when everything is open
 
 	loads       chan loaded // configurations that were loaded because somebody asked
 	transitions chan health.Transition

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirlb/weir/cluster"
@@ -32,6 +33,8 @@ type tier struct {
 	shared  map[string]sharedTable         // what the others know of, by pool
 	members map[string]cluster.MemberState // as last logged
 	drift   drift
+
+	disagreements atomic.Uint64 // of the jury, as of its last session
 }
 
 // seat is a backend before the jury.
@@ -88,7 +91,7 @@ func (s *Server) leaveTier() {
 	}
 	close(s.tier.deaf)
 	if err := s.tier.node.Leave(cluster.DefaultLeave); err != nil {
-		s.log.Warn("cluster", "error", err)
+		s.log.Info("left the cluster, and nobody has confirmed it: the others may have gone, too", "error", err)
 	}
 }
 

@@ -40,6 +40,7 @@ type view struct {
 	backends    []seen
 	sources     []seenSource
 	web         webView
+	tier        *tier // only what it knows by its node; nil = no cluster
 	config      func() ([]byte, error)
 }
 
@@ -66,6 +67,7 @@ func (s *Server) publish() {
 		udpServices: make(map[string]*l4.UDPService),
 		pools:       make(map[string]*upstream.Pool),
 		web:         s.web.view(),
+		tier:        s.tier,
 		config:      r.current.Dump,
 	}
 	switch {
@@ -148,6 +150,16 @@ func (s *Server) State() *admin.State {
 	}
 	for _, b := range v.backends {
 		out.Backends = append(out.Backends, b.state(v, now))
+	}
+	if v.tier == nil {
+		return out
+	}
+	s.addCluster(out, v)
+	opinions := s.opinions(now)
+	for i, b := range v.backends {
+		if o, ok := opinions[b.backend.Key()]; ok && b.checker != nil {
+			addOpinion(&out.Backends[i], o)
+		}
 	}
 	return out
 }
@@ -319,7 +331,7 @@ func (s *Server) adminOptions() admin.Options {
 		Config:      s.configJSON,
 		Reload:      s.Reload,
 		SetLogLevel: s.setLogLevel,
-		Commands:    admin.Commands{Order: s.order, Orders: s.standingOrders, Keys: s.keys, ChangeKeys: s.changeKeys},
+		Commands:    admin.Commands{Order: s.order, Orders: s.allOrders, Keys: s.keys, ChangeKeys: s.changeKeys},
 	}
 }
 

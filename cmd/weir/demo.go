@@ -19,41 +19,70 @@ import (
 	"github.com/weirlb/weir/server"
 )
 
+// maxDemoNodes is how many balancers a demonstration has at most.
+const maxDemoNodes = 9
+
 func newDemo() *cobra.Command {
-	return &cobra.Command{
+	nodes := 1
+	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Run a balancer with backends of its own on loopback, and say what to try",
-		Long: `Run a balancer with backends of its own on free loopback ports, and say what to try.
+		Short: "Run balancers with backends of their own on loopback, and say what to try",
+		Long: `Run a balancer, or with --nodes a cluster of them, with backends of its own on free loopback ports, and say what to try.
 Nothing needs to be installed, and nothing is left behind. Ctrl-C ends it.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			return runDemo(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr())
-		},
 	}
+	cmd.Flags().IntVar(&nodes, "nodes", 1, fmt.Sprintf("how many balancers, from 1 to %d; they form a cluster", maxDemoNodes))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if nodes < 1 || nodes > maxDemoNodes {
+			return usage(cmd, fmt.Errorf("%d nodes: from 1 to %d", nodes, maxDemoNodes))
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		return runDemo(ctx, nodes, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
 }
 
-// demo is what the configuration and the text shown are filled in with.
+// demo is what the configurations and the text shown are filled in with.
 type demo struct {
-	Dir    string // where configuration and certificates are
-	Config string // the configuration file
-	CA     string // certificate of the demo's own authority
+	Dir string // where configurations and certificates are
+	CA  string // certificate of the demo's own authority
 
-	Admin, Echo, Greeter, Secure, Web    string // TCP addresses of the balancer
-	Datagrams                            string // its UDP address
 	EchoA, EchoB, Hello, Shop, Blog, App string // addresses of the TCP backends
 	PageA, PageB, API                    string // addresses of the HTTP backends
 	DatagramA, DatagramB                 string // addresses of the UDP backends
-	DatagramHost, DatagramPort           string
-	EchoHost, EchoPort, GreetPort        string
-	SecurePort                           string
 	AppCert, AppKey, SiteCert, SiteKey   string // files
+
+	Nodes       []*demoNode
+	EchoProcess int // of EchoA, where backends are processes of their own; 0 = they are not
+}
+
+// demoNode is one of the demo's balancers.
+type demoNode struct {
+	*demo
+	Name   string
+	Config string // the configuration file
+	Gossip string // where the nodes of a cluster reach it
+
+	Admin, Echo, Greeter, Secure, Web string // TCP addresses
+	Datagrams                         string // UDP address
+	DatagramHost, DatagramPort        string
+	EchoHost, EchoPort, GreetPort     string
+	SecurePort                        string
 }
 
 // demoConfig is a configuration such as a user would write.
 const demoConfig = `# What "weir demo" runs. Edit it while the demo runs: it is reloaded as soon as it is saved.
 admin: { address: "{{.Admin}}" }
+{{- if gt (len .Nodes) 1}}
+engine: { loops: 1 }
+cluster:
+  name: demo
+  node: {{.Name}}
+  bind: "{{.Gossip}}"
+  join: [ {{range $i, $n := .Nodes}}{{if $i}}, {{end}}"{{$n.Gossip}}"{{end}} ]
+  stateFile: {{.Dir}}/{{.Name}}.json
+{{- end}}
 
 entryPoints:
   echo:    { address: "{{.Echo}}" }
@@ -172,103 +201,189 @@ weir balances on loopback. In another terminal, try:
       connections and requests by entrypoint, service and backend
 
   Change it: edit {{.Config}} and save; it is reloaded and no connection is lost.
+{{if gt (len .Nodes) 1}}
+This was {{.Name}}. There are {{len .Nodes}} balancers, which share what they know:
 
+  Who is there, and whether all run the same configuration:
+    weir members --admin {{.Admin}}
+
+  Kill the backend alpha, and all balancers drop it before a client notices:
+    kill -9 {{.EchoProcess}}
+{{- range .Nodes}}
+    weir backends --service echo --admin {{.Admin}}
+{{- end}}
+      {{.EchoA}} is down at every one of them, and says why; the lines below tell when
+
+  Bring it back (this one ends with Ctrl-C):
+    weir demo-backend alpha {{.EchoA}}
+
+  Take a backend out at one balancer, and it is out at all, until you say otherwise:
+{{- with index .Nodes 1}}
+    weir drain echo {{.EchoB}} --admin {{.Admin}}
+      drained, acked {{len .Nodes}}/{{len .Nodes}}
+{{- end}}
+    weir orders --admin {{.Admin}}
+    weir undrain echo {{.EchoB}} --admin {{.Admin}}
+{{end}}
 Ctrl-C ends the demo.
 
 `
 
 // runDemo serves until ctx ends.
-func runDemo(ctx context.Context, out, logTo io.Writer) error {
+func runDemo(ctx context.Context, nodes int, out, logTo io.Writer) error {
 	dir, err := os.MkdirTemp("", "weir-demo-")
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	d := &demo{Dir: dir, Config: filepath.Join(dir, "weir.yaml")}
+	d := &demo{Dir: dir}
 	backends := newDemoBackends()
 	defer backends.close()
-	if err := d.prepare(backends); err != nil {
+	if err := d.prepare(backends, nodes); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	load := config.Loader{Paths: []string{d.Config}}.Load
-	cfg, err := load()
-	if err != nil {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, nodes)
+	var servers []*server.Server
+	for _, n := range d.Nodes {
+		s, err := n.server(logTo)
+		if err != nil {
+			stop()
+			return errors.Join(fmt.Errorf("demo: %w", err), join(done, len(servers)))
+		}
+		servers = append(servers, s)
+		go func() { done <- s.Run(ctx) }()
+	}
+	for _, s := range servers {
+		select {
+		case err := <-done: // before it was asked to: something is wrong
+			stop()
+			return errors.Join(err, join(done, nodes-1))
+		case <-s.Ready():
+		}
+	}
+	if err := render(out, demoText, d.Nodes[0]); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	s := server.New(server.Options{Config: cfg, Load: load, Watch: true, Log: server.NewLog(logTo), Build: build()})
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	select {
-	case err := <-done:
-		return err
-	case <-s.Ready():
-	}
-	if err := render(out, demoText, d); err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	return <-done
+	return join(done, nodes)
 }
 
-// prepare makes certificates, backends and configuration.
-func (d *demo) prepare(b *demoBackends) error {
+// join waits for n servers to end.
+func join(done <-chan error, n int) error {
+	var failed error
+	for range n {
+		failed = errors.Join(failed, <-done)
+	}
+	return failed
+}
+
+// server makes a node's balancer.
+func (n *demoNode) server(logTo io.Writer) (*server.Server, error) {
+	load := config.Loader{Paths: []string{n.Config}}.Load
+	cfg, err := load()
+	if err != nil {
+		return nil, err
+	}
+	log := server.NewLog(logTo)
+	if len(n.Nodes) > 1 {
+		log.Logger = log.With("at", n.Name)
+	}
+	return server.New(server.Options{Config: cfg, Load: load, Watch: true, Log: log, Build: build()}), nil
+}
+
+// prepare makes certificates, backends and configurations.
+func (d *demo) prepare(b *demoBackends, nodes int) error {
 	authority, err := newDemoAuthority(d.Dir)
 	if err != nil {
 		return err
 	}
 	d.CA = authority.file
+	if err := d.serve(b, authority, nodes > 1); err != nil {
+		return err
+	}
+	for i := range nodes {
+		n := &demoNode{demo: d, Name: fmt.Sprintf("lb-%d", i+1)}
+		n.Config = filepath.Join(d.Dir, "weir.yaml")
+		if nodes > 1 {
+			n.Config = filepath.Join(d.Dir, n.Name+".yaml")
+		}
+		d.Nodes = append(d.Nodes, n)
+	}
+	if err := d.choosePorts(); err != nil {
+		return err
+	}
+	for _, n := range d.Nodes {
+		file, err := os.Create(n.Config)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(render(file, demoConfig, n), file.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve starts the backends. apart: the one that is to be killed is a process of its own.
+func (d *demo) serve(b *demoBackends, authority *demoAuthority, apart bool) error {
 	var failed error
 	address := func(addr string, err error) string {
 		failed = errors.Join(failed, err)
 		return addr
 	}
-	d.EchoA, d.EchoB = address(b.echo("alpha")), address(b.echo("beta"))
+	if apart {
+		var err error
+		if d.EchoA, d.EchoProcess, err = b.process("alpha"); err != nil {
+			return err
+		}
+	} else {
+		d.EchoA = address(b.echo("alpha"))
+	}
+	d.EchoB = address(b.echo("beta"))
 	d.Hello = address(b.greet("hello, you came through weir\n"))
 	d.Shop = address(b.https("shop", authority))
 	d.Blog = address(b.https("blog", authority))
 	d.App, d.API = address(b.http("app")), address(b.http("api"))
 	d.PageA, d.PageB = address(b.http("gamma")), address(b.http("delta"))
 	d.DatagramA, d.DatagramB = address(b.datagrams("epsilon")), address(b.datagrams("zeta"))
+	var err error
 	d.AppCert, d.AppKey, err = authority.write("app.weir.test")
 	failed = errors.Join(failed, err)
 	d.SiteCert, d.SiteKey, err = authority.write("site.weir.test")
-	if failed = errors.Join(failed, err); failed != nil {
-		return failed
-	}
-	if err := d.choosePorts(); err != nil {
-		return err
-	}
-	file, err := os.Create(d.Config)
-	if err != nil {
-		return err
-	}
-	return errors.Join(render(file, demoConfig, d), file.Close())
+	return errors.Join(failed, err)
 }
 
-// choosePorts finds addresses for the balancer to listen on.
+// choosePorts finds addresses for the balancers to listen on.
 func (d *demo) choosePorts() error {
-	free, err := freeAddresses(5)
+	const each = 6
+	free, err := freeAddresses(each * len(d.Nodes))
 	if err != nil {
 		return err
 	}
-	d.Admin, d.Echo, d.Greeter, d.Secure, d.Web = free[0], free[1], free[2], free[3], free[4]
-	d.EchoHost, d.EchoPort, _ = strings.Cut(d.Echo, ":")
-	_, d.GreetPort, _ = strings.Cut(d.Greeter, ":")
-	_, d.SecurePort, _ = strings.Cut(d.Secure, ":")
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		return err
+	for i, n := range d.Nodes {
+		own := free[i*each:]
+		n.Admin, n.Echo, n.Greeter, n.Secure, n.Web, n.Gossip = own[0], own[1], own[2], own[3], own[4], own[5]
+		n.EchoHost, n.EchoPort, _ = strings.Cut(n.Echo, ":")
+		_, n.GreetPort, _ = strings.Cut(n.Greeter, ":")
+		_, n.SecurePort, _ = strings.Cut(n.Secure, ":")
+		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		n.Datagrams = conn.LocalAddr().String()
+		n.DatagramHost, n.DatagramPort, _ = strings.Cut(n.Datagrams, ":")
 	}
-	d.Datagrams = conn.LocalAddr().String()
-	d.DatagramHost, d.DatagramPort, _ = strings.Cut(d.Datagrams, ":")
-	return conn.Close()
+	return nil
 }
 
-func render(w io.Writer, text string, d *demo) error {
+func render(w io.Writer, text string, n *demoNode) error {
 	t, err := template.New("").Parse(text)
 	if err != nil {
 		return err
 	}
-	return t.Execute(w, d)
+	return t.Execute(w, n)
 }
 
 // freeAddresses returns loopback addresses that nobody listens on. All are taken at one time, so that they differ.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type demoBackends struct {
 	open   map[io.Closer]struct{} // listeners and connections
 	closed bool
 	wg     sync.WaitGroup
+	addr   string // to listen at; empty = any
 }
 
 func newDemoBackends() *demoBackends { return &demoBackends{open: make(map[io.Closer]struct{})} }
@@ -78,7 +80,7 @@ func (b *demoBackends) serve(talk func(net.Conn)) (addr string, err error) {
 }
 
 func (b *demoBackends) listen() (net.Listener, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", cmp.Or(b.addr, "127.0.0.1:0"))
 	if err == nil && !b.keep(ln) {
 		return nil, net.ErrClosed
 	}

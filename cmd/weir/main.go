@@ -78,8 +78,9 @@ func newRoot() *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
 	root.AddCommand(
-		newRun(), newCheck(), newDemo(), newVersion(), newConfig(), newRoutes(),
+		newRun(), newCheck(), newDemo(), newDemoBackend(), newVersion(), newConfig(), newRoutes(),
 		newStatus(), newEntrypoints(), newRouters(), newServices(), newBackends(), newSources(),
+		newMembers(), newOrders(), newDrain(), newUndrain(), newWeight(), newKeys(),
 		newReload(), newLogLevel(),
 	)
 	return root

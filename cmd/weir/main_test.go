@@ -51,7 +51,7 @@ func TestCommandLinesAndExitCodes(t *testing.T) {
 	}{
 		{"help", []string{"--help"}, exitOK, "Usage:", ""},
 		{"no such verb", []string{"stats"}, exitUsage, "", `no command "stats" for weir, did you mean status?`},
-		{"not served yet", []string{"drain"}, exitUsage, "", `no command "drain"`},
+		{"not served yet", []string{"conns"}, exitUsage, "", `no command "conns"`},
 		{"no such flag", []string{"run", "--frob"}, exitUsage, "", "unknown flag: --frob (see weir run --help)"},
 		{"needless argument", []string{"check", "x"}, exitUsage, "", `takes no arguments, got "x"`},
 		{"missing argument", []string{"log-level"}, exitUsage, "", "wants a level"},
@@ -62,6 +62,16 @@ func TestCommandLinesAndExitCodes(t *testing.T) {
 		{"nobody there to have sources", []string{"sources", "--admin", "127.0.0.1:1"}, exitUnreachable, "", "--admin"},
 		{"sources of a protocol that is not there", []string{"sources", "--admin", "127.0.0.1:1", "--protocol"}, exitUsage, "", "flag needs an argument"},
 		{"help on sources", []string{"sources", "--help"}, exitOK, "--service", ""},
+		{"nobody there to have members", []string{"members", "--admin", "127.0.0.1:1"}, exitUnreachable, "", "--admin"},
+		{"nobody there to drain", []string{"drain", "orders", "--admin", "127.0.0.1:1"}, exitUnreachable, "", "--admin"},
+		{"drain of nothing", []string{"drain"}, exitUsage, "", "weir drain wants a service and perhaps a backend, got 0 arguments (see weir drain --help)"},
+		{"undrain of too much", []string{"undrain", "a", "b", "c"}, exitUsage, "", "got 3 arguments"},
+		{"weight without a weight", []string{"weight", "orders"}, exitUsage, "", "wants a service, perhaps a backend, and a weight or default"},
+		{"weight that is none", []string{"weight", "orders", "10.0.0.1:1", "--admin", "127.0.0.1:1"}, exitUsage, "", `weight "10.0.0.1:1" is neither a number from 0 nor default`},
+		{"weight below 0", []string{"weight", "--admin", "127.0.0.1:1", "--", "orders", "-1"}, exitUsage, "", `weight "-1"`},
+		{"keys with a wrong verb", []string{"keys", "instal", "--admin", "127.0.0.1:1"}, exitUsage, "", "did you mean install?"},
+		{"install of no file", []string{"keys", "install", "--admin", "127.0.0.1:1"}, exitUsage, "", "wants a file with one key"},
+		{"install of a file that is not there", []string{"keys", "install", "/nowhere.key", "--admin", "127.0.0.1:1"}, exitFailure, "", "/nowhere.key: no such file"},
 		{"nobody there to reload", []string{"reload", "--admin", "127.0.0.1:1"}, exitUnreachable, "", "127.0.0.1:1"},
 		{"check", []string{"check", "-c", ok}, exitOK, "ok: 1 entrypoints, 1 routers, 1 services", ""},
 		{"check finds all", []string{"check", "-c", wrong}, exitFailure, "", "adress"},
@@ -142,7 +152,8 @@ func TestVerbs(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"backends", "check", "config", "demo", "entrypoints", "log-level", "reload", "routers", "routes", "run", "services", "sources", "status", "version",
+		"backends", "check", "config", "demo", "demo-backend", "drain", "entrypoints", "keys", "log-level", "members", "orders", "reload", "routers", "routes", "run",
+		"services", "sources", "status", "undrain", "version", "weight",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

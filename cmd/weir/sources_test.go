@@ -23,11 +23,17 @@ func (s still) State() *admin.State { return &s.state }
 // serveAdmin runs an admin endpoint for a state until the test ends, and returns its address.
 func serveAdmin(t *testing.T, state admin.State) string {
 	t.Helper()
+	return serveCommands(t, state, admin.Commands{})
+}
+
+// serveCommands is serveAdmin with what operators can have done.
+func serveCommands(t *testing.T, state admin.State, commands admin.Commands) string {
+	t.Helper()
 	ln, err := admin.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, done := admin.New(admin.Options{Weir: still{state}}), make(chan error, 1)
+	s, done := admin.New(admin.Options{Weir: still{state}, Commands: commands}), make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
 	t.Cleanup(func() {
 		if err := s.Shutdown(context.Background()); err != nil {
