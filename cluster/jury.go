@@ -96,7 +96,9 @@ type subject struct {
 	since    time.Time // when duty began
 	sight    Sight
 	failing  time.Time // since when its probes fail; zero: they do not
-	compared time.Time // the last probe that others were compared with
+	compared time.Time // the last probe that others could be compared with
+	turned   time.Time // since when probes end as that did
+	failed   bool      // how
 	heard    time.Time // the last session about it
 	due      time.Time
 	said     Report
@@ -241,8 +243,7 @@ func (j *Jury) hear(s *subject, t *Table, m Members, now time.Time) Ruling {
 	s.sight = s.Look()
 	votes := t.Votes(s.key)
 	s.serve(j.dutyOf(s, votes, m, now), now)
-	if s.sight.Probed.After(s.compared) {
-		s.compared = s.sight.Probed
+	if s.steady() {
 		j.wrong += uint64(j.trust.Compare(s.sight.Evidence, votes, m, s.pool.options, now))
 	}
 	c := Case{
@@ -272,6 +273,20 @@ func (j *Jury) dutyOf(s *subject, votes []Vote, m Members, now time.Time) Duty {
 		return v.Age >= 0 && slices.Contains(s.probers, v.Observer) && m[v.Observer].stands(v.Boot, now)
 	})
 	return Duty{On: !served, Of: 1}
+}
+
+// steady reports whether a probe has ended that others may be compared with: it ended as all have for more than two intervals. What
+// changed later, the others may not have seen yet, and whoever sees it first is not the one who errs.
+func (s *subject) steady() bool {
+	at := s.sight.Probed
+	if !at.After(s.compared) {
+		return false
+	}
+	if s.compared.IsZero() || s.sight.ProbeFailed != s.failed {
+		s.failed, s.turned = s.sight.ProbeFailed, at
+	}
+	s.compared = at
+	return at.Sub(s.turned) > 2*s.pool.options.Interval
 }
 
 // serve takes a duty up or lays it down. What probes concluded counts only while they go on, and once the first has ended.
