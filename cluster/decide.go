@@ -110,7 +110,7 @@ func Decide(c Case, o Options, now time.Time) Verdict {
 	v := c.Last.next(state, cause, o, now)
 	v.Up, v.Down, v.Quorum = t.up, t.down, t.quorum
 	v.Drained = c.Drained
-	v.Verify = c.verify(o, now)
+	v.Verify = c.verify(v, o, now)
 	return v
 }
 
@@ -166,15 +166,20 @@ func (c Case) tally(o Options, now time.Time) tally {
 	return t
 }
 
-// verify reports whether the node should look itself: somebody says down and it has not looked since, or the last it saw is
-// a failure that gets old. An own failure is thereby followed until it ends, by whoever saw it. Between two looks lies at
-// least a quarter of the interval.
-func (c Case) verify(o Options, now time.Time) bool {
-	if !c.Own.Probed.IsZero() && now.Sub(c.Own.Probed) < o.Interval/4 {
+// verify reports whether the node, which has come to a verdict, should look itself: somebody says down and it has not looked
+// since; or its last probe failed and that proves nothing yet; or it holds the backend down, or the last it saw is a failure, and
+// that gets old. Whatever took a backend out is thereby followed until it ends, also where nobody else is believed. Only who is
+// held for its falls waits for that to be over, or for the others. Between two looks lies at least a quarter of the interval.
+func (c Case) verify(v Verdict, o Options, now time.Time) bool {
+	since := now.Sub(c.Own.Probed)
+	if !c.Own.Probed.IsZero() && since < o.Interval/4 {
 		return false
 	}
-	failure := c.Own.failure()
-	if !failure.IsZero() && !c.Own.success().After(failure) && now.Sub(c.Own.Probed) >= o.Interval {
+	failing := !c.Own.failure().IsZero() && !c.Own.success().After(c.Own.failure())
+	if failing && c.Own.ProbeFailed && v.State != Down {
+		return true
+	}
+	if since >= o.Interval && (failing || v.State == Down && v.Cause != Held) {
 		return true
 	}
 	for _, v := range c.Votes {

@@ -261,8 +261,8 @@ func (j *Jury) hear(s *subject, t *Table, m Members, now time.Time) Ruling {
 	return Ruling{Key: s.key, Verdict: s.verdict, Was: state, Duty: s.duty, Look: s.verdict.Verify}
 }
 
-// dutyOf says whether this node probes a subject: it is one of its probers, or none of them has anything to say, since they do not
-// know the backend or probe it in another way.
+// dutyOf says whether this node probes a subject: it is one of its probers, or none of them has anything to say that it may believe,
+// since they do not know the backend, or probe it in another way, or have been found wrong too often.
 func (j *Jury) dutyOf(s *subject, votes []Vote, m Members, now time.Time) Duty {
 	d := Duty{Rank: slices.Index(s.probers, j.self), Of: len(s.probers)}
 	if d.Rank >= 0 {
@@ -270,7 +270,8 @@ func (j *Jury) dutyOf(s *subject, votes []Vote, m Members, now time.Time) Duty {
 		return d
 	}
 	served := slices.ContainsFunc(votes, func(v Vote) bool {
-		return v.Age >= 0 && slices.Contains(s.probers, v.Observer) && m[v.Observer].stands(v.Boot, now)
+		o := m[v.Observer]
+		return v.Age >= 0 && slices.Contains(s.probers, v.Observer) && o.stands(v.Boot, now) && !o.Distrust
 	})
 	return Duty{On: !served, Of: 1}
 }

@@ -37,7 +37,7 @@ type tier struct {
 	mu        sync.Mutex // of all that follows, the backends, and the balancers but for node and jury; nobody waits while holding it
 	r         *rand.Rand
 	balancers map[string]*balancer // that run
-	died      map[string]time.Time // when those that do not were stopped
+	died      map[string]time.Time // when a balancer was last stopped
 	together  map[[2]string]time.Time
 	told      []string // what has happened, for whoever reads of a failure
 	broken    int      // invariants
@@ -232,7 +232,7 @@ func (s *tier) boot(name string, spec uint64, change func(*NodeOptions)) *balanc
 	s.mu.Lock()
 	s.tell("%s starts", name)
 	s.balancers[name] = b
-	delete(s.died, name)
+	maps.DeleteFunc(s.together, func(pair [2]string, _ time.Time) bool { return pair[0] == name || pair[1] == name })
 	s.mu.Unlock()
 	go b.work()
 	if s.traffic > 0 {
