@@ -78,6 +78,7 @@ type Verdict struct {
 	Drained bool      // an operator has taken it out, whatever State is
 	Remote  bool      // Down only by the word of others: a success of the node's own ends it at once
 	Verify  bool      // the node should probe once itself, soon
+	Looked  time.Time // when the word of others was last a reason to
 
 	Up, Down int // votes that count
 	Quorum   int // of them that are needed
@@ -110,7 +111,10 @@ func Decide(c Case, o Options, now time.Time) Verdict {
 	v := c.Last.next(state, cause, o, now)
 	v.Up, v.Down, v.Quorum = t.up, t.down, t.quorum
 	v.Drained = c.Drained
-	v.Verify = c.verify(v, o, now)
+	v.Verify, v.Looked = c.follows(v, o, now), c.Last.Looked
+	if c.alarmed(o, now) {
+		v.Verify, v.Looked = true, now
+	}
 	return v
 }
 
@@ -166,21 +170,26 @@ func (c Case) tally(o Options, now time.Time) tally {
 	return t
 }
 
-// verify reports whether the node, which has come to a verdict, should look itself: somebody says down and it has not looked
-// since; or its last probe failed and that proves nothing yet; or it holds the backend down, or the last it saw is a failure, and
-// that gets old. Whatever took a backend out is thereby followed until it ends, also where nobody else is believed. Only who is
-// held for its falls waits for that to be over, or for the others. Between two looks lies at least a quarter of the interval.
-func (c Case) verify(v Verdict, o Options, now time.Time) bool {
-	since := now.Sub(c.Own.Probed)
-	if !c.Own.Probed.IsZero() && since < o.Interval/4 {
-		return false
-	}
+// follows reports whether the node, which has come to a verdict, should look itself because of what it has seen or decided: its last
+// probe failed and that proves nothing yet; or it holds the backend down, or the last it saw is a failure, and that gets old.
+// Whatever took a backend out is thereby followed until it ends, also where nobody else is believed. Only who is held for its falls
+// waits for that to be over, or for the others.
+func (c Case) follows(v Verdict, o Options, now time.Time) bool {
 	failing := !c.Own.failure().IsZero() && !c.Own.success().After(c.Own.failure())
-	if failing && c.Own.ProbeFailed && v.State != Down {
-		return true
+	switch since := now.Sub(c.Own.Probed); {
+	case failing && c.Own.ProbeFailed && v.State != Down:
+		return since >= o.Interval/4
+	case failing || v.State == Down && v.Cause != Held:
+		return since >= o.Interval
 	}
-	if since >= o.Interval && (failing || v.State == Down && v.Cause != Held) {
-		return true
+	return false
+}
+
+// alarmed reports whether the node should look because somebody says down and it has not looked since. It does so four times in an
+// interval at most, and once for what all say at once.
+func (c Case) alarmed(o Options, now time.Time) bool {
+	if now.Sub(c.Last.Looked) < o.Interval/4 {
+		return false
 	}
 	for _, v := range c.Votes {
 		m, member := c.Members[v.Observer]

@@ -94,8 +94,18 @@ func TestFailureAnalysis(t *testing.T) {
 		{"A cannot reach b, others can", "A takes it out", Case{
 			Last: wasUp, Own: ownProof(), Votes: up2}, Down, OwnFailure, false},
 		{"backend dies", "nobody looks more often than four times in an interval", Case{
-			Last: wasUp, Own: Evidence{Probed: after(-499 * time.Millisecond)}, Votes: []Vote{justNow(says("B", Down))}},
+			Last: lookedUp(-499 * time.Millisecond), Own: ownSuccess(), Votes: []Vote{justNow(says("B", Down))}},
 			Up, OwnSuccess, false},
+		{"backend dies", "nor more seldom, if they have cause to", Case{
+			Last: lookedUp(-500 * time.Millisecond), Own: ownSuccess(), Votes: []Vote{justNow(says("B", Down))}},
+			Up, OwnSuccess, true},
+		{"backend dies", "who has just probed looks again: that was before", Case{
+			Last: wasUp, Own: Evidence{Probed: after(-time.Millisecond)}, Votes: []Vote{justNow(says("B", Down))}},
+			Up, OwnSuccess, true},
+		{"backend dies", "a failure is followed soon", Case{
+			Last: wasUp, Own: Evidence{Probed: after(-500 * time.Millisecond), ProbeFailed: true}}, Up, NoMajority, true},
+		{"backend dies", "but not at once", Case{
+			Last: wasUp, Own: Evidence{Probed: after(-499 * time.Millisecond), ProbeFailed: true}}, Up, NoMajority, false},
 		{"backend dies", "the majority says so still, and the pool is small", Case{
 			Last: wasDown, Own: old(ownSuccess()).probedNow(), Votes: down2, Pool: Pool{Usable: 1, Total: 10}},
 			Down, Majority, true},
@@ -236,6 +246,13 @@ func TestFailureAnalysis(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lookedUp is the verdict up of a node that others made look at a time.
+func lookedUp(at time.Duration) Verdict {
+	v := wasUp
+	v.Looked = after(at)
+	return v
 }
 
 // probedNow returns old evidence of a node that has looked all the same, without a result that counts: the votes need no

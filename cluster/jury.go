@@ -180,15 +180,24 @@ func (j *Jury) Judge(t *Table, m Members, named []Key, score int, now time.Time)
 // everything at once.
 func (s *subject) statement(now time.Time) (said Statement, news bool) {
 	r := s.sight.Report(Sure, s.pool.options, now)
-	worth := s.duty.On && r.Age >= 0 || r.State == Down
-	if s.spoke {
-		worth = r.Differs(s.said)
+	switch worth := s.worth(r); {
+	case worth && (!s.spoke || r.Differs(s.said)):
+		s.said, s.spoke = r, true
+		return Statement{Key: s.key, Report: r}, true
+	case !worth && s.spoke:
+		s.spoke = false
+		return Statement{Key: s.key, Gone: true}, true
 	}
-	if !worth {
-		return Statement{}, false
+	return Statement{}, false
+}
+
+// worth reports whether the others need to hear a report: of who has duty always, of others only that the backend fails, and only
+// if a majority of those with duty does not say so. Else each death would be told by all to all, which is more than gossip carries.
+func (s *subject) worth(r Report) bool {
+	if s.duty.On {
+		return r.Age >= 0 || r.State == Down
 	}
-	s.said, s.spoke = r, true
-	return Statement{Key: s.key, Report: r}, true
+	return r.State == Down && (s.spoke && s.said.State == Down || s.verdict.Down < s.verdict.Quorum)
 }
 
 // docket returns the subjects of a session, each once.

@@ -132,7 +132,8 @@ func (s *tier) hearers(from string) map[string]bool {
 		here := s.addrs[next[0]]
 		for to := range s.balancers {
 			there := s.addrs[to]
-			if !heard[to] && s.network.parts[here] == s.network.parts[there] && !s.network.muted(here, there, false) {
+			open := !s.network.muted(here, there, false) || !s.network.muted(here, there, true)
+			if !heard[to] && open && s.network.parts[here] == s.network.parts[there] {
 				heard[to] = true
 				next = append(next, to)
 			}

@@ -387,6 +387,9 @@ func (b *balancer) session(keys []Key) {
 			v.down = time.Now()
 		}
 		v.says = s.State
+		if s.Gone {
+			v.says = Unknown
+		}
 	}
 	for _, r := range f.Rulings {
 		b.rule(b.views[r.Key], r)
