@@ -16,6 +16,7 @@ const (
 // Options says how verdicts are reached. A field that is zero or negative takes its default.
 type Options struct {
 	Interval time.Duration // between two probes of one backend by one prober; default 2 s
+	Timeout  time.Duration // of a probe, by which what was seen last may be older before the next is known; default 0
 	Failures int           // of connections in a row that prove that a backend is down; default 3
 	Looks    int           // without duty, that failed in a row and prove the same; default 3
 

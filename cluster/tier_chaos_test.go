@@ -275,7 +275,7 @@ func (s *tier) recover(n int) {
 	s.within(10*time.Second, s.right)
 	time.Sleep(time.Until(s.held()))
 	s.within(6*time.Second, s.all(s.in))
-	s.within(time.Minute+5*time.Second, s.dutiful) // who distrusts all who have duty probes itself, for a minute at most
+	s.within(time.Minute+5*time.Second, s.dutiful)               // who distrusts all who have duty probes itself, for a minute at most
 	time.Sleep(2 * DefaultInterval)                              // what was seen last gets old, which is news
 	s.within(2*BeaconInterval+500*time.Millisecond, s.converged) // I5
 	s.calm()                                                     // I14

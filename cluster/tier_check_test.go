@@ -37,7 +37,7 @@ func (b *balancer) check(v *view, r Ruling, now time.Time) {
 
 // checkOwn checks I3: what a balancer sees fail itself is out in the same session.
 func (b *balancer) checkOwn(v *view, r Ruling, now time.Time) {
-	fresh := func(at time.Time) bool { return !at.IsZero() && now.Sub(at) <= 2*DefaultInterval }
+	fresh := func(at time.Time) bool { return !at.IsZero() && now.Sub(at) <= 2*b.options.withDefaults().Interval }
 	probes := v.duty.On && r.Duty.On && v.seen.Probe == Down && v.seen.Streak >= tierFall && v.seen.ProbeFailed && fresh(v.seen.Probed)
 	if (probes || v.seen.Failures >= DefaultFailures && fresh(v.seen.Failed)) && r.Verdict.State != Down {
 		b.violated("I3: %s has proof that %s fails, but: %s", b.name, v.name, r.Verdict.Reason(now))
@@ -50,7 +50,7 @@ func (b *balancer) checkRemote(v *view, r Ruling, now time.Time) {
 	if v.seen.ProbeFailed && v.seen.Probed.After(last) {
 		last = v.seen.Probed
 	}
-	if v.seen.Served.After(last) && now.Sub(v.seen.Served) <= 2*DefaultInterval {
+	if v.seen.Served.After(last) && now.Sub(v.seen.Served) <= 2*b.options.withDefaults().Interval {
 		b.violated("I2: %s serves with success by %s, but: %s", b.name, v.name, r.Verdict.Reason(now))
 	}
 	need := 1

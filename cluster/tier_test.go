@@ -219,7 +219,9 @@ func (s *tier) boot(name string, spec uint64, change func(*NodeOptions)) *balanc
 		b.order = append(b.order, v)
 		subjects = append(subjects, Subject{ID: k.id, Spec: spec, Look: func() Sight { return b.sight(v) }})
 	}
-	b.jury.Seat(tierService, s.options, subjects)
+	o := s.options
+	o.Timeout = tierTimeout
+	b.jury.Seat(tierService, o, subjects)
 	var join []string
 	for _, addr := range s.addrs {
 		join = append(join, addr.String())
