@@ -219,6 +219,7 @@ func TestJuryLooksWhereNobodyUpholds(t *testing.T) {
 	if r, _ := h.judge("a", members...); r.Verdict.State != Down || r.Verdict.Cause != NoMajority || !r.Look {
 		t.Fatalf("a minute later, with one of three who report it up: %+v", r)
 	}
+	h.pass(tierLook)
 	h.probe("a", true)
 	if r, _ := h.judge("a", members...); r.Verdict.State != Up {
 		t.Errorf("after a look: %+v", r)
