@@ -31,7 +31,7 @@ func TestTierChaos(t *testing.T) {
 	for _, tt := range []struct {
 		n, seeds int
 		lasts    time.Duration
-	}{{1, 3, 3 * time.Minute}, {2, 10, 3 * time.Minute}, {3, 24, 4 * time.Minute}, {5, 14, 4 * time.Minute}, {10, 4, 3 * time.Minute},
+	}{{1, 3, 3 * time.Minute}, {2, 16, 3 * time.Minute}, {3, 36, 4 * time.Minute}, {5, 16, 4 * time.Minute}, {10, 3, 3 * time.Minute},
 		{20, 1, 90 * time.Second}} {
 		for seed := range more(t, tt.seeds) {
 			t.Run(fmt.Sprintf("%d balancers, seed %d", tt.n, seed), func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestTierChaos(t *testing.T) {
 // chaos raises a tier, lets everything happen to it for a while, and then looks whether it recovers.
 func (s *tier) chaos(n int, lasts time.Duration) {
 	s.t.Helper()
-	s.traffic = []time.Duration{0, 200 * time.Millisecond, 20 * time.Millisecond}[s.seed%3]
+	s.traffic = []time.Duration{0, 200 * time.Millisecond, 50 * time.Millisecond}[s.seed%3]
 	s.raise(n)
 	s.ready()
 	stop := make(chan struct{})
