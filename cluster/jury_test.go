@@ -182,10 +182,7 @@ func TestJuryOrphans(t *testing.T) {
 func outsider() (h *hall, members, probers []string) {
 	h = newHall("a", "b", "c", "d")
 	id, _, _ := h.keys["a"].backend()
-	for _, name := range []string{"B", "C", "D", "E", "F"} {
-		members = append(members, name)
-	}
-	members = append([]string{"A"}, members...)
+	members = []string{"A", "B", "C", "D", "E", "F"}
 	probers = Probers(id, members, DefaultProbers)
 	for _, name := range members {
 		if h.self = name; name != probers[0] && name != probers[1] && name != probers[2] {
