@@ -59,10 +59,7 @@ func (s *tier) chaos(n int, lasts time.Duration) {
 	go s.observe(stop)
 	defer close(stop)
 	for end := time.Now().Add(lasts); time.Now().Before(end); {
-		s.mu.Lock()
-		pause := time.Duration(s.r.Int64N(int64(6 * time.Second)))
-		s.mu.Unlock()
-		time.Sleep(pause)
+		time.Sleep(s.chance(6 * time.Second))
 		s.trouble(n)
 		s.noticed()
 	}
@@ -74,7 +71,7 @@ func (s *tier) trouble(n int) {
 	s.mu.Lock()
 	k := s.backends[s.r.IntN(len(s.backends))]
 	name, other := fmt.Sprintf("lb-%02d", s.r.IntN(n)), fmt.Sprintf("lb-%02d", s.r.IntN(n))
-	b := s.balancers[name]
+	b, apart := s.balancers[name], k.apart[name]
 	what, coin, how := s.r.IntN(26), s.r.IntN(2) == 0, condition(1+s.r.IntN(2))
 	lasts := []time.Duration{5 * time.Second, 5 * time.Second, 40 * time.Second, 40 * time.Second, 2 * time.Minute}[s.r.IntN(5)]
 	s.mu.Unlock()
@@ -95,7 +92,7 @@ func (s *tier) trouble(n int) {
 	case 8, 9:
 		s.flap(k, how, 20)
 	case 10, 11, 12:
-		s.part(k, name, !k.apart[name])
+		s.part(k, name, !apart)
 	case 13, 14, 15:
 		if len(s.running()) > 1 && b != nil {
 			s.kill(name)
@@ -257,8 +254,8 @@ func (s *tier) recover(n int) {
 	s.network.heal()
 	for _, k := range s.backends {
 		s.set(k, works)
-		for name := range k.apart {
-			s.part(k, name, false)
+		for i := range n {
+			s.part(k, fmt.Sprintf("lb-%02d", i), false)
 		}
 	}
 	s.revive(n)
