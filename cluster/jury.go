@@ -99,6 +99,7 @@ type subject struct {
 	compared time.Time // the last probe that others could be compared with
 	turned   time.Time // since when probes end as that did
 	failed   bool      // how
+	rumour   bool      // another says that it is down
 	heard    time.Time // the last session about it
 	due      time.Time
 	said     Report
@@ -180,7 +181,7 @@ func (j *Jury) Judge(t *Table, m Members, named []Key, score int, now time.Time)
 // everything at once.
 func (s *subject) statement(now time.Time) (said Statement, news bool) {
 	r := s.sight.Report(Sure, s.pool.options, now)
-	switch worth := s.worth(r); {
+	switch worth := s.worth(r, now); {
 	case worth && (!s.spoke || r.Differs(s.said)):
 		s.said, s.spoke = r, true
 		return Statement{Key: s.key, Report: r}, true
@@ -191,13 +192,20 @@ func (s *subject) statement(now time.Time) (said Statement, news bool) {
 	return Statement{}, false
 }
 
-// worth reports whether the others need to hear a report: of who has duty always, of others only that the backend fails, and only
-// if a majority of those with duty does not say so. Else each death would be told by all to all, which is more than gossip carries.
-func (s *subject) worth(r Report) bool {
-	if s.duty.On {
+// worth reports whether the others need to hear a report: of who has duty always, of who has none only that the backend fails, if it
+// is the first to see that, or the majority of those with duty does not say so after a while. Else each death would be told by all
+// to all, which is more than gossip carries.
+func (s *subject) worth(r Report, now time.Time) bool {
+	switch {
+	case s.duty.On:
 		return r.Age >= 0 || r.State == Down
+	case r.State != Down:
+		return false
+	case s.spoke && s.said.State == Down || !s.rumour:
+		return true
 	}
-	return r.State == Down && (s.spoke && s.said.State == Down || s.verdict.Down < s.verdict.Quorum)
+	lasts := !s.failing.IsZero() && now.Sub(s.failing) >= s.pool.options.Interval/4
+	return lasts && s.verdict.Down < s.verdict.Quorum
 }
 
 // docket returns the subjects of a session, each once.
@@ -251,6 +259,7 @@ func (j *Jury) hear(s *subject, t *Table, m Members, now time.Time) Ruling {
 	was := s.usable()
 	s.sight = s.Look()
 	votes := t.Votes(s.key)
+	s.rumour = slices.ContainsFunc(votes, func(v Vote) bool { return v.State == Down && m[v.Observer].stands(v.Boot, now) })
 	s.serve(j.dutyOf(s, votes, m, now), now)
 	if s.steady() {
 		j.wrong += uint64(j.trust.Compare(s.sight.Evidence, votes, m, s.pool.options, now))

@@ -55,9 +55,9 @@ func (b *balancer) checkRemote(v *view, r Ruling, now time.Time) {
 	}
 	need := 1
 	if r.Verdict.Cause == Majority {
-		need = r.Verdict.Quorum
+		need = max(2, r.Verdict.Quorum) // of one who has duty others cannot be a majority
 	}
-	if heard := b.accusers(v, now); len(heard) < need || need < 1 {
+	if heard := b.accusers(v, now); len(heard) < need {
 		b.violated("I4: %s: %s, %d needed, but only %v say so who can be heard", b.name, r.Verdict.Reason(now), need, heard)
 	}
 	usable := 0
@@ -142,7 +142,7 @@ func (s *tier) hearers(from string) map[string]bool {
 	return heard
 }
 
-// true checks that what each balancer thinks of each backend is so. A balancer that has seen nothing of one lets it be.
+// right checks that what each balancer thinks of each backend is so. A balancer that has seen nothing of one lets it be.
 func (s *tier) right() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -265,7 +265,7 @@ func TestFlappingTier(t *testing.T) {
 				s.raise(n)
 				s.ready()
 				const lasts = 120
-				before := s.backends[0].probes
+				before := s.asked(s.backends[0])
 				s.flap(s.backends[0], refuses, lasts)
 				time.Sleep(lasts * time.Second)
 				most := 0

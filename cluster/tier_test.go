@@ -608,6 +608,20 @@ func (s *tier) all(check func(*backend) error) func() error {
 	}
 }
 
+// chance draws a time below d.
+func (s *tier) chance(d time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Duration(s.r.Int64N(int64(d)))
+}
+
+// asked returns how many probes a backend has had.
+func (s *tier) asked(k *backend) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return k.probes
+}
+
 // followed returns how long it took from a moment until the last balancer had a backend in a state; false if one never had.
 func (s *tier) followed(k *backend, from time.Time, state State) (time.Duration, bool) {
 	s.mu.Lock()
