@@ -19,7 +19,7 @@ type Cluster struct {
 	Tables    []Table        `json:"tables"`              // of the services that choose backends by a table
 	Conflicts []NameConflict `json:"conflicts,omitempty"` // lately
 
-	Disagreements uint64 `json:"disagreements"` // times that a verdict of this node went against the votes that counted
+	Disagreements uint64 `json:"disagreements"` // votes of others that contradicted what this node had just seen itself
 	Cells         int    `json:"cells"`         // statements of all members, taken back ones included
 	Orders        int    `json:"orders"`        // of operators, taken back ones included
 

@@ -50,7 +50,7 @@ func clusterMetrics() []definition[Cluster] {
 		{"weir_cluster_config_drift", "Live members with another configuration than this node's.", gauge, members((*Member).differs)},
 		{"weir_cluster_table_drift", "Services for which members choose backends by different tables.", gauge, func(c *Cluster) float64 { return float64(len(c.status().TableDrift)) }},
 		{"weir_cluster_contested_names", "Names that two nodes claim.", gauge, func(c *Cluster) float64 { return float64(len(c.status().Contested)) }},
-		{"weir_cluster_verdict_disagreements_total", "Times that this node's verdict on a backend went against the votes that counted.", counter, func(c *Cluster) float64 { return float64(c.Disagreements) }},
+		{"weir_cluster_verdict_disagreements_total", "Votes of other nodes on backends that contradicted what this node had just seen itself.", counter, func(c *Cluster) float64 { return float64(c.Disagreements) }},
 		{"weir_cluster_cells", "Statements of all members that this node holds, taken back ones included.", gauge, func(c *Cluster) float64 { return float64(c.Cells) }},
 		{"weir_cluster_orders", "Orders of operators, taken back ones included.", gauge, func(c *Cluster) float64 { return float64(c.Orders) }},
 		{"weir_cluster_gossip_queue_length", "Packets that wait to be gossiped.", gauge, func(c *Cluster) float64 { return float64(c.GossipQueue) }},

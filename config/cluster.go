@@ -9,7 +9,7 @@ type Cluster struct {
 	Join      []string `yaml:"join" doc:"Other nodes, some of which are there at the start: ip:port, ip, host:port, host, or srv+NAME for an SRV record that lists them. Without a port, 7946. (restart)"`
 	KeyFile   string   `yaml:"keyFile" doc:"File with base64 keys of at least 16 bytes, one a line, up to 4; the first encrypts. Required off loopback. (restart)"`
 	Profile   string   `yaml:"profile" enum:"lan|wan" doc:"How fast a node that is gone is noticed: within a second or two over short links, some fifteen seconds over long ones. (restart)"`
-	StateFile string   `yaml:"stateFile" doc:"File for what a restart must not forget: the other nodes, operators' orders, changed keys. Without the key, weir/cluster-NAME-NODE.json below $STATE_DIRECTORY, else /var/lib for root, else $XDG_STATE_HOME or ~/.local/state. (restart)"`
+	StateFile string   `yaml:"stateFile" doc:"File for what a restart must not forget: the other nodes, operators' orders, changed keys. Without the key, cluster-NAME-NODE.json in $STATE_DIRECTORY, else in /var/lib/weir for root, else in weir below $XDG_STATE_HOME or ~/.local/state. (restart)"`
 }
 
 func (c *Cluster) setDefaults() { c.Profile = "lan" }

@@ -65,12 +65,13 @@ func (c *compiler) cluster() *clusterPlan {
 // usualStateFile is where a node keeps what it has to know after a restart, unless it is told. Names may be anything that can be
 // printed, so they are escaped.
 func usualStateFile(name, node string, env func(string) string) string {
-	dir, _, _ := strings.Cut(env("STATE_DIRECTORY"), ":")
-	if dir == "" && os.Geteuid() == 0 {
-		dir = "/var/lib"
+	dir, _, _ := strings.Cut(env("STATE_DIRECTORY"), ":") // systemd's, of this service alone
+	switch {
+	case dir != "":
+	case os.Geteuid() == 0:
+		dir = "/var/lib/weir"
+	default:
+		dir = filepath.Join(cmp.Or(env("XDG_STATE_HOME"), filepath.Join(env("HOME"), ".local", "state")), "weir")
 	}
-	if dir == "" {
-		dir = cmp.Or(env("XDG_STATE_HOME"), filepath.Join(env("HOME"), ".local", "state"))
-	}
-	return filepath.Join(dir, "weir", "cluster-"+url.PathEscape(name)+"-"+url.PathEscape(node)+".json")
+	return filepath.Join(dir, "cluster-"+url.PathEscape(name)+"-"+url.PathEscape(node)+".json")
 }

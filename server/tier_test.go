@@ -308,7 +308,7 @@ func TestUsualStateFile(t *testing.T) {
 			return ""
 		}
 	}
-	if got, want := usualStateFile("a/b", "n", env("STATE_DIRECTORY", "/s:/t")), "/s/weir/cluster-a%2Fb-n.json"; got != want {
+	if got, want := usualStateFile("a/b", "n", env("STATE_DIRECTORY", "/s:/t")), "/s/cluster-a%2Fb-n.json"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -9,10 +9,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -269,4 +273,81 @@ func fetch(t *testing.T, client *http.Client, url string, header http.Header, he
 		return resp.Proto + " " + resp.Status + "\n" + string(body)
 	}
 	return string(body)
+}
+
+// A cluster of three on loopback: what is printed is tried, and all of them drop a backend that is killed.
+func TestDemoNodes(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "shown")
+	file, err := os.Create(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command(weirtest.Binary(t), "demo", "--nodes", "3")
+	cmd.Stdout, cmd.Stderr = file, io.Discard
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	stop := sync.OnceValue(func() error {
+		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
+		return <-ended
+	})
+	t.Cleanup(func() { _ = stop() })
+	var text string
+	weirtest.Eventually(t, 20*time.Second, func() bool {
+		b, err := os.ReadFile(out)
+		text = string(b)
+		return err == nil && strings.Contains(text, "Ctrl-C ends the demo.")
+	}, "the demo has said all")
+	find := func(pattern string) []string {
+		t.Helper()
+		m := regexp.MustCompile(pattern).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("no %s in:\n%s", pattern, text)
+		}
+		return m[1:]
+	}
+	run := func(command, want string) {
+		t.Helper()
+		if got := try(t, command); !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("%s\nshows %q, want %s", command, got, want)
+		}
+	}
+	run(find(`(weir members --admin \S+)`)[0], `(?m)^lb-1 .*\n^lb-2 .*\n^lb-3 `)
+	views := regexp.MustCompile(`weir backends --service echo --admin \S+`).FindAllString(text, -1)
+	if len(views) != 3 {
+		t.Fatalf("%d views of the backends are printed", len(views))
+	}
+	alpha := find(`demo-backend alpha (\S+)`)[0]
+	all := func(state string) func() bool {
+		return func() bool {
+			for _, view := range views {
+				if !regexp.MustCompile(`(?m)^echo .*` + regexp.QuoteMeta(alpha) + ` +` + state).MatchString(try(t, view)) {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	weirtest.Eventually(t, 20*time.Second, all("up"), "alpha is up at all of them")
+	pid, err := strconv.Atoi(find(`kill -9 (\d+)`)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	weirtest.Eventually(t, 20*time.Second, all("down"), "alpha is down at all of them")
+	run(find(`(weir drain echo \S+ --admin \S+)`)[0], `acked 3/3`)
+	run(find(`(weir orders --admin \S+)`)[0], `(?m)^echo .*drain`)
+	run(find(`(weir undrain echo \S+ --admin \S+)`)[0], `acked 3/3`)
+	if err := stop(); err != nil {
+		t.Errorf("demo ends with %v", err)
+	}
+	dir := filepath.Dir(find(`edit (\S+) and save`)[0])
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left behind: %v", dir, err)
+	}
 }

@@ -63,7 +63,7 @@ func TestCheck(t *testing.T) {
 			at("wieght") + "tcp.services.one.loadBalancer.servers[0].wieght: ",
 			"did you mean \"weight\"?",
 			at("plugin") + "http.middlewares.x.plugin: not supported by weir",
-			at("cluster") + "cluster: not served by this version of weir",
+			at("cluster") + "cluster.bind: missing",
 		}},
 		{"a key given twice", []string{"check", "-c", twice}, 1, nil, []string{twice + ":2:1: "}},
 		{"an empty document", []string{"check", "-c", writeConfig(t, "# nothing\n")}, 1, nil, []string{"empty"}},

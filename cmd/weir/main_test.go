@@ -152,7 +152,7 @@ func TestVerbs(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"backends", "check", "config", "demo", "drain", "entrypoints", "keys", "log-level", "members", "orders", "reload", "routers", "routes", "run",
+		"backends", "check", "config", "demo", "demo-backend", "drain", "entrypoints", "keys", "log-level", "members", "orders", "reload", "routers", "routes", "run",
 		"services", "sources", "status", "undrain", "version", "weight",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
