@@ -18,6 +18,8 @@ const (
 	backendUp   = "backend is up"
 	memberThere = "cluster node is there" // entry.Member
 	memberGone  = "cluster node does not answer"
+
+	killed = "killed" // by this bench, entry.Backend or entry.Member
 )
 
 // entry is a line of a node's log.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,23 +98,44 @@ func TestLast(t *testing.T) {
 	}
 }
 
-// Nobody is to log what did not happen.
+// Nobody is to log what did not happen, nor before it happens.
 func TestOdd(t *testing.T) {
-	c := &crew{kills: map[string]int{"a": 1, "lb-3": 2}}
-	c.log = told(
-		[3]string{"lb-1", backendDown, "a"}, [3]string{"lb-2", backendDown, "a"},
-		[3]string{"lb-1", memberGone, "lb-3"}, [3]string{"lb-3", backendUp, "b"}, [3]string{"lb-1", memberGone, "lb-3"},
-	)
-	if odd := c.odd(); len(odd) != 0 {
-		t.Errorf("%q", odd)
+	right := []entry{
+		{Message: killed, Backend: "a"}, {Node: "lb-1", Message: backendDown, Backend: "a"}, {Node: "lb-2", Message: backendDown, Backend: "a"},
+		{Message: killed, Member: "lb-3"}, {Node: "lb-1", Message: memberGone, Member: "lb-3"}, {Node: "lb-3", Message: backendUp, Backend: "b"},
+		{Message: killed, Member: "lb-3"}, {Node: "lb-1", Message: memberGone, Member: "lb-3"},
 	}
-	for _, l := range [][3]string{
-		{"lb-1", backendUp, "a"}, {"lb-1", backendDown, "a"}, {"lb-1", backendDown, "b"}, {"lb-1", memberGone, "lb-2"}, {"lb-1", memberGone, "lb-3"},
-	} {
-		c.log.add(parseEntry(l[0], line(l[0], l[1], l[2])))
-	}
+	c := &crew{log: newChronicle()}
 	c.log.add(parseEntry("lb-1", "panic: oh"))
-	if odd := c.odd(); len(odd) != 6 {
-		t.Errorf("%d lines: %q", len(odd), odd)
+	if got := c.odd(); len(got) != 1 {
+		t.Errorf("a panic: %q", got)
+	}
+	again := entry{Node: "lb-1", Message: memberGone, Member: "lb-3"}
+	for _, tt := range []struct {
+		name string
+		at   int // in all that is right
+		odd  entry
+	}{
+		{"a dead backend is up", 8, entry{Node: "lb-1", Message: backendUp, Backend: "a"}},
+		{"it is down twice", 8, entry{Node: "lb-1", Message: backendDown, Backend: "a"}},
+		{"another one is", 8, entry{Node: "lb-1", Message: backendDown, Backend: "b"}},
+		{"another node is gone", 8, entry{Node: "lb-1", Message: memberGone, Member: "lb-2"}},
+		{"it is gone before it is killed", 3, again},
+		{"it is gone twice for one death", 5, again},
+		{"an error", 8, entry{Node: "lb-1", Message: "x", Level: "ERROR"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &crew{log: newChronicle()}
+			for i, e := range slices.Insert(slices.Clone(right), tt.at, tt.odd) {
+				e.At, e.text = time.Unix(1, 0), "right"
+				if i == tt.at {
+					e.text = "odd"
+				}
+				c.log.add(e)
+			}
+			if got := c.odd(); len(got) != 1 || !strings.Contains(got[0], "odd") {
+				t.Errorf("%q", got)
+			}
+		})
 	}
 }

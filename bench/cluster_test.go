@@ -33,6 +33,7 @@ func TestCluster(t *testing.T) {
 	if err := measureCluster(t.Context(), o, weirtest.Binary(t), &res, &out, &progress); err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("\n%s", progress.String())
 	if res.failed() {
 		t.Fatalf("%s\n%s", progress.String(), out.String())
 	}

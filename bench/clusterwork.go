@@ -148,7 +148,7 @@ func deaths(ctx context.Context, c *crew, times int, row *clusterRow, die func(*
 
 // bury has a backend die.
 func (c *crew) bury(o *origin, die func(*origin) (time.Time, error)) (time.Time, error) {
-	c.kills[o.addr]++
+	c.log.add(entry{At: time.Now(), Message: killed, Backend: o.addr})
 	return die(o)
 }
 
@@ -276,8 +276,10 @@ func (c *crew) count(ctx context.Context) (count, error) {
 // probers is how many nodes probe each backend, where there are so many.
 const probers = 3
 
-// watch counts what a cluster does when nothing happens.
+// watch counts what a cluster does when nothing happens, and what its nodes
+// said to each other when they started has gone round.
 func (p clusterPlan) watch(ctx context.Context, c *crew, _ int, row *clusterRow) error {
+	c.hush(ctx)
 	before, err := c.count(ctx)
 	if err != nil {
 		return err
@@ -314,6 +316,7 @@ func (t traffic) bytes() uint64 { return t.PacketBytes + t.StreamBytes }
 // masses lets many backends die at once, and counts what the nodes send until
 // shortly after the last has heard of the last.
 func (p clusterPlan) masses(ctx context.Context, c *crew, times int, row *clusterRow) error {
+	c.hush(ctx)
 	before, err := c.count(ctx)
 	if err != nil {
 		return err

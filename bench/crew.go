@@ -25,8 +25,7 @@ type crew struct {
 	nodes   []*node
 	origins []*origin
 	log     *chronicle
-	began   int            // where in the log it was complete
-	kills   map[string]int // how often a backend or node was killed
+	began   int // where in the log it was complete
 }
 
 // crewSpec says how large it is and how it probes.
@@ -40,14 +39,15 @@ type node struct {
 	name                   string
 	admin, gossip, listens string
 	p                      *proc.Process // nil: it does not run
+	heard                  chan struct{} // closed when all that it logged has been heard
 }
 
 const (
 	// crewLimit is how long a crew may take to be complete, or a node to come
 	// back.
 	crewLimit = 60 * time.Second
-	// calmLimit is how long it is then given to be sure of itself.
-	calmLimit = 20 * time.Second
+	// calmLimit is how long it is then given to come to rest.
+	calmLimit = 30 * time.Second
 )
 
 // crewConfig is a node's configuration. All that is not said is left as it
@@ -87,7 +87,7 @@ tcp:
 // newCrew starts a crew, and returns when all nodes know each other and have
 // found all backends up. The error carries what the nodes said last.
 func newCrew(ctx context.Context, weir, dir string, spec crewSpec) (*crew, error) {
-	c := &crew{weir: weir, dir: dir, spec: spec, log: newChronicle(), kills: make(map[string]int)}
+	c := &crew{weir: weir, dir: dir, spec: spec, log: newChronicle()}
 	if err := c.begin(ctx); err != nil {
 		c.stop()
 		return nil, err
@@ -197,7 +197,10 @@ func (c *crew) start(n *node) error {
 		r.Close()
 		return err
 	}
+	heard := make(chan struct{})
+	n.heard = heard
 	go func() {
+		defer close(heard)
 		defer r.Close()
 		c.log.listen(n.name, r)
 	}()
@@ -208,6 +211,11 @@ func (c *crew) start(n *node) error {
 func (c *crew) ready(ctx context.Context, n *node) error {
 	b := balancer{name: n.name, ready: "http://" + n.admin + "/readyz"}
 	if err := b.await(ctx, n.p, site{}); err != nil {
+		select {
+		case <-n.p.Done():
+			<-n.heard
+		default:
+		}
 		return fmt.Errorf("%s: %w; its log ends:\n%s", n.name, err, indent(c.log.last(n.name, 10)))
 	}
 	return nil
@@ -217,31 +225,39 @@ func (c *crew) ready(ctx context.Context, n *node) error {
 // just started, or answer slowly. On a busy machine that may never come to
 // be, and is given up.
 func (c *crew) calm(ctx context.Context) {
-	if len(c.nodes) == 1 {
-		return
-	}
+	c.until(ctx, func(s standing) bool {
+		return s.Settled && s.Awareness == 0 && !slices.ContainsFunc(s.Members, func(m memberStanding) bool {
+			return m.State == "alive" && (m.Doubt != "" || m.Distrusted)
+		})
+	})
+}
+
+// hush waits until no node has anything left to tell.
+func (c *crew) hush(ctx context.Context) {
+	c.until(ctx, func(s standing) bool { return s.GossipQueue == 0 })
+}
+
+// until waits until something holds of all nodes, or for long enough.
+func (c *crew) until(ctx context.Context, holds func(standing) bool) {
 	ctx, cancel := context.WithTimeout(ctx, calmLimit)
 	defer cancel()
-	for !c.sure(ctx) {
+	for !c.all(ctx, holds) {
 		if pause(ctx, 50*time.Millisecond) != nil {
 			return
 		}
 	}
 }
 
-func (c *crew) sure(ctx context.Context) bool {
+func (c *crew) all(ctx context.Context, holds func(standing) bool) bool {
+	if len(c.nodes) == 1 {
+		return true
+	}
 	for _, n := range c.nodes {
 		if n.p == nil {
 			continue
 		}
-		s, err := n.standing(ctx)
-		if err != nil || !s.Settled || s.Awareness > 0 {
+		if s, err := n.standing(ctx); err != nil || !holds(s) {
 			return false
-		}
-		for _, m := range s.Members {
-			if m.State == "alive" && (m.Doubt != "" || m.Distrusted) {
-				return false
-			}
 		}
 	}
 	return true
@@ -253,10 +269,11 @@ func (c *crew) hear(ctx context.Context, mark int, t tale) ([]entry, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	for _, n := range c.nodes {
-		if p := n.p; p != nil && slices.Contains(t.nodes, n.name) {
+		if p, heard := n.p, n.heard; p != nil && slices.Contains(t.nodes, n.name) {
 			go func() {
 				select {
 				case <-p.Done():
+					<-heard
 					end(fmt.Errorf("%s has ended (%v)", n.name, p.Err()))
 				case <-ctx.Done():
 				}
@@ -314,8 +331,8 @@ func (c *crew) addrs() []string {
 
 // kill ends a node as a crash does, and returns the moment before.
 func (c *crew) kill(n *node) time.Time {
-	c.kills[n.name]++
 	at := time.Now()
+	c.log.add(entry{At: at, Message: killed, Member: n.name})
 	n.p.Kill()
 	n.p = nil
 	return at
@@ -358,14 +375,18 @@ func (c *crew) stop() {
 func (c *crew) odd() []string {
 	entries, _ := c.log.since(c.began)
 	var odd []string
-	deaths := make(map[missing]int)
+	kills := make(map[string]int)
+	deaths := make(map[missing]int) // that a node has been right about
 	for _, e := range entries {
 		m := missing{e.Node, e.about()}
 		wrong := e.At.IsZero() || e.Level == "ERROR"
 		switch e.Message {
+		case killed:
+			kills[m.subject]++
 		case backendDown, memberGone:
-			deaths[m]++
-			wrong = deaths[m] > c.kills[m.subject]
+			if wrong = deaths[m] >= kills[m.subject]; !wrong {
+				deaths[m]++
+			}
 		case backendUp: // as those also say that have just started
 			wrong = deaths[m] > 0
 		}
@@ -378,14 +399,18 @@ func (c *crew) odd() []string {
 
 // standing is what a node says of the cluster.
 type standing struct {
-	Settled   bool `json:"settled"`
-	Awareness int  `json:"awareness"`
-	Members   []struct {
-		State      string `json:"state"`
-		Doubt      string `json:"doubt"`
-		Distrusted bool   `json:"distrusted"`
-	} `json:"members"`
-	Sent traffic `json:"sent"`
+	Settled     bool             `json:"settled"`
+	Awareness   int              `json:"awareness"`
+	GossipQueue int              `json:"gossipQueue"` // packets
+	Members     []memberStanding `json:"members"`
+	Sent        traffic          `json:"sent"`
+}
+
+// memberStanding is what it says of one node.
+type memberStanding struct {
+	State      string `json:"state"`
+	Doubt      string `json:"doubt"`
+	Distrusted bool   `json:"distrusted"`
 }
 
 // traffic is what a node has sent to the others since it started.
