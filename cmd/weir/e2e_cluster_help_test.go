@@ -23,9 +23,8 @@ const (
 	backendPort  = 6000 // of the first backend; the others follow
 	backendCount = 4
 
-	// rejoin is how long after one attempt a node tries again to reach the others. Two such periods after whatever parted it the
-	// membership is to be whole again.
-	rejoin = 5 * time.Second
+	// whole is after how long the membership is whole again: twice the time after which a node tries anew to reach the others.
+	whole = 2 * 5 * time.Second * haste
 	// noticed is after how long all others have noticed that a node is gone.
 	noticed = 5 * time.Second * haste
 	// ejected is after how long a backend that died gets no more connections from any balancer. The probes of tier.config take

@@ -13,7 +13,7 @@ import (
 
 // clustersAtOnce is how many clusters run side by side. They mostly wait: a balancer of a quiet cluster needs about a hundredth of a
 // processor.
-const clustersAtOnce = 8
+const clustersAtOnce = 6
 
 // clusterScenario is something that happens to a cluster.
 type clusterScenario struct {
@@ -83,7 +83,7 @@ func killed(c *tier) {
 	c.dies(0, 3, ejected, others...)
 	c.unchanged(before, 0)
 	victim.Start()
-	c.awaitMembers(2*rejoin, c.nodes...)
+	c.awaitMembers(whole, c.nodes...)
 	c.awaitDraining(soon, 3, true, victim)
 	c.awaitVerdict(ejected, 0, "down", victim)
 	c.serve(c.nodes, 1, 2)
@@ -99,7 +99,7 @@ func stopped(c *tier) {
 	time.Sleep(3 * time.Second)
 	c.unchanged(subset(before, others), -1)
 	victim.Resume()
-	c.awaitMembers(2*rejoin, c.nodes...)
+	c.awaitMembers(whole, c.nodes...)
 	c.unchanged(before, -1)
 	c.dies(0, -1, ejected, c.nodes...)
 	c.unchanged(before, 0)
@@ -126,7 +126,7 @@ func restartedInTurn(c *tier) {
 		c.awaitMembers(noticed, others...)
 		c.serve(others, 0, 1, 2)
 		b.Start()
-		c.awaitMembers(2*rejoin, c.nodes...)
+		c.awaitMembers(whole, c.nodes...)
 		c.awaitDraining(soon, 3, true, c.nodes...)
 		c.awaitUp(soon, b)
 		c.unchanged(before, -1)
@@ -141,7 +141,7 @@ func restartedAtOnce(c *tier) {
 		b.Kill()
 	}
 	startAll(c.nodes...)
-	c.awaitMembers(2*rejoin, c.nodes...)
+	c.awaitMembers(whole, c.nodes...)
 	c.awaitDraining(soon, 3, true, c.nodes...)
 	c.awaitUp(soon, c.nodes...)
 	c.serve(c.nodes, 0, 1, 2)
@@ -170,7 +170,7 @@ func parted(d time.Duration) func(c *tier) {
 		c.unchanged(before, dead)
 		heal()
 		whole := time.Now()
-		c.awaitMembers(2*rejoin, c.nodes...)
+		c.awaitMembers(whole, c.nodes...)
 		c.t.Logf("whole again after %v", time.Since(whole).Round(time.Millisecond))
 		if drained >= 0 {
 			c.awaitDraining(soon, drained, true, c.nodes...)
@@ -192,12 +192,12 @@ func oneDirectionLost(c *tier) {
 	end := deaf.host.Lose(weirtest.Fault{}, others[0].host)
 	c.during(10*time.Second, func() string { return c.changed(before, -1) })
 	if len(c.nodes) > 2 {
-		c.awaitMembers(2*rejoin, c.nodes...)
+		c.awaitMembers(whole, c.nodes...)
 	}
 	c.dies(0, -1, ejected, c.nodes...)
 	c.unchanged(before, 0)
 	end()
-	c.awaitMembers(2*rejoin, c.nodes...)
+	c.awaitMembers(whole, c.nodes...)
 	c.unchanged(before, 0)
 }
 
@@ -208,7 +208,7 @@ func lossy(f weirtest.Fault) func(c *tier) {
 		before := c.opinions(c.nodes...)
 		end := c.network.Among(f, hosts(c.nodes)...)
 		c.during(5*time.Second, func() string { return c.changed(before, -1) })
-		c.awaitMembers(2*rejoin, c.nodes...)
+		c.awaitMembers(whole, c.nodes...)
 		within, known := ejected, soon
 		if f.Protocol == "udp" {
 			within, known = soon*haste, time.Minute // only full exchanges are left, with one other node every ten seconds
@@ -220,7 +220,7 @@ func lossy(f weirtest.Fault) func(c *tier) {
 		c.t.Logf("an order was acked by %v, and after %v all carry it out", acked, time.Since(start).Round(time.Millisecond))
 		c.unchanged(before, 0)
 		end()
-		c.awaitMembers(2*rejoin, c.nodes...)
+		c.awaitMembers(whole, c.nodes...)
 		c.unchanged(before, 0)
 		c.returns(0, c.nodes...)
 	}
@@ -236,7 +236,7 @@ func gossipLost(c *tier) {
 	c.dies(0, -1, ejected, c.nodes...)
 	c.unchanged(before, 0)
 	end()
-	c.awaitMembers(2*rejoin, c.nodes...)
+	c.awaitMembers(whole, c.nodes...)
 	c.unchanged(before, 0)
 	c.returns(0, c.nodes...)
 }
@@ -263,7 +263,7 @@ func clocksWrong(c *tier) {
 	c.nodes[0].Kill()
 	c.awaitMembers(noticed, c.nodes[1:]...)
 	c.nodes[0].Start()
-	c.awaitMembers(2*rejoin, c.nodes...)
+	c.awaitMembers(whole, c.nodes...)
 	c.returns(0, c.nodes...)
 }
 
@@ -276,7 +276,7 @@ func strangerWithWrongKey(c *tier) {
 	}
 	stranger := &balancer{t: c.t, name: "stranger", host: c.network.Host()}
 	stranger.WeirProcess = stranger.host.Weir(c.config(stranger, wrongKey))
-	c.during(2*rejoin, func() string {
+	c.during(whole, func() string {
 		if what := notAlive(c.nodes); what != "" {
 			return what
 		}
