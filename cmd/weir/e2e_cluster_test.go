@@ -169,9 +169,9 @@ func parted(d time.Duration) func(c *tier) {
 		time.Sleep(time.Until(start.Add(d)))
 		c.unchanged(before, dead)
 		heal()
-		whole := time.Now()
+		healed := time.Now()
 		c.awaitMembers(whole, c.nodes...)
-		c.t.Logf("whole again after %v", time.Since(whole).Round(time.Millisecond))
+		c.t.Logf("whole again after %v", time.Since(healed).Round(time.Millisecond))
 		if drained >= 0 {
 			c.awaitDraining(soon, drained, true, c.nodes...)
 			c.order(right[0], "undrain", drained, c.nodes...)
