@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -313,7 +314,33 @@ func TestUsualStateFile(t *testing.T) {
 	}
 }
 
-func TestPeersResolve(t *testing.T) {
+// Nodes find each other by the names of hosts and by SRV records, which weir itself asks for.
+func TestClusterJoinsByName(t *testing.T) {
+	a := weirtest.Serve(t, weirtest.WhoWhenAsked("a"))
+	for _, name := range []string{"lb-0.example.test:%s", "srv+_weir._tcp.example.test"} {
+		t.Run(name[:4], func(t *testing.T) {
+			c := &crew{t: t, dir: t.TempDir(), binds: []string{weirtest.FreeAddr(t), weirtest.FreeAddr(t)}}
+			_, port, err := net.SplitHostPort(c.binds[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			dns := weirtest.Knot(t, weirtest.DNSZone{
+				Origin: "example.test", Records: "lb-0 A 127.0.0.1\n_weir._tcp SRV 0 1 " + port + " lb-0",
+			})
+			join := name
+			if strings.Contains(name, "%s") {
+				join = fmt.Sprintf(name, port)
+			}
+			text := shared("", a.Addr) + fmt.Sprintf("resolvers: { default: { nameservers: [%q] } }\n", dns.Addr)
+			first, second := c.text(0, text), c.text(1, text)
+			second = regexp.MustCompile(`join: \[[^]]*\]`).ReplaceAllString(second, fmt.Sprintf("join: [%q]", join))
+			c.nodes = append(c.nodes, launch(t, regexp.MustCompile(`join: \[[^]]*\], `).ReplaceAllString(first, "")), launch(t, second))
+			c.settle()
+		})
+	}
+}
+
+func TestPeersRefuseBadPorts(t *testing.T) {
 	if got, err := (peers{}).resolve(t.Context(), "host:no"); err == nil {
 		t.Errorf("a port that is none: %v", got)
 	}
