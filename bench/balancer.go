@@ -279,21 +279,30 @@ func bound(addr string) error {
 }
 
 func answers(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	res, err := fetch(ctx, url)
 	if err != nil {
 		return err
+	}
+	return res.Body.Close()
+}
+
+// fetch gets a page whose status is 200; the caller closes its body.
+func fetch(ctx context.Context, url string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
 	}
 	// Its own transport, so that no connection is kept open into the
 	// measurement.
 	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, res.Status)
+		_ = res.Body.Close()
+		return nil, fmt.Errorf("%s answers %s", url, res.Status)
 	}
-	return nil
+	return res, nil
 }
 
 // The ports that something may listen on here. They are below those that the

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -35,19 +34,10 @@ func parseCluster(args []string, errOut io.Writer) (clusterOptions, error) {
 	flags.StringVar(&works, "work", "", "what to measure, separated by commas: refused, silent, traffic, balancers, idle, mass; empty is all of it")
 	flags.BoolVar(&quick, "quick", false, "measure less, within a minute")
 	flags.StringVar(&o.json, "json", "", "file to write every sample to")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, errUsage
+	if err := readFlags(flags, args); err != nil {
+		return o, err
 	}
-	wrong := func(format string, a ...any) (clusterOptions, error) {
-		fmt.Fprintf(errOut, "bench: "+format+"\n", a...)
-		return o, errUsage
-	}
-	if flags.NArg() > 0 {
-		return wrong("unexpected argument %q", flags.Arg(0))
-	}
+	wrong := func(format string, a ...any) (clusterOptions, error) { return o, misused(flags, format, a...) }
 	o.plan, o.works = fullPlan(), split(works)
 	if quick {
 		o.plan = quickPlan()

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -428,17 +427,10 @@ func (n *node) standing(ctx context.Context) (standing, error) {
 
 // get asks a node's admin API.
 func (n *node) get(ctx context.Context, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.admin+path, nil)
-	if err != nil {
-		return err
-	}
-	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	res, err := fetch(ctx, "http://"+n.admin+path)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s of %s: %s", path, n.name, res.Status)
-	}
 	return json.NewDecoder(res.Body).Decode(into)
 }

@@ -111,19 +111,10 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	flags.StringVar(&rivals, "rivals", "haproxy,nginx", "balancers to compare with, separated by commas")
 	flags.StringVar(&o.json, "json", "", "file to write every sample to")
 	flags.BoolVar(&o.list, "list", false, "list the scenarios and stop")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, err
-		}
-		return o, errUsage
+	if err := readFlags(flags, args); err != nil {
+		return o, err
 	}
-	wrong := func(format string, a ...any) (options, error) {
-		fmt.Fprintf(errOut, "bench: "+format+"\n", a...)
-		return o, errUsage
-	}
-	if flags.NArg() > 0 {
-		return wrong("unexpected argument %q", flags.Arg(0))
-	}
+	wrong := func(format string, a ...any) (options, error) { return o, misused(flags, format, a...) }
 	if o.rounds < 1 || o.rounds > 100 {
 		return wrong("-rounds %d: give 1 to 100", o.rounds)
 	}
@@ -167,4 +158,24 @@ func chooseScenarios(all []scenario, names string) (chosen []scenario, unknown s
 // split cuts a list at its commas and leaves out what is empty.
 func split(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// readFlags reads a command line of flags alone. The error is flag.ErrHelp, or errUsage after it has been explained.
+func readFlags(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if flags.NArg() > 0 {
+		return misused(flags, "unexpected argument %q", flags.Arg(0))
+	}
+	return nil
+}
+
+// misused explains what is wrong with a command line.
+func misused(flags *flag.FlagSet, format string, a ...any) error {
+	fmt.Fprintf(flags.Output(), "bench: "+format+"\n", a...)
+	return errUsage
 }

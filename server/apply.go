@@ -192,8 +192,11 @@ func (a *applier) makeResolver(name string) (undo func(), err error) {
 // makePool makes a pool with its backends, or takes back one that was leaving.
 func (a *applier) makePool(name string) (undo func()) {
 	p, back := newPool(name, a.wake), a.reclaimPool(name)
-	if back != nil {
+	switch {
+	case back != nil:
 		p = back.pool
+	case a.who.looked != nil:
+		p.heed(a.wake)
 	}
 	options, members, endpoints := p.options, p.members, endpointsOf(p.members)
 	reclaimed := a.fill(p, name)

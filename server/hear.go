@@ -64,6 +64,9 @@ func (s *Server) hear(n cluster.News) {
 // meet does what is done now and then.
 func (s *Server) meet(now time.Time) {
 	t := s.tier
+	if t.suspects {
+		s.suspected(now)
+	}
 	if now.Sub(t.judged) >= judgeInterval {
 		s.judge(nil)
 	}

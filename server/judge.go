@@ -176,19 +176,32 @@ func (s *Server) logVerdict(m *member, before upstream.Health, v cluster.Verdict
 	}
 }
 
-// suspected has the jury meet about backends to which a connection has failed that did not before.
-func (s *Server) suspected() {
+// suspectInterval bounds how often the jury meets because connections fail: clients may have a backend fail and succeed in turns,
+// thousands of times a second.
+const suspectInterval = 10 * time.Millisecond
+
+// suspected has the jury meet about backends to which a connection has failed that did not before. Too soon after the last such
+// session it does so later.
+func (s *Server) suspected(now time.Time) {
+	t := s.tier
+	if t == nil {
+		return
+	}
+	if t.suspects = now.Sub(t.suspected) < suspectInterval; t.suspects {
+		return
+	}
 	pools := make(map[*pool]bool)
 	for _, p := range s.pools {
 		if p.suspected.Swap(false) {
 			pools[p] = true
 		}
 	}
-	if s.tier == nil || len(pools) == 0 {
+	if len(pools) == 0 {
 		return
 	}
+	t.suspected = now
 	var named []cluster.Key
-	for key, at := range s.tier.seats {
+	for key, at := range t.seats {
 		if pools[at.pool] && at.pool.live.Sight(at.member.backend).Failures > 0 {
 			named = append(named, key)
 		}

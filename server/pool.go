@@ -55,11 +55,15 @@ func newPool(service string, wake func()) *pool {
 		p.tripped.Store(true)
 		wake()
 	})
+	return p
+}
+
+// heed has wake called, too, when a connection to a backend fails that did not before. It is for a new pool.
+func (p *pool) heed(wake func()) {
 	p.live.Watch(func(*upstream.Backend) {
 		p.suspected.Store(true)
 		wake()
 	})
-	return p
 }
 
 // set replaces options and members.

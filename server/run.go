@@ -317,7 +317,7 @@ func (s *Server) passive() {
 		k, status := b.Key(), b.Status()
 		s.log.Warn("backend is ejected after failed connections", "service", serviceName(k), "backend", upstream.Show(k.Addr), "until", status.EjectedUntil)
 	}
-	s.suspected()
+	s.suspected(time.Now())
 }
 
 // due does what time has come for.
@@ -345,6 +345,9 @@ func (s *Server) arm() {
 	}
 	if s.tier != nil {
 		next = earlier(next, s.tier.judged.Add(judgeInterval))
+		if s.tier.suspects {
+			next = earlier(next, s.tier.suspected.Add(suspectInterval))
+		}
 	}
 	if next.IsZero() {
 		next = now.Add(time.Hour)

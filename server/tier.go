@@ -28,11 +28,13 @@ type tier struct {
 	deaf   chan struct{} // closed when nobody hears news any more
 	looked *notices      // backends that probes have found to fail, or to have changed
 
-	judged  time.Time
-	checked time.Time                      // when drift was last looked for
-	shared  map[string]sharedTable         // what the others know of, by pool
-	members map[string]cluster.MemberState // as last logged
-	drift   drift
+	judged    time.Time
+	suspected time.Time                      // when the jury last met because connections fail
+	suspects  bool                           // it is to meet again for that
+	checked   time.Time                      // when drift was last looked for
+	shared    map[string]sharedTable         // what the others know of, by pool
+	members   map[string]cluster.MemberState // as last logged
+	drift     drift
 
 	disagreements atomic.Uint64 // of the jury, as of its last session
 }
