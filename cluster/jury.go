@@ -99,20 +99,11 @@ type subject struct {
 	compared time.Time // the last probe that others could be compared with
 	turned   time.Time // since when probes end as that did
 	failed   bool      // how
-	stances  []stance  // of the others, in the order of their votes
 	rumour   bool      // another says that it is down
 	heard    time.Time // the last session about it
 	due      time.Time
 	said     Report
 	spoke    bool // said has been published
-}
-
-// stance is since when an observer has said the same of a backend, however often it has said so.
-type stance struct {
-	observer string
-	boot     uint64
-	state    State
-	since    time.Time
 }
 
 // NewJury returns the jury of a node, without subjects.
@@ -270,9 +261,8 @@ func (j *Jury) hear(s *subject, t *Table, m Members, now time.Time) Ruling {
 	votes := t.Votes(s.key)
 	s.rumour = slices.ContainsFunc(votes, func(v Vote) bool { return v.State == Down && m[v.Observer].stands(v.Boot, now) })
 	s.serve(j.dutyOf(s, votes, m, now), now)
-	s.note(votes)
 	if s.steady() {
-		j.wrong += uint64(j.trust.Compare(s.sight.Evidence, s.aged(votes), m, s.pool.options, now))
+		j.wrong += uint64(j.trust.Compare(s.sight.Evidence, votes, m, s.pool.options, now))
 	}
 	c := Case{
 		Last: s.verdict, Own: s.sight.Evidence, Votes: votes, Members: m, Probers: s.probers, Pool: s.pool.state,
@@ -287,28 +277,6 @@ func (j *Jury) hear(s *subject, t *Table, m Members, now time.Time) Ruling {
 		s.pool.state.Usable++
 	}
 	return Ruling{Key: s.key, Verdict: s.verdict, Was: state, Duty: s.duty, Look: s.verdict.Verify}
-}
-
-// note keeps since when each of the others says what it says.
-func (s *subject) note(votes []Vote) {
-	before := s.stances
-	s.stances = make([]stance, len(votes))
-	for i, v := range votes {
-		s.stances[i] = stance{v.Observer, v.Boot, v.State, v.At}
-		j := slices.IndexFunc(before, func(o stance) bool { return o.observer == v.Observer })
-		if j >= 0 && before[j].boot == v.Boot && before[j].state == v.State {
-			s.stances[i].since = before[j].since
-		}
-	}
-}
-
-// aged returns the votes, each as old as what it says: a liar that repeats itself every second has not just found it out.
-func (s *subject) aged(votes []Vote) []Vote {
-	votes = slices.Clone(votes)
-	for i := range votes {
-		votes[i].At = s.stances[i].since
-	}
-	return votes
 }
 
 // dutyOf says whether this node probes a subject: it is one of its probers, or none of them has anything to say that it may believe,

@@ -294,17 +294,3 @@ func TestJuryBearsWithTheSlow(t *testing.T) {
 		t.Errorf("%d disagreements", h.Disagreements())
 	}
 }
-
-// A liar that says the same anew every second is found out like one that says it once.
-func TestJuryFindsOutWhoRepeatsItself(t *testing.T) {
-	h := newHall("a")
-	for range 30 {
-		h.pass(time.Second)
-		h.probe("a", true)
-		h.hear("B", "a", Report{State: Down, Failures: 1 + int(h.now.Unix())%2, Age: time.Second})
-		h.judge("a", "A", "B")
-	}
-	if percent, distrust := h.trust.Wrong("B", h.now); !distrust {
-		t.Errorf("wrong in %d %% of its votes, and trusted", percent)
-	}
-}
