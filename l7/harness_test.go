@@ -166,6 +166,10 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 				c.x.tunnel.Stop(nil, true)
 			}
 		})
+		w.forEachSession(func(s *session) { s.stream.Revoke() })
+		if w.sessions != nil {
+			b.t.Errorf("loop %d still has a session", w.loop.ID())
+		}
 		if len(w.copies) != 0 || w.copied != 0 || w.kept != 0 {
 			b.t.Errorf("loop %d still has %d copies of %d bytes, and %d bytes to send again", w.loop.ID(), len(w.copies), w.copied, w.kept)
 		}
