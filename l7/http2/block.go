@@ -10,6 +10,7 @@ import (
 const (
 	maxContinuations = 8        // frames of one head beyond the first
 	extraEntries     = 28       // beyond the fields of a head: pseudo-headers, and crumbs of cookies (RFC 9113 section 8.2.3)
+	ownFields        = 2        // of a head in HTTP/1 that HTTP/2 says otherwise: Host, and Transfer-Encoding
 	blockRoom        = 16 << 10 // bytes of a head as sent beyond its limit as read
 	lineFraming      = len(": \r\n")
 	rawKept          = 16 << 10
@@ -170,7 +171,7 @@ func (b *block) special(known head.Known, value string) (drop bool, err error) {
 }
 
 func (b *block) push(name, value string) error {
-	if len(b.lines) >= b.limits.Fields {
+	if !b.trailer && len(b.lines) >= b.limits.Fields-ownFields {
 		return http1.ErrTooManyFields
 	}
 	start := uint32(len(b.raw))
@@ -244,6 +245,8 @@ func (b *block) request(h *head.Head, end bool) error {
 		return head.ErrHost
 	case b.scheme != "http" && b.scheme != "https":
 		return ErrScheme
+	case len(b.method)+len(b.path)+len("  HTTP/1.1\r\n") > b.limits.Line:
+		return http1.ErrLineTooLong
 	case err != nil:
 		return err
 	}
