@@ -28,6 +28,7 @@ type wire struct {
 	got   map[uint32]*reply
 	gone  *xhttp2.GoAwayFrame // the last one
 	debug string
+	mute  bool // nothing is acknowledged any more
 }
 
 // reply is what has come for a request.
@@ -114,11 +115,11 @@ func (w *wire) read(grant bool) error {
 	case *xhttp2.GoAwayFrame:
 		w.gone, w.debug = f, string(f.DebugData())
 	case *xhttp2.PingFrame:
-		if !f.IsAck() {
+		if !f.IsAck() && !w.mute {
 			_ = w.WritePing(true, f.Data)
 		}
 	case *xhttp2.SettingsFrame:
-		if !f.IsAck() {
+		if !f.IsAck() && !w.mute {
 			_ = w.WriteSettingsAck()
 		}
 	}

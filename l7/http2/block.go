@@ -10,6 +10,8 @@ import (
 const (
 	maxContinuations = 8        // frames of one head beyond the first
 	extraEntries     = 28       // beyond the fields of a head: pseudo-headers, and crumbs of cookies (RFC 9113 section 8.2.3)
+	floodFactor      = 2        // times the fields that a head may have are no mistake
+	decodeStep       = 1 << 10  // bytes decoded before a look at whether it is a flood: each may stand for a long field
 	ownFields        = 2        // of a head in HTTP/1 that HTTP/2 says otherwise: Host, and Transfer-Encoding
 	blockRoom        = 16 << 10 // bytes of a head as sent beyond its limit as read
 	lineFraming      = len(": \r\n")
@@ -49,6 +51,7 @@ type block struct {
 	length  int64 // -1 = not said
 	entries int
 	size    int // bytes as read, however they are joined
+	flood   bool
 	err     error
 }
 
@@ -67,14 +70,17 @@ func (b *block) begin(trailer bool) {
 // field takes a field that was decoded. What is wrong is kept: the rest is decoded nevertheless, because later heads refer
 // to it, but no longer looked at.
 func (b *block) field(f hpack.HeaderField) {
+	if b.entries++; b.entries > floodFactor*(b.limits.Fields+extraEntries) {
+		b.flood = true
+		b.decoder.SetEmitEnabled(false)
+		return
+	}
 	if b.err == nil {
 		b.err = b.add(f.Name, f.Value)
-		b.decoder.SetEmitEnabled(b.err == nil)
 	}
 }
 
 func (b *block) add(name, value string) error {
-	b.entries++
 	b.size += len(name) + len(value) + lineFraming
 	fields, bytes := b.limits.Fields, b.limits.Head
 	if b.trailer {

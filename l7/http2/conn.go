@@ -395,11 +395,17 @@ func (c *Conn) checkBlock() error {
 func (c *Conn) decode(id uint32, p []byte) (Event, error) {
 	fresh := id > c.last
 	c.block.begin(!fresh)
-	_, err := c.decoder.Write(p)
-	if err == nil {
-		err = c.decoder.Close()
+	for len(p) > 0 {
+		n := min(len(p), decodeStep)
+		if _, err := c.decoder.Write(p[:n]); err != nil {
+			return Event{}, errHPACK
+		}
+		if c.block.flood {
+			return Event{}, errCalmFields
+		}
+		p = p[n:]
 	}
-	if err != nil {
+	if c.decoder.Close() != nil {
 		return Event{}, errHPACK
 	}
 	c.block.done()
@@ -427,7 +433,7 @@ func (c *Conn) Accept(s *Stream, h *head.Head) error {
 	c.streams[s.ID] = s
 	err := c.block.request(h, c.ending)
 	if err != nil {
-		s.toCome = -1
+		s.toCome, s.refused = -1, true
 		if c.due == nil {
 			c.due = c.budget.reset()
 		}
@@ -495,7 +501,9 @@ func (c *Conn) close(s *Stream) {
 // finish closes a stream that has ended both ways.
 func (c *Conn) finish(s *Stream) {
 	if s.over && s.ended && !s.closed {
-		c.budget.completed++
+		if !s.refused {
+			c.budget.completed++
+		}
 		c.close(s)
 	}
 }
@@ -703,7 +711,7 @@ func (c *Conn) Reset(s *Stream, code Code) {
 	if !s.over {
 		c.bury(s.ID)
 	}
-	if code == NoError {
+	if code == NoError && !s.refused {
 		c.budget.completed++
 	}
 	c.close(s)

@@ -71,6 +71,7 @@ var (
 	errWindow        = &Error{FlowControlError, "h2-window"}
 	errWindowZero    = &Error{ProtocolError, "h2-window-zero"}
 	errCalmFrames    = &Error{EnhanceYourCalm, "h2-flood"}
+	errCalmFields    = &Error{EnhanceYourCalm, "h2-fields"}
 	errCalmResets    = &Error{EnhanceYourCalm, "h2-resets"}
 )
 

@@ -15,6 +15,7 @@ type Stream struct {
 	ended   bool  // we have sent the end
 	over    bool  // the peer has
 	closed  bool
+	refused bool // its head was
 	blocked bool // something waits for the stream's window
 }
 
