@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	laneShare   = http2.MaxFrame         // bytes a lane writes before others that wait get their turn
+	laneShare   = bodyRead               // bytes a lane writes before others that wait get their turn: what is read at once
 	maxOverhead = 4 * http2.StreamWindow // of chunks that are held for one lane
 )
 
@@ -147,7 +147,8 @@ func (l *lane) respond(h *head.Head, bodiless bool) {
 	l.session.core.Head(&l.Stream, h, bodiless || h.Framing().Kind == head.None)
 }
 
-// Take implements eventloop.Peer. While others wait a lane writes no more than its share when its turn comes.
+// Take implements eventloop.Peer. While others wait a lane writes no more than its share when its turn comes. One that has
+// not come to the end of it, for want of room, goes on first when there is some.
 func (l *lane) Take(p []byte) int {
 	s := l.session
 	n := min(s.room(), len(p))
@@ -165,7 +166,7 @@ func (l *lane) Take(p []byte) int {
 		l.share -= n
 	}
 	if n < len(p) && !l.Blocked() && !l.Ended() {
-		s.enqueue(l)
+		s.enqueue(l, s.turn == l && l.share > 0)
 	}
 	return n
 }

@@ -217,21 +217,28 @@ func (s *session) room() int {
 // wait puts a lane behind the others that wait for room, if it has something to write.
 func (s *session) wait(l *lane) {
 	if l.stream.IsOpen() && !l.stream.HasRoom() {
-		s.enqueue(l)
+		s.enqueue(l, false)
 	}
 }
 
-func (s *session) enqueue(l *lane) {
+func (s *session) enqueue(l *lane, front bool) {
 	if l.waits {
 		return
 	}
 	l.waits, l.prev, l.next = true, s.last, nil
-	if s.last != nil {
-		s.last.next = l
+	if front {
+		l.prev, l.next = nil, s.first
+	}
+	if l.prev != nil {
+		l.prev.next = l
 	} else {
 		s.first = l
 	}
-	s.last = l
+	if l.next != nil {
+		l.next.prev = l
+	} else {
+		s.last = l
+	}
 	s.touch()
 }
 
@@ -282,7 +289,9 @@ func (s *session) pump() {
 	for s.first != nil && s.room() > 0 && s.core.Spare() > 0 {
 		l := s.first
 		s.unwait(l)
-		l.share = laneShare
+		if l.share <= 0 {
+			l.share = laneShare
+		}
 		s.turn = l
 		l.stream.Resume()
 		l.stream.Notify()
