@@ -82,14 +82,16 @@ func (s *session) begin() {
 
 // touch has what is put together written at the end of the loop's turn. It is called before something is.
 func (s *session) touch() {
-	if s.touched || s.state == closed {
+	if s.state == closed {
 		return
 	}
-	s.touched = true
 	if s.core.Out == nil {
 		s.core.Out = s.worker.frames()
 	}
-	s.worker.loop.AtTurnEnd(s)
+	if !s.touched {
+		s.touched = true
+		s.worker.loop.AtTurnEnd(s)
+	}
 }
 
 // Ready goes on after the client has sent something or has taken something.
