@@ -240,6 +240,7 @@ http:
 			RespondingTimeouts: RespondingTimeouts{ReadTimeout: Duration(time.Minute), IdleTimeout: Duration(3 * time.Minute)},
 			LifeCycle:          LifeCycle{GraceTimeOut: Duration(30 * time.Second)},
 		},
+		HTTP2: EntryPointHTTP2{MaxConcurrentStreams: 250},
 		HTTP: EntryPointHTTP{
 			Redirections: &Redirections{&EntryPointRedirection{
 				To: ":443", Scheme: "https", Permanent: true, Priority: 2147483646,

@@ -87,8 +87,9 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 	c := x.conn
 	c.last = c.last || !x.reqBody.Done() // said to the client, which finish could not
 	h.SetHop(c.persist(false, &x.req))
-	out := h.AppendResponse(x.worker.scratch())
-	if string(x.req.Method()) != "HEAD" {
+	bodiless := string(x.req.Method()) == "HEAD"
+	out := c.appendHead(x.worker.scratch(), h, bodiless)
+	if !bodiless {
 		out = append(out, body...)
 		x.bodyOut = int64(len(body))
 	}

@@ -67,7 +67,7 @@ type Exchange struct {
 	reused    bool // the link had served other requests
 	replayed  bool // the request was sent on an idle link that turned out to be dead
 	heard     bool // bytes have come back
-	unchunked bool // the response is given to a client that does not know chunks
+	unchunked bool // the response is given to a client that does not know chunks: of HTTP/1.0, or of HTTP/2
 	replied   bool // weir itself answers
 	suspended bool // a middleware waits
 	wantsMore bool // the client waits for 100 (Continue), which has not come

@@ -116,7 +116,7 @@ func (x *Exchange) interim(rest []byte) {
 	if x.req.Version() != head.HTTP10 {
 		x.res.StripHop()
 		x.res.SetHop(head.HopDefault)
-		out := x.res.AppendResponse(x.worker.scratch())
+		out := x.conn.appendHead(x.worker.scratch(), &x.res, true)
 		_ = x.conn.stream.Write(out) // an error stays with the stream
 		x.worker.sent(out)
 	}
@@ -135,7 +135,7 @@ func (x *Exchange) answer(rest []byte) {
 	if x.fallBack(x.origin, rest) || !x.finishHead() {
 		return
 	}
-	out := x.res.AppendResponse(x.worker.scratch())
+	out := x.conn.appendHead(x.worker.scratch(), &x.res, string(x.req.Method()) == "HEAD")
 	out, n, bad := x.appendBody(out, rest)
 	x.link.stream.Hold(rest[n:])
 	_ = x.conn.stream.Write(out) // an error stays with the stream, where download sees it
@@ -167,7 +167,7 @@ func (x *Exchange) finishHead() bool {
 	x.stick()
 	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
 	kind := x.res.Framing().Kind
-	if kind == head.Chunked && x.req.Version() == head.HTTP10 {
+	if kind == head.Chunked && (x.req.Version() == head.HTTP10 || x.conn.lane != nil) {
 		x.unchunked, kind = true, head.UntilClose
 		keep := x.res.KeepAlive
 		x.res.SetFraming(head.Framing{Kind: head.UntilClose})
@@ -216,9 +216,12 @@ func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
 	n := 0
 	for n < len(rest) && !x.resBody.Done() {
 		m, piece, err := x.resBody.Next(rest[n:])
-		if piece == http1.Data {
+		switch {
+		case piece == http1.Data:
 			out = append(out, rest[n:n+m]...)
 			x.bodyOut += int64(m)
+		case piece == http1.Trailer && x.conn.lane != nil:
+			x.conn.lane.trailers = append(x.conn.lane.trailers, rest[n:n+m]...)
 		}
 		n += m
 		if err != nil {

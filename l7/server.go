@@ -54,6 +54,7 @@ func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.each(func(w *worker) {
 		w.forEach((*conn).retire)
+		w.forEachSession((*session).retire)
 		w.stopMirrors(func(*mirrorCall) bool { return true }) // nobody waits for their responses
 		w.closeIdle(func(*link) bool { return true })
 	})

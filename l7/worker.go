@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/http2"
 	"github.com/weirlb/weir/l7/route"
 	"github.com/weirlb/weir/upstream"
 )
@@ -33,6 +34,10 @@ type worker struct {
 	conns     []*conn
 	exchanges []*Exchange
 	links     []*link
+	sessions  *session // the open ones, newest first
+	lanes     []*lane
+	outs      [][]byte // buffers in which sessions put frames together
+	texts     http2.Texts
 	places    map[*upstream.Backend]*place
 	copies    []*mirrorCall // on their way
 	copied    int           // bytes of their bodies

@@ -16,8 +16,8 @@ import (
 	"github.com/weirlb/weir/upstream"
 )
 
-// webALPN is what HTTPS connections agree on.
-var webALPN = []string{"http/1.1"}
+// webALPN is what HTTPS connections agree on, the best first.
+var webALPN = []string{"h2", "http/1.1"}
 
 // redirection is the name of the router, and of the middleware, that an entrypoint's redirection makes. No user can write
 // it: names end before an @.
@@ -158,6 +158,7 @@ func frontOptions(e *config.EntryPoint) l7.FrontOptions {
 		Underscores:       underscores[h.UnderscoreHeaders],
 		Paths:             route.Normalizer{Refuse: refusedIn(h.EncodedCharacters)},
 		MaxBody:           int64(h.MaxRequestBodyBytes),
+		MaxStreams:        e.HTTP2.MaxConcurrentStreams,
 		HandshakeTimeout:  time.Duration(t.SniffTimeout),
 		ReadTimeout:       time.Duration(t.RespondingTimeouts.ReadTimeout),
 		WriteTimeout:      time.Duration(t.RespondingTimeouts.WriteTimeout),

@@ -50,6 +50,7 @@ func (h *Head) ReadRequest(line, method, target Span, v Version) error {
 // StartRequest makes h a request that was not read from HTTP/1. scheme and
 // authority may be empty. The errors are those of ReadRequest.
 func (h *Head) StartRequest(method, scheme, authority, target string, v Version) error {
+	h.version = v // for the log, whatever is wrong
 	if authority != "" {
 		if !isHost(authority) {
 			return ErrHost
