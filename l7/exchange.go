@@ -54,6 +54,8 @@ type Exchange struct {
 
 	failovers few[*Failover] // that would look at the response, innermost first
 	marks     few[mark]      // cookies to set
+	seats     []seat         // places that are given back at the end
+	notes     []note         // what middlewares keep for themselves
 	mirror    *Mirror
 	copies    uint64 // of its mirrors, those that are still to get a copy, as bits
 	template  []byte // the head they get
@@ -79,6 +81,7 @@ type Exchange struct {
 	reason    accesslog.Reason
 	failure   accesslog.Reason // of the last attempt
 	detail    string
+	user      string // who the client has proved to be
 
 	began   time.Time     // when the first byte of the head came
 	mark    time.Time     // when the current phase began
@@ -106,7 +109,8 @@ func (x *Exchange) give() {
 	x.dropReplay()
 	x.req.Reset()
 	x.res.Reset()
-	*x = Exchange{gen: x.gen + 1, req: x.req, res: x.res}
+	clear(x.notes)
+	*x = Exchange{gen: x.gen + 1, req: x.req, res: x.res, seats: x.seats[:0], notes: x.notes[:0]}
 	push(&w.exchanges, x)
 }
 
@@ -362,6 +366,7 @@ func (x *Exchange) finish() {
 // close counts and records the exchange.
 func (x *Exchange) close() {
 	x.phase = over
+	x.vacate()
 	now := time.Now()
 	x.count(now.Sub(x.began))
 	if x.worker.log.Enabled() {

@@ -64,6 +64,7 @@ func (x *Exchange) record(now time.Time) {
 		RequestSize: in, ResponseSize: out, OriginSize: out,
 		In: in, Out: out,
 		RequestCount: c.count,
+		User:         x.user,
 		Route:        x.routed, Queue: accesslog.NotReached, Connect: accesslog.NotReached,
 		FirstByte: accesslog.NotReached, Origin: accesslog.NotReached,
 		Total:   now.Sub(x.began),

@@ -26,8 +26,7 @@ type Options struct {
 type Server struct {
 	options  Options
 	workers  []*worker
-	blocking chan struct{} // holds a token for each goroutine of Exchange.Go
-	waiting  atomic.Int64  // those that wait for one, too
+	hands    // for Exchange.Go
 	panics   atomic.Int64
 	draining atomic.Bool
 	places   sync.Map // *upstream.Backend to its *Counters; loops write when a backend is first used
@@ -35,7 +34,8 @@ type Server struct {
 
 // NewServer returns a server for the loops. It starts nothing: connections bring it to life.
 func NewServer(o Options) *Server {
-	s := &Server{options: o, blocking: make(chan struct{}, maxBlocking*len(o.Loops))}
+	s := &Server{options: o}
+	s.hands.init(maxBlocking*len(o.Loops), maxWaiting*len(o.Loops))
 	for _, loop := range o.Loops {
 		s.workers = append(s.workers, newWorker(s, loop))
 	}
