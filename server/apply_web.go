@@ -94,6 +94,19 @@ var hostKinds = map[rule.HostKind]sni.Kind{
 	rule.Exact: sni.Exact, rule.Wildcard: sni.Wildcard, rule.Regexp: sni.Regexp, rule.Any: sni.Default,
 }
 
+// makeWebMiddleware makes a middleware anew: its state begins anew with it, and it is made only when its plan is another.
+func (a *applier) makeWebMiddleware(name string) (undo func(), err error) {
+	p := a.to.web.middlewares[name]
+	if p.maker == nil {
+		return replace(a.web.middlewares, name, newWebMiddleware(name, p, a.now)), nil
+	}
+	m, err := p.maker.make(name, making{a.now, a.web.server})
+	if err != nil {
+		return nil, err
+	}
+	return replace(a.web.middlewares, name, m), nil
+}
+
 // security indexes how TLS is ended by server name.
 func (a *applier) security(hosts []securityPlan) (*sni.Table[*l7.Security], error) {
 	b := sni.NewBuilder[*l7.Security]()

@@ -16,6 +16,7 @@ type webMiddlewarePlan struct {
 	redirect    *l7.RedirectSchemeOptions
 	allow       *allowPlan
 	rate        *ratePlan
+	maker       webMaker // of the others
 }
 
 type allowPlan struct {

@@ -36,7 +36,9 @@ func (c *compiler) compileWeb() {
 		h = &config.HTTP{}
 	}
 	for _, name := range sorted(h.Middlewares) {
-		w.middlewares[name] = webMiddlewareOf(h.Middlewares[name])
+		p := webMiddlewareOf(h.Middlewares[name])
+		p.maker = c.webMaker("http.middlewares."+name, h.Middlewares[name])
+		w.middlewares[name] = p
 	}
 	for _, name := range sorted(h.Services) {
 		w.services[name] = c.webService(name, h.Services[name])

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// middlewareProblems are what is wrong with one middleware, without where it stands.
+func middlewareProblems(t *testing.T, text string) []string {
+	t.Helper()
+	_, err := Parse("weir.yaml", []byte("http:\n  middlewares:\n    m: "+text+"\n"))
+	if err == nil {
+		return nil
+	}
+	var all []string
+	for line := range strings.Lines(err.Error()) {
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ": http.middlewares.m.")
+		all = append(all, rest)
+	}
+	return all
+}
+
+// checkMiddlewares holds what is wrong with middlewares against a table: each line is a middleware and the starts of
+// what is said about it.
+func checkMiddlewares(t *testing.T, table map[string][]string) {
+	t.Helper()
+	for text, want := range table {
+		got := middlewareProblems(t, text)
+		slices.Sort(got)
+		slices.Sort(want)
+		if len(got) != len(want) {
+			t.Errorf("%s\n gives %d problems, want %d: %q", text, len(got), len(want), got)
+			continue
+		}
+		for i := range want {
+			if !strings.HasPrefix(got[i], want[i]) {
+				t.Errorf("%s\n gives %q\n  want %q", text, got[i], want[i])
+			}
+		}
+	}
+}
+
+func TestCheckHeaders(t *testing.T) {
+	checkMiddlewares(t, map[string][]string{
+		`{headers: {}}`: nil,
+		`{headers: {customRequestHeaders: {X-A: "", X-B: "b"}, customResponseHeaders: {Server: ""}, stsSeconds: 5, addVaryHeader: true}}`: nil,
+		`{headers: {customRequestHeaders: {"X A": b, Connection: close, content-length: "1", Host: ""}}}`: {
+			"headers.customRequestHeaders.Connection: belongs to the connection", `headers.customRequestHeaders.Host: "" is not a host`,
+			`headers.customRequestHeaders.X A: "X A" is not a header name`, "headers.customRequestHeaders.content-length: belongs",
+		},
+		`{headers: {customResponseHeaders: {X-A: a, x-a: b, Host: c, X-C: " d", X-D: "a\nb"}}}`: {
+			"headers.customResponseHeaders.Host: no response", `headers.customResponseHeaders.X-C: " d" begins`,
+			`headers.customResponseHeaders.X-D: "a\nb" has a control`, "headers.customResponseHeaders.x-a: is X-A already",
+		},
+		`{headers: {accessControlAllowOriginListRegex: ["("], accessControlAllowMethods: ["a b"], stsSeconds: -1, referrerPolicy: "a\r\nb"}}`: {
+			"headers.accessControlAllowMethods[0]: ", "headers.accessControlAllowOriginListRegex[0]: error parsing", "headers.stsSeconds: -1 is less", "headers.referrerPolicy: ",
+		},
+		`{headers: {sslRedirect: true, featurePolicy: x}}`: {
+			"headers.featurePolicy: not supported by weir (write permissionsPolicy)", "headers.sslRedirect: not supported by weir (write redirections",
+		},
+	})
+}

@@ -1,0 +1,29 @@
+package server
+
+import (
+	"time"
+
+	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/l7"
+)
+
+// webMaker plans one middleware: it holds plain values only, so that plans can be compared.
+type webMaker interface {
+	// make makes the middleware. It neither blocks nor connects.
+	make(name string, with making) (*l7.Middleware, error)
+}
+
+// making is what middlewares are made with.
+type making struct {
+	now    time.Time
+	server *l7.Server
+}
+
+// webMaker plans the middlewares that have a file of their own, nil for others.
+func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
+	switch {
+	case m.Headers != nil:
+		return headersPlanOf(m.Headers)
+	}
+	return nil
+}
