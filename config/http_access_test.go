@@ -61,3 +61,15 @@ func TestCheckHeaders(t *testing.T) {
 		},
 	})
 }
+
+func TestCheckAccess(t *testing.T) {
+	checkMiddlewares(t, map[string][]string{
+		`{basicAuth: {users: ["a:b"], realm: "my shop", headerField: X-User}}`: nil,
+		`{basicAuth: {usersFile: /etc/weir/users}}`:                            nil,
+		`{basicAuth: {}}`: {"basicAuth: has no users"},
+		`{basicAuth: {users: [secret, "a:b:c"], realm: 'a"b', headerField: Connection}}`: {
+			"basicAuth.headerField: Connection cannot be set here", `basicAuth.realm: "a\"b" is not a realm`, "basicAuth.users[0]: is no user (write name:hash",
+		},
+		`{basicAuth: {users: ["a:b"], usersFile: "-----BEGIN"}}`: {"basicAuth.usersFile: PEM text"},
+	})
+}

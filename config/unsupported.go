@@ -10,7 +10,6 @@ const (
 // text is a hint and may be empty. Whoever builds one of these deletes its
 // line.
 var notServed = map[string]string{
-	"http.middlewares.*.basicAuth":                      "",
 	"http.middlewares.*.contentType":                    "",
 	"http.middlewares.*.digestAuth":                     "",
 	"http.middlewares.*.forwardAuth":                    "",

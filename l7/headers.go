@@ -137,14 +137,12 @@ func (s *SecurityOptions) fields() (all, secure []FieldEdit) {
 	return all, secure
 }
 
-// apply does the edit. A field that cannot be set, because the head is as large as it may be, stays as it is: names and
-// values were checked with the configuration.
+// apply does the edit. A field that cannot be set, because the head is as large as it may be, is taken away: the server must
+// not take the client's word for it. Names and values were checked with the configuration.
 func (e FieldEdit) apply(h *head.Head) {
-	if e.Value == "" {
+	if e.Value == "" || h.Set(e.Name, e.Value) != nil {
 		_ = h.Delete(e.Name)
-		return
 	}
-	_ = h.Set(e.Name, e.Value)
 }
 
 // preflight tells the question whether a script of another origin may send a request from a request.

@@ -22,6 +22,8 @@ type making struct {
 // webMaker plans the middlewares that have a file of their own, nil for others.
 func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 	switch {
+	case m.BasicAuth != nil:
+		return c.basicAuth(at+".basicAuth", m.BasicAuth)
 	case m.Headers != nil:
 		return headersPlanOf(m.Headers)
 	}
