@@ -70,6 +70,17 @@ func TestCheckAccess(t *testing.T) {
 		`{basicAuth: {users: [secret, "a:b:c"], realm: 'a"b', headerField: Connection}}`: {
 			"basicAuth.headerField: Connection cannot be set here", `basicAuth.realm: "a\"b" is not a realm`, "basicAuth.users[0]: is no user (write name:hash",
 		},
-		`{basicAuth: {users: ["a:b"], usersFile: "-----BEGIN"}}`: {"basicAuth.usersFile: PEM text"},
+		`{basicAuth: {users: ["a:b"], usersFile: "-----BEGIN"}}`:                                                               {"basicAuth.usersFile: PEM text"},
+		`{forwardAuth: {address: "http://10.0.0.1/auth", maxResponseBodySize: -1, forwardBody: false, authSigninURL: /login}}`: nil,
+		`{forwardAuth: {}}`: {"forwardAuth.address: missing"},
+		`{forwardAuth: {address: "tcp://x", authResponseHeaders: [Host, "a b"], authResponseHeadersRegex: "(", addAuthCookiesToResponse: ["a=b"], forwardBody: true, maxBodySize: 5}}`: {
+			"forwardAuth.address: \"tcp://x\" is not a URL", "forwardAuth.addAuthCookiesToResponse[0]: \"a=b\" is not the name", "forwardAuth.authResponseHeadersRegex: error parsing",
+			"forwardAuth.authResponseHeaders[0]: Host cannot be set", "forwardAuth.authResponseHeaders[1]: \"a b\" is not a header", "forwardAuth.forwardBody: true is not supported by weir (the server is asked",
+			"forwardAuth.maxBodySize: not supported by weir",
+		},
+		`{forwardAuth: {address: "http://x/#y", tls: {cert: a}, timeout: 6m}}`: {
+			"forwardAuth.address: a fragment", "forwardAuth.timeout: 6m0s is more", "forwardAuth.tls: cert and key",
+		},
+		`{forwardAuth: {address: "http://x", tls: {}}}`: {"forwardAuth.tls: the address is not https"},
 	})
 }

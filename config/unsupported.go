@@ -12,7 +12,6 @@ const (
 var notServed = map[string]string{
 	"http.middlewares.*.contentType":                    "",
 	"http.middlewares.*.digestAuth":                     "",
-	"http.middlewares.*.forwardAuth":                    "",
 	"http.middlewares.*.inFlightReq":                    "",
 	"http.middlewares.*.ipDenyList":                     "",
 	"http.middlewares.*.jwt":                            "",

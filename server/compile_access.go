@@ -24,6 +24,8 @@ func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 	switch {
 	case m.BasicAuth != nil:
 		return c.basicAuth(at+".basicAuth", m.BasicAuth)
+	case m.ForwardAuth != nil:
+		return c.forwardAuth(at+".forwardAuth", m.ForwardAuth)
 	case m.Headers != nil:
 		return headersPlanOf(m.Headers)
 	}

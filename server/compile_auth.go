@@ -1,9 +1,14 @@
 package server
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/l7"
@@ -48,4 +53,68 @@ func (c *compiler) users(at string, listed []string, file string, check func([]s
 		return nil
 	}
 	return slices.Concat(listed, lines)
+}
+
+// forwardAuthPlan is a forwardAuth middleware; URL and regular expression are still text, so that plans can be compared.
+type forwardAuthPlan struct {
+	options          l7.ForwardAuthOptions
+	address, pattern string
+	tls              *clientTLSPlan
+}
+
+func (c *compiler) forwardAuth(at string, f *config.ForwardAuth) webMaker {
+	p := forwardAuthPlan{
+		address: f.Address,
+		pattern: f.AuthResponseHeadersRegex,
+		options: l7.ForwardAuthOptions{
+			Timeout:         time.Duration(f.Timeout),
+			MaxBody:         int64(f.MaxResponseBodySize),
+			TrustForwarded:  f.TrustForwardHeader,
+			RequestHeaders:  slices.Clone(f.AuthRequestHeaders),
+			ResponseHeaders: slices.Clone(f.AuthResponseHeaders),
+			Cookies:         slices.Clone(f.AddAuthCookiesToResponse),
+			UserField:       f.HeaderField,
+			KeepLocation:    f.PreserveLocationHeader,
+			KeepMethod:      f.PreserveRequestMethod,
+			Signin:          f.AuthSigninURL,
+		},
+	}
+	if t := f.TLS; t != nil {
+		p.tls = &clientTLSPlan{insecure: t.InsecureSkipVerify, min: tls.VersionTLS12}
+		if t.CA != "" {
+			p.tls.cas = c.authority(at+".tls.ca", t.CA)
+		}
+		if t.Cert != "" {
+			cert := certificatePlan{t.Cert, t.Key, c.files[t.Cert], c.files[t.Key]}
+			if _, err := cert.load(); err != nil {
+				c.fail(at+".tls", err.Error(), "")
+			}
+			p.tls.own = []certificatePlan{cert}
+		}
+	}
+	return p
+}
+
+// authority is the contents of a file with authorities.
+func (c *compiler) authority(at, file string) []byte {
+	if !x509.NewCertPool().AppendCertsFromPEM(c.files[file]) {
+		c.fail(at, file+" holds no certificate", "it must be PEM")
+	}
+	return c.files[file]
+}
+
+func (p forwardAuthPlan) make(name string, _ making) (m *l7.Middleware, err error) {
+	o := p.options
+	if o.Address, err = url.Parse(p.address); err != nil {
+		return nil, err // config has parsed it before
+	}
+	if p.pattern != "" {
+		if o.ResponsePattern, err = regexp.Compile(p.pattern); err != nil {
+			return nil, err
+		}
+	}
+	if p.tls != nil {
+		o.TLS = newClientTLS(p.tls)
+	}
+	return l7.ForwardAuth(name, o), nil
 }
