@@ -84,3 +84,21 @@ func TestCheckAccess(t *testing.T) {
 		`{forwardAuth: {address: "http://x", tls: {}}}`: {"forwardAuth.tls: the address is not https"},
 	})
 }
+
+func TestCheckSources(t *testing.T) {
+	checkMiddlewares(t, map[string][]string{
+		`{inFlightReq: {amount: 5}}`:                      nil,
+		`{inFlightReq: {amount: 5, sourceCriterion: {}}}`: nil,
+		`{rateLimit: {average: 5, sourceCriterion: {ipStrategy: {excludedIPs: [10.0.0.0/8], ipv6Subnet: 64}}}}`: nil,
+		`{ipDenyList: {sourceRange: [10.0.0.0/8], ipStrategy: {depth: 2}}}`:                                     nil,
+		`{ipAllowList: {sourceRange: [10.0.0.0/8], ipStrategy: {depth: 1, excludedIPs: [10.0.0.1], ipv6Subnet: 129}}}`: {
+			"ipAllowList.ipStrategy.excludedIPs: has no meaning with depth", "ipAllowList.ipStrategy.ipv6Subnet: 129 is more",
+		},
+		`{inFlightReq: {sourceCriterion: {requestHost: true, requestHeaderName: "a b", ipStrategy: {depth: -1}}}}`: {
+			"inFlightReq.amount: missing", "inFlightReq.sourceCriterion.ipStrategy.depth: -1 is less", `inFlightReq.sourceCriterion.requestHeaderName: "a b" is not`,
+			"inFlightReq.sourceCriterion: is ipStrategy and requestHeaderName and requestHost at the same time",
+		},
+		`{rateLimit: {average: 5, redis: {}}}`: {"rateLimit.redis: not supported by weir"},
+		`{ipDenyList: {}}`:                     {"ipDenyList.sourceRange: missing"},
+	})
+}

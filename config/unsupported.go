@@ -12,13 +12,9 @@ const (
 var notServed = map[string]string{
 	"http.middlewares.*.contentType":                    "",
 	"http.middlewares.*.digestAuth":                     "",
-	"http.middlewares.*.inFlightReq":                    "",
-	"http.middlewares.*.ipDenyList":                     "",
 	"http.middlewares.*.jwt":                            "",
 	"http.middlewares.*.passTLSClientCert":              "",
 	"http.middlewares.*.requestID":                      "",
-	"http.middlewares.*.ipAllowList.ipStrategy":         "",
-	"http.middlewares.*.rateLimit.sourceCriterion":      "",
 	"tcp.services.*.loadBalancer.healthCheck.type=grpc": "",
 	"tcp.services.*.loadBalancer.servers[].tls":         "weir speaks plain TCP to servers; with passthrough the client's own TLS reaches them",
 	"tcp.services.*.loadBalancer.serversTransport.tls":  "weir speaks plain TCP to servers; with passthrough the client's own TLS reaches them",

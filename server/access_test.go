@@ -80,3 +80,45 @@ func TestUnusedMiddlewareIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestCountsSurviveAReload: what a client has in hand, and what it has used up, is known after a reload that changes
+// something else, and forgotten after one that changes the limit.
+func TestCountsSurviveAReload(t *testing.T) {
+	a := serveWeb(t, "a")
+	text := withMiddleware("{ inFlightReq: { amount: 1 } }", a.addr)
+	r := start(t, text)
+	one, two := dial(t, r.addr("web")), dial(t, r.addr("web"))
+	one.ask("/wait")
+	<-a.asked
+	other := text + "accessLog: { path: " + filepath.Join(t.TempDir(), "access.log") + " }\n"
+	for i, text := range []string{text, other} {
+		if status, _ := two.get("/"); status != 429 {
+			t.Errorf("before reload %d: status %d", i, status)
+		}
+		r.mustReload(text)
+		if status, _ := two.get("/"); status != 429 {
+			t.Errorf("after reload %d: status %d", i, status)
+		}
+	}
+	// The one in hand is given back to the limit that it was taken from.
+	r.mustReload(strings.Replace(other, "amount: 1", "amount: 2", 1))
+	a.answer <- struct{}{}
+	if status, _ := one.answer(); status != 200 {
+		t.Errorf("the one in hand: status %d", status)
+	}
+	if status, _ := two.get("/"); status != 200 {
+		t.Errorf("with a new limit: status %d", status)
+	}
+
+	r.mustReload(withMiddleware("{ rateLimit: { average: 1, period: 1h, sourceCriterion: { requestHeaderName: X-Key } } }", a.addr))
+	ask := func(want int) {
+		t.Helper()
+		if status, _ := two.with("/", "X-Key: 7"); status != want {
+			t.Errorf("status %d, want %d", status, want)
+		}
+	}
+	ask(200)
+	ask(429)
+	r.mustReload(withMiddleware("{ rateLimit: { average: 1, period: 1h, sourceCriterion: { requestHeaderName: X-Key } } }", a.addr) + "log: { level: debug }\n")
+	ask(429)
+}

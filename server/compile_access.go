@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weirlb/weir/config"
@@ -28,6 +29,11 @@ func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 		return c.forwardAuth(at+".forwardAuth", m.ForwardAuth)
 	case m.Headers != nil:
 		return headersPlanOf(m.Headers)
+	case m.InFlightReq != nil:
+		return inFlightPlan{m.InFlightReq.Amount, sourceOf(m.InFlightReq.SourceCriterion, l7.SourceCriterion{Host: true})}
+	case m.IPDenyList != nil:
+		d := m.IPDenyList
+		return denyPlan{slices.Clone(d.SourceRange), d.RejectStatusCode, ipStrategyOf(d.IPStrategy)}
 	}
 	return nil
 }
