@@ -102,3 +102,19 @@ func TestCheckSources(t *testing.T) {
 		`{ipDenyList: {}}`:                     {"ipDenyList.sourceRange: missing"},
 	})
 }
+
+func TestCheckJWT(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	checkMiddlewares(t, map[string][]string{
+		`{jwt: {keys: [{secret: ` + secret + `, id: a}, {file: /a.pem}, {secretFile: /b}]}}`:                                          nil,
+		`{jwt: {jwksUrl: "https://id.example.com/keys", algorithms: [RS256], forwardHeaders: {X-User: sub}, requiredClaims: {a: b}}}`: nil,
+		`{jwt: {}}`: {"jwt: has no keys"},
+		`{jwt: {keys: [{}, {secret: ` + secret + `, file: a}, {secret: short}], algorithms: [none, RS265]}}`: {
+			"jwt.algorithms[0]: unknown algorithm \"none\"", "jwt.algorithms[1]: unknown algorithm \"RS265\" (did you mean \"RS256\"", "jwt.keys[0]: is not exactly one", "jwt.keys[1]: is not exactly one",
+			"jwt.keys[2].secret: has 5 bytes",
+		},
+		`{jwt: {jwksUrl: "id.example.com", algorithms: [HS256], header: "", forwardHeaders: {Host: sub, X-A: ""}}}`: {
+			"jwt.algorithms[0]: HS256 needs a secret", "jwt.forwardHeaders.Host: Host cannot", "jwt.forwardHeaders.X-A: must not be empty", "jwt.header: must not be empty", "jwt.jwksUrl: ",
+		},
+	})
+}

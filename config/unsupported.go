@@ -12,7 +12,6 @@ const (
 var notServed = map[string]string{
 	"http.middlewares.*.contentType":                    "",
 	"http.middlewares.*.digestAuth":                     "",
-	"http.middlewares.*.jwt":                            "",
 	"http.middlewares.*.passTLSClientCert":              "",
 	"http.middlewares.*.requestID":                      "",
 	"tcp.services.*.loadBalancer.healthCheck.type=grpc": "",

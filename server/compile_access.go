@@ -34,6 +34,8 @@ func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 	case m.IPDenyList != nil:
 		d := m.IPDenyList
 		return denyPlan{slices.Clone(d.SourceRange), d.RejectStatusCode, ipStrategyOf(d.IPStrategy)}
+	case m.JWT != nil:
+		return c.jwt(at+".jwt", m.JWT)
 	}
 	return nil
 }
