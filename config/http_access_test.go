@@ -118,3 +118,15 @@ func TestCheckJWT(t *testing.T) {
 		},
 	})
 }
+
+func TestCheckIdentity(t *testing.T) {
+	checkMiddlewares(t, map[string][]string{
+		`{passTLSClientCert: {pem: true}}`:                                               nil,
+		`{passTLSClientCert: {info: {sans: true, subject: {organizationalUnit: true}}}}`: nil,
+		`{passTLSClientCert: {}}`:                                                        {"passTLSClientCert: tells nothing"},
+		`{passTLSClientCert: {info: {issuer: {organizationalUnit: true}}}}`:              {"passTLSClientCert.info.issuer.organizationalUnit: unknown key"},
+		`{requestID: {}}`: nil,
+		`{requestID: {headerName: "", trustClient: true}}`: {"requestID.headerName: must not be empty"},
+		`{requestID: {headerName: Upgrade}}`:               {"requestID.headerName: Upgrade cannot be set"},
+	})
+}

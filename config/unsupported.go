@@ -12,8 +12,6 @@ const (
 var notServed = map[string]string{
 	"http.middlewares.*.contentType":                    "",
 	"http.middlewares.*.digestAuth":                     "",
-	"http.middlewares.*.passTLSClientCert":              "",
-	"http.middlewares.*.requestID":                      "",
 	"tcp.services.*.loadBalancer.healthCheck.type=grpc": "",
 	"tcp.services.*.loadBalancer.servers[].tls":         "weir speaks plain TCP to servers; with passthrough the client's own TLS reaches them",
 	"tcp.services.*.loadBalancer.serversTransport.tls":  "weir speaks plain TCP to servers; with passthrough the client's own TLS reaches them",

@@ -82,6 +82,7 @@ type Exchange struct {
 	failure   accesslog.Reason // of the last attempt
 	detail    string
 	user      string // who the client has proved to be
+	id        string // name of the request; empty = it has none
 
 	began   time.Time     // when the first byte of the head came
 	mark    time.Time     // when the current phase began

@@ -65,6 +65,7 @@ func (x *Exchange) record(now time.Time) {
 		In: in, Out: out,
 		RequestCount: c.count,
 		User:         x.user,
+		RequestID:    x.id,
 		Route:        x.routed, Queue: accesslog.NotReached, Connect: accesslog.NotReached,
 		FirstByte: accesslog.NotReached, Origin: accesslog.NotReached,
 		Total:   now.Sub(x.began),

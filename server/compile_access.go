@@ -36,6 +36,10 @@ func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 		return denyPlan{slices.Clone(d.SourceRange), d.RejectStatusCode, ipStrategyOf(d.IPStrategy)}
 	case m.JWT != nil:
 		return c.jwt(at+".jwt", m.JWT)
+	case m.PassTLSClientCert != nil:
+		return clientCertOf(m.PassTLSClientCert)
+	case m.RequestID != nil:
+		return requestIDPlan{m.RequestID.HeaderName, m.RequestID.TrustClient}
 	}
 	return nil
 }
