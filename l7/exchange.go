@@ -56,6 +56,7 @@ type Exchange struct {
 	marks     few[mark]      // cookies to set
 	seats     []seat         // places that are given back at the end
 	notes     []note         // what middlewares keep for themselves
+	ahead     []byte         // the first content of the response, for as long as middlewares look at its head
 	mirror    *Mirror
 	copies    uint64 // of its mirrors, those that are still to get a copy, as bits
 	template  []byte // the head they get
@@ -72,6 +73,8 @@ type Exchange struct {
 	unchunked bool // the response is given to a client that does not know chunks
 	replied   bool // weir itself answers
 	suspended bool // a middleware waits
+	sniff     bool // the type of the response is told from its body, where nobody says it
+	sniffing  bool // the head of the response waits for that
 	wantsMore bool // the client waits for 100 (Continue), which has not come
 	interims  int
 	based     int // bytes at the start of the target that a server's base path put there

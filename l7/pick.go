@@ -123,6 +123,11 @@ func (x *Exchange) Expired(*eventloop.Timer) {
 	case connecting:
 		x.connectFailed(accesslog.ConnectTimeout)
 	case waiting:
+		if x.sniffing {
+			x.sniff, x.sniffing = false, false
+			x.listen()
+			return
+		}
 		if x.reqBody.Done() || x.wantsMore { // else it was the leave to send the body that was waited for, and it has come
 			x.silent()
 		}

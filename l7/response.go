@@ -24,6 +24,11 @@ func (x *Exchange) listen() {
 			x.heard = true
 			n, bad := l.parser.Response(b, &x.res, x.req.Method())
 			switch {
+			case bad == nil && x.sniffs(b[n:], err):
+				if !x.sniffing {
+					x.sniffing = true
+					x.worker.loop.Arm(&x.timer, sniffWait, x)
+				}
 			case bad == nil:
 				x.hear(b, n)
 				continue
@@ -91,6 +96,7 @@ func (x *Exchange) deserted() {
 // is done here, before anything else is read.
 func (x *Exchange) hear(b []byte, n int) {
 	x.worker.loop.Disarm(&x.timer)
+	x.sniffing = false
 	switch status := x.res.Status(); {
 	case status == 101:
 		x.switchProtocols(b[n:])
@@ -132,7 +138,15 @@ func (x *Exchange) answer(rest []byte) {
 	x.backend.AddFirstByte(x.firstAt.Sub(x.sentAt))
 	x.judge()
 	x.resBody.Begin(x.res.Framing())
-	if x.fallBack(x.origin, rest) || !x.finishHead() {
+	if x.fallBack(x.origin, rest) {
+		return
+	}
+	if x.sniff {
+		x.ahead, _ = begun(&x.res, rest)
+	}
+	done := !x.finishHead()
+	x.ahead = nil
+	if done {
 		return
 	}
 	out := x.res.AppendResponse(x.worker.scratch())

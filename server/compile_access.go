@@ -25,6 +25,8 @@ func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 	switch {
 	case m.BasicAuth != nil:
 		return c.basicAuth(at+".basicAuth", m.BasicAuth)
+	case m.ContentType != nil:
+		return contentTypePlan{m.ContentType.AutoDetect}
 	case m.ForwardAuth != nil:
 		return c.forwardAuth(at+".forwardAuth", m.ForwardAuth)
 	case m.Headers != nil:

@@ -41,3 +41,13 @@ type requestIDPlan struct {
 func (p requestIDPlan) make(name string, _ making) (*l7.Middleware, error) {
 	return l7.RequestID(name, p.header, p.trust), nil
 }
+
+// contentTypePlan is a contentType middleware.
+type contentTypePlan struct{ detect bool }
+
+func (p contentTypePlan) make(name string, _ making) (*l7.Middleware, error) {
+	if !p.detect {
+		return &l7.Middleware{Name: name}, nil // Traefik's way to leave it out
+	}
+	return l7.ContentType(name), nil
+}

@@ -1,0 +1,69 @@
+package l7
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/head"
+	"github.com/weirlb/weir/l7/http1"
+)
+
+const (
+	sniffBytes = 512         // of a body that its type is told from (the MIME Sniffing standard, section 7)
+	sniffWait  = time.Second // for the first of them, behind the head
+)
+
+// ContentType returns a middleware that gives a response without a Content-Type the one that the first bytes of its body
+// look like. A body that is encoded, or of which nothing comes in time, stays without.
+func ContentType(name string) *Middleware {
+	return &Middleware{
+		Name:    name,
+		Request: func(x *Exchange) Action { x.sniff = true; return Next },
+		Response: func(x *Exchange) {
+			if len(x.ahead) > 0 && untyped(&x.res) {
+				_ = x.res.Set("Content-Type", http.DetectContentType(x.ahead)) // one that has no room is one the client does without
+			}
+		},
+	}
+}
+
+// untyped reports whether a response has a body whose type nobody says.
+func untyped(res *head.Head) bool {
+	return res.Framing().HasBody() && !res.Has(head.ContentType) && len(res.Value(head.ContentEncoding)) == 0
+}
+
+// sniffs reports whether the type of a response of which the head and rest have come is to be told from more than that; err
+// is what reading has met.
+func (x *Exchange) sniffs(rest []byte, err error) bool {
+	if !x.sniff || x.res.Status() < 200 || err != nil && err != eventloop.ErrAgain || !untyped(&x.res) {
+		return false
+	}
+	content, over := begun(&x.res, rest)
+	return len(content) == 0 && !over
+}
+
+// begun is the first content of a response in what has come behind its head, and whether no more can come.
+func begun(res *head.Head, rest []byte) (content []byte, over bool) {
+	framing := res.Framing()
+	if framing.Kind != head.Chunked {
+		n := int64(min(len(rest), sniffBytes))
+		if framing.Kind == head.Length {
+			n = min(n, framing.Length)
+		}
+		return rest[:n], false
+	}
+	var body http1.Body
+	body.Begin(framing)
+	for len(rest) > 0 && !body.Done() {
+		n, piece, err := body.Next(rest)
+		if piece == http1.Data && n > 0 {
+			return rest[:min(n, sniffBytes)], false
+		}
+		if err != nil {
+			return nil, true
+		}
+		rest = rest[n:]
+	}
+	return nil, body.Done()
+}
