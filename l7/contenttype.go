@@ -11,7 +11,7 @@ import (
 
 const (
 	sniffBytes = 512         // of a body that its type is told from (the MIME Sniffing standard, section 7)
-	sniffWait  = time.Second // for the first of them, behind the head
+	sniffWait  = time.Second // for them, behind the head
 )
 
 // ContentType returns a middleware that gives a response without a Content-Type the one that the first bytes of its body
@@ -34,36 +34,32 @@ func untyped(res *head.Head) bool {
 }
 
 // sniffs reports whether the type of a response of which the head and rest have come is to be told from more than that; err
-// is what reading has met.
+// is what reading has met. What a type is told from must not depend on how a body happens to arrive.
 func (x *Exchange) sniffs(rest []byte, err error) bool {
 	if !x.sniff || x.res.Status() < 200 || err != nil && err != eventloop.ErrAgain || !untyped(&x.res) {
 		return false
 	}
 	content, over := begun(&x.res, rest)
-	return len(content) == 0 && !over
+	return len(content) < sniffBytes && !over
 }
 
 // begun is the first content of a response in what has come behind its head, and whether no more can come.
 func begun(res *head.Head, rest []byte) (content []byte, over bool) {
-	framing := res.Framing()
-	if framing.Kind != head.Chunked {
-		n := int64(min(len(rest), sniffBytes))
-		if framing.Kind == head.Length {
-			n = min(n, framing.Length)
-		}
-		return rest[:n], false
-	}
 	var body http1.Body
-	body.Begin(framing)
-	for len(rest) > 0 && !body.Done() {
+	body.Begin(res.Framing())
+	for len(rest) > 0 && !body.Done() && len(content) < sniffBytes {
 		n, piece, err := body.Next(rest)
-		if piece == http1.Data && n > 0 {
-			return rest[:min(n, sniffBytes)], false
+		if piece == http1.Data {
+			if content == nil {
+				content = rest[:n:n]
+			} else {
+				content = append(content, rest[:n]...) // a copy, for there was something between them
+			}
 		}
 		if err != nil {
-			return nil, true
+			return content, true
 		}
 		rest = rest[n:]
 	}
-	return nil, body.Done()
+	return content[:min(len(content), sniffBytes)], body.Done()
 }

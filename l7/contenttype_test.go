@@ -23,6 +23,7 @@ func TestContentType(t *testing.T) {
 	}{
 		{"length", fmt.Sprintf("Content-Length: %d\r\n", len(html)), html, "text/html; charset=utf-8"},
 		{"chunks", "Transfer-Encoding: chunked\r\n", chunk(html) + "0\r\n\r\n", "text/html; charset=utf-8"},
+		{"small chunks", "Transfer-Encoding: chunked\r\n", chunk("<!DOC") + chunk("TYPE html") + chunk(">") + "0\r\n\r\n", "text/html; charset=utf-8"},
 		{"until the end", "Connection: close\r\n", "\x89PNG\x0d\x0a\x1a\x0a", "image/png"},
 		{"unknown", "Content-Length: 2\r\n", "\x00\x01", "application/octet-stream"},
 		{"it is said", "Content-Length: 2\r\nContent-Type: x/y\r\n", "ab", "x/y"},
@@ -119,7 +120,7 @@ func FuzzBegun(f *testing.F) {
 				t.Fatal(err)
 			}
 			res.SetFraming(framing)
-			if got, _ := begun(&res, rest); len(got) > sniffBytes || framing.Kind == head.Length && len(got) > 3 {
+			if got, _ := begun(&res, rest); len(got) > sniffBytes || framing.Kind == head.Length && len(got) > 3 || framing.Kind == head.UntilClose && len(got) != min(len(rest), sniffBytes) {
 				t.Errorf("%d bytes of %q", len(got), rest)
 			}
 		}
