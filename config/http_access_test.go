@@ -72,6 +72,8 @@ func TestCheckAccess(t *testing.T) {
 		},
 		`{basicAuth: {users: ["a:b"], usersFile: "-----BEGIN"}}`:                                                               {"basicAuth.usersFile: PEM text"},
 		`{forwardAuth: {address: "http://10.0.0.1/auth", maxResponseBodySize: -1, forwardBody: false, authSigninURL: /login}}`: nil,
+		`{digestAuth: {users: ["a:b:c"], removeHeader: true}}`:                                                                 nil,
+		`{digestAuth: {users: ["a:b"], headerField: "x y"}}`:                                                                   {"digestAuth.headerField: \"x y\" is not", "digestAuth.users[0]: is no user (write name:realm:hash"},
 		`{forwardAuth: {}}`: {"forwardAuth.address: missing"},
 		`{forwardAuth: {address: "tcp://x", authResponseHeaders: [Host, "a b"], authResponseHeadersRegex: "(", addAuthCookiesToResponse: ["a=b"], forwardBody: true, maxBodySize: 5}}`: {
 			"forwardAuth.address: \"tcp://x\" is not a URL", "forwardAuth.addAuthCookiesToResponse[0]: \"a=b\" is not the name", "forwardAuth.authResponseHeadersRegex: error parsing",

@@ -10,7 +10,6 @@ const (
 // text is a hint and may be empty. Whoever builds one of these deletes its
 // line.
 var notServed = map[string]string{
-	"http.middlewares.*.digestAuth":                     "",
 	"tcp.services.*.loadBalancer.healthCheck.type=grpc": "",
 	"tcp.services.*.loadBalancer.servers[].tls":         "weir speaks plain TCP to servers; with passthrough the client's own TLS reaches them",
 	"tcp.services.*.loadBalancer.serversTransport.tls":  "weir speaks plain TCP to servers; with passthrough the client's own TLS reaches them",

@@ -3,11 +3,14 @@ package server
 import (
 	"encoding/base64"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 // withMiddleware is simpleWeb with one middleware on its router.
@@ -68,7 +71,12 @@ func TestUsersFileIsRead(t *testing.T) {
 // TestUnusedMiddlewareIsChecked: what only the packages behind can know is said of middlewares that no router names, too.
 func TestUnusedMiddlewareIsChecked(t *testing.T) {
 	for text, want := range map[string]string{
-		`{ basicAuth: { users: ["a:plain"] } }`: "http.middlewares.m.basicAuth.users: line 1: not a user",
+		`{ basicAuth: { users: ["a:plain"] } }`:                                 "http.middlewares.m.basicAuth.users: line 1: not a user",
+		`{ digestAuth: { users: ["a:b:c"] } }`:                                  "http.middlewares.m.digestAuth.users: line 1: not a user",
+		`{ jwt: { keys: [ { file: /x } ] } }`:                                   "http.middlewares.m.jwt.keys[0].file: /x: not a public key",
+		`{ jwt: { keys: [ { secretFile: /x } ] } }`:                             "http.middlewares.m.jwt.keys[0].secretFile: /x holds 0 bytes",
+		`{ forwardAuth: { address: "https://a", tls: { ca: /x } } }`:            "http.middlewares.m.forwardAuth.tls.ca: /x holds no certificate",
+		`{ forwardAuth: { address: "https://a", tls: { cert: /x, key: /x } } }`: "http.middlewares.m.forwardAuth.tls: ",
 	} {
 		cfg, err := config.Parse("weir.yaml", []byte("http: { middlewares: { m: "+text+" } }\n"))
 		if err != nil {
@@ -121,4 +129,45 @@ func TestCountsSurviveAReload(t *testing.T) {
 	ask(429)
 	r.mustReload(withMiddleware("{ rateLimit: { average: 1, period: 1h, sourceCriterion: { requestHeaderName: X-Key } } }", a.addr) + "log: { level: debug }\n")
 	ask(429)
+}
+
+// TestEveryMiddlewareIsMade loads each middleware, and sends a request through it.
+func TestEveryMiddlewareIsMade(t *testing.T) {
+	a := serveWeb(t, "a")
+	ca := weirtest.CA(t)
+	cert := ca.Client("weir")
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, "0123456789abcdef0123456789abcdef\n")
+	yes := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(yes.Close)
+	r := start(t, simpleWeb("", "", a.addr))
+	conn := dial(t, r.addr("web"))
+	for text, want := range map[string]int{
+		`{ basicAuth: { users: ["a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M="] } }`: 401,
+		`{ contentType: {} }`:                    200,
+		`{ contentType: { autoDetect: false } }`: 200,
+		`{ digestAuth: { users: ["test:traefik:a2688e031edb4be6a3797f3882655c05"] } }`:                                                              401,
+		`{ forwardAuth: { address: "` + yes.URL + `", authResponseHeadersRegex: "^X-" } }`:                                                          200,
+		`{ forwardAuth: { address: "https://127.0.0.1:1", tls: { ca: ` + ca.File + `, cert: ` + cert.CertFile + `, key: ` + cert.KeyFile + ` } } }`: 503,
+		`{ headers: { accessControlAllowOriginListRegex: ["^a$"], frameDeny: true } }`:                                                              200,
+		`{ inFlightReq: { amount: 1 } }`:                                                            200,
+		`{ ipAllowList: { sourceRange: [ "127.0.0.1" ], ipStrategy: { depth: 1 } } }`:               403,
+		`{ ipDenyList: { sourceRange: [ "127.0.0.1" ] } }`:                                          403,
+		`{ jwt: { keys: [ { secretFile: ` + secret + ` } ] } }`:                                     401,
+		`{ passTLSClientCert: { pem: true, info: { subject: { commonName: true }, issuer: {} } } }`: 200,
+		`{ rateLimit: { average: 1, sourceCriterion: { requestHost: true } } }`:                     200,
+		`{ requestID: {} }`: 200,
+	} {
+		r.mustReload(withMiddleware(text, a.addr))
+		if m := r.web.middlewares["m"]; m == nil || m.Name != "m" {
+			t.Errorf("%s: there is none", text)
+		}
+		before := r.web.middlewares["m"]
+		if r.mustReload(withMiddleware(text, a.addr)); r.web.middlewares["m"] != before {
+			t.Errorf("%s: it is made anew without a change", text)
+		}
+		if status, _ := conn.get("/"); status != want {
+			t.Errorf("%s: status %d, want %d", text, status, want)
+		}
+	}
 }

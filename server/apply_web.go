@@ -100,7 +100,7 @@ func (a *applier) makeWebMiddleware(name string) (undo func(), err error) {
 	if p.maker == nil {
 		return replace(a.web.middlewares, name, newWebMiddleware(name, p, a.now)), nil
 	}
-	m, err := p.maker.make(name, making{a.now, a.web.server})
+	m, err := p.maker.make(name)
 	if err != nil {
 		return nil, err
 	}

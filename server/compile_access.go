@@ -2,7 +2,6 @@ package server
 
 import (
 	"slices"
-	"time"
 
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/l7"
@@ -11,22 +10,18 @@ import (
 // webMaker plans one middleware: it holds plain values only, so that plans can be compared.
 type webMaker interface {
 	// make makes the middleware. It neither blocks nor connects.
-	make(name string, with making) (*l7.Middleware, error)
+	make(name string) (*l7.Middleware, error)
 }
 
-// making is what middlewares are made with.
-type making struct {
-	now    time.Time
-	server *l7.Server
-}
-
-// webMaker plans the middlewares that have a file of their own, nil for others.
+// webMaker plans those middlewares that have a file of their own, nil for others.
 func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 	switch {
 	case m.BasicAuth != nil:
 		return c.basicAuth(at+".basicAuth", m.BasicAuth)
 	case m.ContentType != nil:
 		return contentTypePlan{m.ContentType.AutoDetect}
+	case m.DigestAuth != nil:
+		return c.digestAuth(at+".digestAuth", m.DigestAuth)
 	case m.ForwardAuth != nil:
 		return c.forwardAuth(at+".forwardAuth", m.ForwardAuth)
 	case m.Headers != nil:

@@ -29,7 +29,7 @@ func (c *compiler) basicAuth(at string, b *config.BasicAuth) webMaker {
 	return p
 }
 
-func (p basicAuthPlan) make(name string, _ making) (*l7.Middleware, error) {
+func (p basicAuthPlan) make(name string) (*l7.Middleware, error) {
 	users, err := l7.NewBasicUsers(p.users)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (c *compiler) authority(at, file string) []byte {
 	return c.files[file]
 }
 
-func (p forwardAuthPlan) make(name string, _ making) (m *l7.Middleware, err error) {
+func (p forwardAuthPlan) make(name string) (m *l7.Middleware, err error) {
 	o := p.options
 	if o.Address, err = url.Parse(p.address); err != nil {
 		return nil, err // config has parsed it before
@@ -117,4 +117,28 @@ func (p forwardAuthPlan) make(name string, _ making) (m *l7.Middleware, err erro
 		o.TLS = newClientTLS(p.tls)
 	}
 	return l7.ForwardAuth(name, o), nil
+}
+
+// digestAuthPlan is a digestAuth middleware.
+type digestAuthPlan struct {
+	users   []string // as htdigest writes them
+	options l7.DigestAuthOptions
+}
+
+func (c *compiler) digestAuth(at string, d *config.DigestAuth) webMaker {
+	p := digestAuthPlan{options: l7.DigestAuthOptions{Realm: d.Realm, HeaderField: d.HeaderField, RemoveHeader: d.RemoveHeader}}
+	p.users = c.users(at, d.Users, d.UsersFile, func(lines []string) error {
+		_, err := l7.NewDigestUsers(lines)
+		return err
+	})
+	return p
+}
+
+func (p digestAuthPlan) make(name string) (*l7.Middleware, error) {
+	users, err := l7.NewDigestUsers(p.users)
+	if err != nil {
+		return nil, err
+	}
+	p.options.Users = users
+	return l7.DigestAuth(name, p.options), nil
 }

@@ -60,7 +60,7 @@ func editsOf(m map[string]string) (edits []l7.FieldEdit) {
 	return edits
 }
 
-func (p headersPlan) make(name string, _ making) (*l7.Middleware, error) {
+func (p headersPlan) make(name string) (*l7.Middleware, error) {
 	o := p.options
 	for _, text := range p.origins {
 		r, err := regexp.Compile(text)

@@ -28,7 +28,7 @@ func clientCertOf(p *config.PassTLSClientCert) webMaker {
 	return clientCertPlan{o}
 }
 
-func (p clientCertPlan) make(name string, _ making) (*l7.Middleware, error) {
+func (p clientCertPlan) make(name string) (*l7.Middleware, error) {
 	return l7.PassTLSClientCert(name, p.options), nil
 }
 
@@ -38,14 +38,14 @@ type requestIDPlan struct {
 	trust  bool
 }
 
-func (p requestIDPlan) make(name string, _ making) (*l7.Middleware, error) {
+func (p requestIDPlan) make(name string) (*l7.Middleware, error) {
 	return l7.RequestID(name, p.header, p.trust), nil
 }
 
 // contentTypePlan is a contentType middleware.
 type contentTypePlan struct{ detect bool }
 
-func (p contentTypePlan) make(name string, _ making) (*l7.Middleware, error) {
+func (p contentTypePlan) make(name string) (*l7.Middleware, error) {
 	if !p.detect {
 		return &l7.Middleware{Name: name}, nil // Traefik's way to leave it out
 	}

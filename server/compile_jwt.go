@@ -62,7 +62,7 @@ func (c *compiler) jwt(at string, j *config.JWT) webMaker {
 	return p
 }
 
-func (p jwtPlan) make(name string, _ making) (*l7.Middleware, error) {
+func (p jwtPlan) make(name string) (*l7.Middleware, error) {
 	o := p.options
 	for _, k := range p.keys {
 		key := l7.JWTKey{ID: k.id, Secret: k.secret}

@@ -34,7 +34,7 @@ type inFlightPlan struct {
 	by     l7.SourceCriterion
 }
 
-func (p inFlightPlan) make(name string, _ making) (*l7.Middleware, error) {
+func (p inFlightPlan) make(name string) (*l7.Middleware, error) {
 	return l7.InFlightReq(name, p.amount, p.by), nil
 }
 
@@ -45,6 +45,6 @@ type denyPlan struct {
 	by     l7.IPStrategy
 }
 
-func (p denyPlan) make(name string, _ making) (*l7.Middleware, error) {
+func (p denyPlan) make(name string) (*l7.Middleware, error) {
 	return l7.IPDenyList(name, p.ranges, p.status, p.by), nil
 }
