@@ -14,14 +14,15 @@ TESTFLAGS    ?=
 RACE_PACKAGES ?= ./...
 # FUZZTIME is the time of each fuzz target.
 FUZZTIME ?= 10s
-# BENCHFLAGS go to the scenario runner, MICROFLAGS to go test -bench.
+# BENCHFLAGS go to the scenario runner, CLUSTERFLAGS to that of the cluster, MICROFLAGS to go test -bench.
 BENCHFLAGS ?=
+CLUSTERFLAGS ?=
 MICROFLAGS ?= -benchtime 300ms
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
 .DEFAULT_GOAL := build
-.PHONY: build demo deps test race lint fuzz bench microbench clean help
+.PHONY: build demo deps test race lint fuzz bench bench-cluster microbench clean help
 
 build: ## write bin/weir
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
@@ -58,6 +59,9 @@ fuzz: ## run every fuzz target for FUZZTIME
 bench: build deps ## measure weir beside other balancers; prints ratios
 	go run ./bench $(BENCHFLAGS)
 
+bench-cluster: build ## measure how soon the nodes of a cluster know what has died, and what that costs
+	go run ./bench cluster $(CLUSTERFLAGS)
+
 microbench: ## run the benchmarks that stand beside the code
 	go test -run '^$$' -bench . -benchmem $(MICROFLAGS) ./...
 
@@ -65,4 +69,4 @@ clean: ## remove what was built
 	rm -rf bin
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15

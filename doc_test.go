@@ -193,11 +193,11 @@ func TestManualMakeTargetsExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	targets := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^([a-z]+):`).FindAllStringSubmatch(string(makefile), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(string(makefile), -1) {
 		targets[m[1]] = true
 	}
 	for _, b := range manualBlocks(t) {
-		for _, m := range regexp.MustCompile(`(?m)^[$#] make ([a-z]+)`).FindAllStringSubmatch(b.text, -1) {
+		for _, m := range regexp.MustCompile(`(?m)^[$#] make ([a-z-]+)`).FindAllStringSubmatch(b.text, -1) {
 			if b.info == "console" && !targets[m[1]] {
 				t.Errorf("%s:%d: no make target %q", b.file, b.line, m[1])
 			}

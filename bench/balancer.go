@@ -296,15 +296,17 @@ func answers(ctx context.Context, url string) error {
 	return nil
 }
 
-// freeAddr returns a TCP or UDP address that nobody listens on. It stays below
-// the ports that the kernel gives to outgoing connections: thousands of those
-// come and go during a measurement, and one of them could take the port
-// before the balancer does.
+// The ports that something may listen on here. They are below those that the
+// kernel gives to outgoing connections: thousands of those come and go during
+// a measurement, and one of them could take a port before who wants it.
+const lowestPort, freePorts = 20000, 10000
+
+// freeAddr returns a TCP or UDP address that nobody listens on.
 func freeAddr(network, host string) (string, error) {
-	const lowest, ports, tries = 20000, 10000, 100
+	const tries = 100
 	var last error
 	for range tries {
-		addr := fmt.Sprintf("%s:%d", host, lowest+rand.IntN(ports))
+		addr := fmt.Sprintf("%s:%d", host, lowestPort+rand.IntN(freePorts))
 		if last = free(network, addr); last == nil {
 			return addr, nil
 		}

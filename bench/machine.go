@@ -101,5 +101,10 @@ func (m machine) String() string {
 	if m.BalancerCPU != proc.Anywhere {
 		where = fmt.Sprintf("balancer on CPU %d, load and backend on CPU %d", m.BalancerCPU, m.LoadCPU)
 	}
-	return fmt.Sprintf("%s, Linux %s %s, %d CPUs; %s", m.CPU, m.Kernel, m.Arch, m.CPUs, where)
+	return m.kind() + "; " + where
+}
+
+// kind is what the machine is, without who runs where.
+func (m machine) kind() string {
+	return fmt.Sprintf("%s, Linux %s %s, %d CPUs", m.CPU, m.Kernel, m.Arch, m.CPUs)
 }

@@ -66,10 +66,27 @@ func run(args []string, in io.Reader, out, errOut io.Writer) error {
 			return err
 		}
 	}
-	o, err := parse(args, errOut)
+	// A second interrupt ends the bench at once; the programs that it has
+	// started get SIGTERM from the kernel then.
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer restore()
+	context.AfterFunc(ctx, restore)
+	err := runBench(ctx, args, out, errOut)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
+	return err
+}
+
+func runBench(ctx context.Context, args []string, out, errOut io.Writer) error {
+	if len(args) > 0 && args[0] == clusterVerb {
+		o, err := parseCluster(args[1:], errOut)
+		if err != nil {
+			return err
+		}
+		return benchCluster(ctx, o, out, errOut)
+	}
+	o, err := parse(args, errOut)
 	if err != nil {
 		return err
 	}
@@ -79,11 +96,6 @@ func run(args []string, in io.Reader, out, errOut io.Writer) error {
 		}
 		return nil
 	}
-	// A second interrupt ends the bench at once; the programs that it has
-	// started get SIGTERM from the kernel then.
-	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer restore()
-	context.AfterFunc(ctx, restore)
 	return measure(ctx, o, out, errOut)
 }
 

@@ -146,9 +146,9 @@ func (o *outcome) reached(own int) (figure float64, met bool) {
 	return figure, figure > 0 && figure <= o.Goal.Most
 }
 
-// save writes the results to a file, whole or not at all.
-func (r *results) save(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
+// save writes results to a file, whole or not at all.
+func save(path string, results any) error {
+	text, err := json.MarshalIndent(results, "", "  ")
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}

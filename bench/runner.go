@@ -77,7 +77,7 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	}
 	fmt.Fprint(out, summaryTable(res))
 	if o.json != "" {
-		if err := res.save(o.json); err != nil {
+		if err := save(o.json, res); err != nil {
 			return err
 		}
 	}

@@ -178,7 +178,7 @@ func TestFailedSeesFailuresNotAbsence(t *testing.T) {
 func TestSave(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results.json")
 	want := exampleResults()
-	if err := want.save(path); err != nil {
+	if err := save(path, want); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)
@@ -192,7 +192,7 @@ func TestSave(t *testing.T) {
 	if diff := cmp.Diff(want.Scenarios, got.Scenarios); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if err := want.save(filepath.Join(path, "below a file")); err == nil {
+	if err := save(filepath.Join(path, "below a file"), want); err == nil {
 		t.Error("no error for a path that cannot be")
 	}
 }

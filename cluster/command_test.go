@@ -396,3 +396,22 @@ func FuzzDecodeSaved(f *testing.F) {
 		}
 	})
 }
+
+// Who orders again what stands asks for news of it; an order of its own would begin to be acknowledged anew.
+func TestIssueTwice(t *testing.T) {
+	c := NewCommands("a", nil)
+	drain := Command{Target: Target{Service: "web"}, Aspect: Drain, On: true, By: "x"}
+	first, err := c.Issue(drain, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drain.By = "y"
+	again, err := c.Issue(drain, after(time.Hour))
+	if err != nil || again != first {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	drain.On = false
+	if off, err := c.Issue(drain, after(time.Hour)); err != nil || off.Stamp.Compare(first.Stamp) <= 0 {
+		t.Errorf("taken back: %+v, %v", off, err)
+	}
+}

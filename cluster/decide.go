@@ -19,6 +19,7 @@ const lookSpacing = 500 * time.Millisecond
 // Options says how verdicts are reached. A field that is zero or negative takes its default.
 type Options struct {
 	Interval time.Duration // between two probes of one backend by one prober; default 2 s
+	Timeout  time.Duration // of a probe, by which what was seen last may be older before the next is known; default 0
 	Failures int           // of connections in a row that prove that a backend is down; default 3
 	Looks    int           // without duty, that failed in a row and prove the same; default 3
 
@@ -81,6 +82,7 @@ type Verdict struct {
 	Drained bool      // an operator has taken it out, whatever State is
 	Remote  bool      // Down only by the word of others: a success of the node's own ends it at once
 	Verify  bool      // the node should probe once itself, soon
+	Looked  time.Time // when the word of others was last a reason to
 
 	Up, Down int // votes that count
 	Quorum   int // of them that are needed
@@ -113,7 +115,10 @@ func Decide(c Case, o Options, now time.Time) Verdict {
 	v := c.Last.next(state, cause, o, now)
 	v.Up, v.Down, v.Quorum = t.up, t.down, t.quorum
 	v.Drained = c.Drained
-	v.Verify = c.verify(o, now)
+	v.Verify, v.Looked = c.follows(v, o, now), c.Last.Looked
+	if c.alarmed(o, now) {
+		v.Verify, v.Looked = true, now
+	}
 	return v
 }
 
@@ -169,16 +174,26 @@ func (c Case) tally(o Options, now time.Time) tally {
 	return t
 }
 
-// verify reports whether the node should look itself: somebody says down and it has not looked since, or the last it saw is
-// a failure that gets old. An own failure is thereby followed until it ends, by whoever saw it. Between two looks lies at
-// least a quarter of the interval, but not more than lookSpacing.
-func (c Case) verify(o Options, now time.Time) bool {
-	if !c.Own.Probed.IsZero() && now.Sub(c.Own.Probed) < min(o.Interval/4, lookSpacing) {
-		return false
+// follows reports whether the node, which has come to a verdict, should look itself because of what it has seen or decided: its last
+// probe failed and that proves nothing yet; or it holds the backend down, or the last it saw is a failure, and that gets old.
+// Whatever took a backend out is thereby followed until it ends, also where nobody else is believed. Only who is held for its falls
+// waits for that to be over, or for the others.
+func (c Case) follows(v Verdict, o Options, now time.Time) bool {
+	failing := !c.Own.failure().IsZero() && !c.Own.success().After(c.Own.failure())
+	switch since := now.Sub(c.Own.Probed); {
+	case failing && c.Own.ProbeFailed && v.State != Down:
+		return since >= o.spacing()
+	case failing || v.State == Down && v.Cause != Held:
+		return since >= o.Interval
 	}
-	failure := c.Own.failure()
-	if !failure.IsZero() && !c.Own.success().After(failure) && now.Sub(c.Own.Probed) >= o.Interval {
-		return true
+	return false
+}
+
+// alarmed reports whether the node should look because somebody says down and it has not looked since. Between two such
+// looks lies o.spacing, and what all say at once is one.
+func (c Case) alarmed(o Options, now time.Time) bool {
+	if now.Sub(c.Last.Looked) < o.spacing() {
+		return false
 	}
 	for _, v := range c.Votes {
 		m, member := c.Members[v.Observer]
@@ -188,3 +203,6 @@ func (c Case) verify(o Options, now time.Time) bool {
 	}
 	return false
 }
+
+// spacing is what lies between two looks at least: a quarter of the interval, but not more than lookSpacing.
+func (o Options) spacing() time.Duration { return min(o.Interval/4, lookSpacing) }

@@ -94,15 +94,25 @@ func TestFailureAnalysis(t *testing.T) {
 		{"A cannot reach b, others can", "A takes it out", Case{
 			Last: wasUp, Own: ownProof(), Votes: up2}, Down, OwnFailure, false},
 		{"backend dies", "nobody looks more often than four times in an interval", Case{
-			Last: wasUp, Own: Evidence{Probed: after(-499 * time.Millisecond)}, Votes: []Vote{justNow(says("B", Down))}},
+			Last: lookedUp(-499 * time.Millisecond), Own: ownSuccess(), Votes: []Vote{justNow(says("B", Down))}},
 			Up, OwnSuccess, false},
+		{"backend dies", "nor more seldom, if they have cause to", Case{
+			Last: lookedUp(-500 * time.Millisecond), Own: ownSuccess(), Votes: []Vote{justNow(says("B", Down))}},
+			Up, OwnSuccess, true},
+		{"backend dies", "who has just probed looks again: that was before", Case{
+			Last: wasUp, Own: Evidence{Probed: after(-time.Millisecond)}, Votes: []Vote{justNow(says("B", Down))}},
+			Up, OwnSuccess, true},
+		{"backend dies", "a failure is followed soon", Case{
+			Last: wasUp, Own: Evidence{Probed: after(-500 * time.Millisecond), ProbeFailed: true}}, Up, NoMajority, true},
+		{"backend dies", "but not at once", Case{
+			Last: wasUp, Own: Evidence{Probed: after(-499 * time.Millisecond), ProbeFailed: true}}, Up, NoMajority, false},
 		{"backend dies", "the majority says so still, and the pool is small", Case{
 			Last: wasDown, Own: old(ownSuccess()).probedNow(), Votes: down2, Pool: Pool{Usable: 1, Total: 10}},
-			Down, Majority, false},
+			Down, Majority, true},
 		{"backend dies", "own probes have stopped", Case{
 			Last: wasUp, Own: old(ownProof()).probedNow()}, Up, NoMajority, true},
 		{"A cannot reach b, others can", "A alone has one failure", Case{
-			Last: wasUp, Own: ownFailure(), Votes: up2}, Up, Majority, false},
+			Last: wasUp, Own: ownFailure(), Votes: up2}, Up, Majority, true},
 		{"A cannot reach b, others can", "A follows its own failure", Case{
 			Last: wasDown, Own: Evidence{Probe: Down, Probed: after(-2 * time.Second), ProbeFailed: true},
 			Votes: up2}, Down, OwnFailure, true},
@@ -123,7 +133,7 @@ func TestFailureAnalysis(t *testing.T) {
 		{"gossip cut, data intact", "A alone decides by its own probes", Case{
 			Last: wasUp, Members: live("A"), Probers: []string{"A"}, Own: ownProof()}, Down, OwnFailure, false},
 		{"gossip cut, data intact", "down by a majority that is gone: stays until something is known", Case{
-			Last: wasDown, Members: live("A"), Probers: []string{"A"}, Votes: down3}, Down, NoMajority, false},
+			Last: wasDown, Members: live("A"), Probers: []string{"A"}, Votes: down3}, Down, NoMajority, true},
 		{"gossip cut, data intact", "and its own probe brings it back", Case{
 			Last: wasDown, Members: live("A"), Probers: []string{"A"}, Votes: down3, Own: ownSuccess()},
 			Up, OwnSuccess, false},
@@ -139,8 +149,8 @@ func TestFailureAnalysis(t *testing.T) {
 		{"2/2 or 1/2 split", "one of two, and own proof", Case{
 			Last: wasUp, Members: live("A", "B"), Probers: []string{"A", "B"}, Votes: down1, Own: ownFailure()},
 			Down, TwoWitnesses, false},
-		{"2/2 or 1/2 split", "one alone needs its own proof", Case{
-			Last: wasUp, Members: live("A"), Probers: []string{"A"}, Own: ownFailure()}, Up, NoMajority, false},
+		{"2/2 or 1/2 split", "one alone needs its own proof, and looks for it", Case{
+			Last: wasUp, Members: live("A"), Probers: []string{"A"}, Own: ownFailure()}, Up, NoMajority, true},
 
 		{"one-way loss", "beacons come by a third: votes count", Case{Last: wasUp, Votes: down2}, Down, Majority, true},
 		{"one-way loss", "cells come, but nothing confirms them", Case{
@@ -149,6 +159,9 @@ func TestFailureAnalysis(t *testing.T) {
 
 		{"flapping backend", "up again while it is held", Case{
 			Last: Verdict{State: Down, Falls: 3, Until: after(time.Second)}, Own: ownSuccess()}, Down, Held, false},
+		{"flapping backend", "held by what the others saw: the look can wait", Case{
+			Last: Verdict{State: Down, Falls: 3, Until: after(time.Second)}, Own: old(ownFailure()).recovered(), Votes: up2},
+			Down, Held, false},
 		{"flapping backend", "the hold is over", Case{
 			Last: Verdict{State: Down, Falls: 3, Until: start}, Own: ownSuccess()}, Up, OwnSuccess, false},
 		{"flapping backend", "down again at any time", Case{
@@ -173,12 +186,12 @@ func TestFailureAnalysis(t *testing.T) {
 			Last: wasUp, Votes: down3, Pool: Pool{Usable: 5, Total: 10}, Own: old(ownSuccess()).probedNow()},
 			Up, PanicSpared, false},
 		{"lying or buggy observer", "the whole pool, while a probe from here is lost", Case{
-			Last: wasUp, Own: ownFailure(), Votes: down3, Pool: Pool{Usable: 5, Total: 10}}, Up, PanicSpared, false},
+			Last: wasUp, Own: ownFailure(), Votes: down3, Pool: Pool{Usable: 5, Total: 10}}, Up, PanicSpared, true},
 		{"lying or buggy observer", "the whole pool, and three looks say so too", Case{
 			Last: wasUp, Own: ownFailure().inARow(3), Votes: down3, Pool: Pool{Usable: 1, Total: 10}},
 			Down, OwnFailure, false},
 		{"lying or buggy observer", "two looks do not", Case{
-			Last: wasUp, Own: ownFailure().inARow(2), Votes: up2}, Up, Majority, false},
+			Last: wasUp, Own: ownFailure().inARow(2), Votes: up2}, Up, Majority, true},
 		{"lying or buggy observer", "down to the threshold they may", Case{
 			Last: wasUp, Votes: down3, Pool: Pool{Usable: 6, Total: 10}}, Down, Majority, true},
 
@@ -197,7 +210,7 @@ func TestFailureAnalysis(t *testing.T) {
 			Up, NoMajority, true},
 		{"prober itself overloaded", "the unsure are no witnesses either", Case{
 			Last: wasUp, Own: ownFailure(), Members: live(five...).with("B", unsureOne), Votes: down1},
-			Up, NoMajority, false},
+			Up, NoMajority, true},
 		{"prober itself overloaded", "votes whose probes are old", Case{
 			Last: wasUp, Votes: []Vote{says("B", Down).but(castLate), says("C", Down).but(castLate)}}, Up, NoMajority, true},
 
@@ -235,10 +248,23 @@ func TestFailureAnalysis(t *testing.T) {
 	}
 }
 
+// lookedUp is the verdict up of a node that others made look at a time.
+func lookedUp(at time.Duration) Verdict {
+	v := wasUp
+	v.Looked = after(at)
+	return v
+}
+
 // probedNow returns old evidence of a node that has looked all the same, without a result that counts: the votes need no
 // look.
 func (e Evidence) probedNow() Evidence {
 	e.Probed = after(-5 * time.Second)
+	return e
+}
+
+// recovered returns evidence whose last probe was a success as long ago as it was a failure before.
+func (e Evidence) recovered() Evidence {
+	e.ProbeFailed = false
 	return e
 }
 

@@ -33,7 +33,7 @@ func (d *delegate) NotifyMsg(b []byte) { d.inbox.put(b, time.Now()) }
 
 // GetBroadcasts implements memberlist.Delegate.
 func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	return d.gossip.queue.GetBroadcasts(overhead, limit)
+	return d.gossip.take(overhead, limit)
 }
 
 // LocalState implements memberlist.Delegate.

@@ -58,9 +58,9 @@ func (e Evidence) success() time.Time {
 	return at
 }
 
-// fresh reports whether something seen at a time still counts: it is no older than two intervals.
+// fresh reports whether something seen at a time still counts: it is no older than two intervals, and what a probe may take.
 func (o Options) fresh(at, now time.Time) bool {
-	return !at.IsZero() && now.Sub(at) <= 2*o.Interval
+	return !at.IsZero() && now.Sub(at) <= 2*o.Interval+max(o.Timeout, 0)
 }
 
 // proves reports whether the node has proof of its own that the backend fails: its probes have concluded so, or connections

@@ -96,7 +96,10 @@ type subject struct {
 	since    time.Time // when duty began
 	sight    Sight
 	failing  time.Time // since when its probes fail; zero: they do not
-	compared time.Time // the last probe that others were compared with
+	compared time.Time // the last probe that others could be compared with
+	turned   time.Time // since when probes end as that did
+	failed   bool      // how
+	rumour   bool      // another says that it is down
 	heard    time.Time // the last session about it
 	due      time.Time
 	said     Report
@@ -178,15 +181,31 @@ func (j *Jury) Judge(t *Table, m Members, named []Key, score int, now time.Time)
 // everything at once.
 func (s *subject) statement(now time.Time) (said Statement, news bool) {
 	r := s.sight.Report(Sure, s.pool.options, now)
-	worth := s.duty.On && r.Age >= 0 || r.State == Down
-	if s.spoke {
-		worth = r.Differs(s.said)
+	switch worth := s.worth(r, now); {
+	case worth && (!s.spoke || r.Differs(s.said)):
+		s.said, s.spoke = r, true
+		return Statement{Key: s.key, Report: r}, true
+	case !worth && s.spoke:
+		s.spoke = false
+		return Statement{Key: s.key, Gone: true}, true
 	}
-	if !worth {
-		return Statement{}, false
+	return Statement{}, false
+}
+
+// worth reports whether the others need to hear a report: of who has duty always, of who has none only that the backend fails, if it
+// is the first to see that, or the majority of those with duty does not say so after a while. Else each death would be told by all
+// to all, which is more than gossip carries.
+func (s *subject) worth(r Report, now time.Time) bool {
+	switch {
+	case s.duty.On:
+		return r.Age >= 0 || r.State == Down
+	case r.State != Down:
+		return false
+	case s.spoke && s.said.State == Down || !s.rumour:
+		return true
 	}
-	s.said, s.spoke = r, true
-	return Statement{Key: s.key, Report: r}, true
+	lasts := !s.failing.IsZero() && now.Sub(s.failing) >= s.pool.options.Interval/4
+	return lasts && s.verdict.Down < s.verdict.Quorum
 }
 
 // docket returns the subjects of a session, each once.
@@ -240,9 +259,9 @@ func (j *Jury) hear(s *subject, t *Table, m Members, now time.Time) Ruling {
 	was := s.usable()
 	s.sight = s.Look()
 	votes := t.Votes(s.key)
+	s.rumour = slices.ContainsFunc(votes, func(v Vote) bool { return v.State == Down && m[v.Observer].stands(v.Boot, now) })
 	s.serve(j.dutyOf(s, votes, m, now), now)
-	if s.sight.Probed.After(s.compared) {
-		s.compared = s.sight.Probed
+	if s.steady() {
 		j.wrong += uint64(j.trust.Compare(s.sight.Evidence, votes, m, s.pool.options, now))
 	}
 	c := Case{
@@ -260,8 +279,8 @@ func (j *Jury) hear(s *subject, t *Table, m Members, now time.Time) Ruling {
 	return Ruling{Key: s.key, Verdict: s.verdict, Was: state, Duty: s.duty, Look: s.verdict.Verify}
 }
 
-// dutyOf says whether this node probes a subject: it is one of its probers, or none of them has anything to say, since they do not
-// know the backend or probe it in another way.
+// dutyOf says whether this node probes a subject: it is one of its probers, or none of them has anything to say that it may believe,
+// since they do not know the backend, or probe it in another way, or have been found wrong too often.
 func (j *Jury) dutyOf(s *subject, votes []Vote, m Members, now time.Time) Duty {
 	d := Duty{Rank: slices.Index(s.probers, j.self), Of: len(s.probers)}
 	if d.Rank >= 0 {
@@ -269,9 +288,24 @@ func (j *Jury) dutyOf(s *subject, votes []Vote, m Members, now time.Time) Duty {
 		return d
 	}
 	served := slices.ContainsFunc(votes, func(v Vote) bool {
-		return v.Age >= 0 && slices.Contains(s.probers, v.Observer) && m[v.Observer].stands(v.Boot, now)
+		o := m[v.Observer]
+		return v.Age >= 0 && slices.Contains(s.probers, v.Observer) && o.stands(v.Boot, now) && !o.Distrust
 	})
 	return Duty{On: !served, Of: 1}
+}
+
+// steady reports whether a probe has ended that others may be compared with: it ended as all have for more than two intervals. What
+// changed later, the others may not have seen yet, and whoever sees it first is not the one who errs.
+func (s *subject) steady() bool {
+	at := s.sight.Probed
+	if !at.After(s.compared) {
+		return false
+	}
+	if s.compared.IsZero() || s.sight.ProbeFailed != s.failed {
+		s.failed, s.turned = s.sight.ProbeFailed, at
+	}
+	s.compared = at
+	return at.Sub(s.turned) > 2*s.pool.options.Interval
 }
 
 // serve takes a duty up or lays it down. What probes concluded counts only while they go on, and once the first has ended.

@@ -177,3 +177,120 @@ func TestJuryOrphans(t *testing.T) {
 		t.Errorf("still probes: %+v", r)
 	}
 }
+
+// outsider is a hall whose node has no duty for backend a, and the names of the members and of those who have it.
+func outsider() (h *hall, members, probers []string) {
+	h = newHall("a", "b", "c", "d")
+	id, _, _ := h.keys["a"].backend()
+	members = []string{"A", "B", "C", "D", "E", "F"}
+	probers = Probers(id, members, DefaultProbers)
+	for _, name := range members {
+		if h.self = name; name != probers[0] && name != probers[1] && name != probers[2] {
+			break
+		}
+	}
+	h.table = NewTable(h.self, 7)
+	return h, members, probers
+}
+
+// A backend that was taken out, answered while it was held down, and of which nobody speaks any more, is looked at again. Else it
+// would stay out for ever.
+func TestJuryLooksWhereNobodyUpholds(t *testing.T) {
+	h, members, probers := outsider()
+	h.probe("a", true)
+	h.hear(probers[0], "a", Report{State: Up})
+	h.judge("a", members...)
+	h.pass(time.Second)
+	h.hear(probers[0], "a", Report{State: Down})
+	h.probe("a", false)
+	if r, _ := h.judge("a", members...); r.Verdict.State != Down {
+		t.Fatalf("two witnesses: %+v", r)
+	}
+	h.pass(time.Second)
+	h.hear(probers[0], "a", Report{State: Up})
+	h.probe("a", true)
+	if r, _ := h.judge("a", members...); r.Verdict.Cause != Held {
+		t.Fatalf("a success that comes soon: %+v", r)
+	}
+	h.pass(time.Minute)
+	if r, _ := h.judge("a", members...); r.Verdict.State != Down || r.Verdict.Cause != NoMajority || !r.Look {
+		t.Fatalf("a minute later, with one of three who report it up: %+v", r)
+	}
+	h.pass(tierLook)
+	h.probe("a", true)
+	if r, _ := h.judge("a", members...); r.Verdict.State != Up {
+		t.Errorf("after a look: %+v", r)
+	}
+}
+
+// Who distrusts all that have duty probes itself.
+func TestJuryDistrustsAllProbers(t *testing.T) {
+	h, members, probers := outsider()
+	h.hear(probers[0], "a", Report{State: Up})
+	m := live(members...)
+	if f := h.Judge(h.table, m, []Key{h.keys["a"]}, 0, h.now); f.Rulings[0].Duty.On {
+		t.Fatalf("has duty: %+v", f.Rulings)
+	}
+	m.with(probers[0], distrustedOne)
+	if f := h.Judge(h.table, m, []Key{h.keys["a"]}, 0, h.now.Add(time.Second)); !f.Rulings[0].Duty.On {
+		t.Errorf("nobody who is believed probes: %+v", f.Rulings)
+	}
+}
+
+// Who has no duty says what it saw fail until a majority of those with duty does, and takes it back when it is over.
+func TestJuryOutsidersAreBrief(t *testing.T) {
+	h, members, probers := outsider()
+	h.hear(probers[0], "a", Report{State: Up})
+	h.probe("a", false)
+	_, f := h.judge("a", members...)
+	if len(f.Statements) != 1 || f.Statements[0].State != Down {
+		t.Fatalf("says %+v of a failure that nobody else saw", f.Statements)
+	}
+	h.pass(time.Second)
+	h.probe("a", true)
+	if _, f = h.judge("a", members...); len(f.Statements) != 1 || !f.Statements[0].Gone {
+		t.Fatalf("says %+v when it is over", f.Statements)
+	}
+	h.pass(time.Second)
+	for _, name := range probers {
+		h.hear(name, "a", Report{State: Down})
+	}
+	h.probe("a", false)
+	for range 2 {
+		if r, f := h.judge("a", members...); r.Verdict.State != Down || len(f.Statements) != 0 {
+			t.Errorf("%+v; says %+v, which all know", r, f.Statements)
+		}
+		h.pass(time.Second)
+	}
+	h.hear(probers[0], "a", Report{State: Up})
+	h.hear(probers[1], "a", Report{State: Up})
+	if _, f := h.judge("a", members...); len(f.Statements) != 1 || f.Statements[0].State != Down {
+		t.Errorf("says %+v of what one other still sees fail", f.Statements)
+	}
+}
+
+// Backends that recover one after the other do not make those who see it a little later liars.
+func TestJuryBearsWithTheSlow(t *testing.T) {
+	names := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
+	h := newHall(names...)
+	for _, name := range names {
+		for range 3 { // both see it fail, for longer than two intervals
+			h.hear("B", name, Report{State: Down})
+			h.probe(name, false)
+			h.judge(name, "A", "B")
+			h.pass(3 * time.Second)
+		}
+		h.hear("B", name, Report{State: Down, Age: time.Second})
+		h.pass(5 * time.Second)
+		h.probe(name, true) // and A sees the end of it first
+		h.judge(name, "A", "B")
+		h.pass(time.Second)
+		h.hear("B", name, Report{State: Up})
+	}
+	if percent, distrust := h.trust.Wrong("B", h.now); percent > 0 || distrust {
+		t.Errorf("B is wrong in %d %% of the cases", percent)
+	}
+	if h.Disagreements() != 0 {
+		t.Errorf("%d disagreements", h.Disagreements())
+	}
+}

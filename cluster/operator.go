@@ -54,13 +54,18 @@ func (c *Commands) adopt(n Command) bool {
 	return true
 }
 
-// Issue makes a command of an operator at this node the latest. The stamp is set here.
+// Issue makes a command of an operator at this node the latest, and sets its stamp. One that says what stands already is that one:
+// whoever asks again for its acknowledgements does not have them begin anew.
 func (c *Commands) Issue(n Command, now time.Time) (Command, error) {
 	n = n.canonical()
 	if err := n.check(); err != nil {
 		return Command{}, err
 	}
-	if _, ok := c.latest[n.key()]; !ok && len(c.latest) >= MaxCommands {
+	old, ok := c.latest[n.key()]
+	if ok && old.On == n.On && old.Value == n.Value {
+		return old, nil
+	}
+	if !ok && len(c.latest) >= MaxCommands {
 		return Command{}, fmt.Errorf("%w: %d stand; take some back", ErrTooMany, MaxCommands)
 	}
 	n.Stamp = c.clock.Next(now)

@@ -27,22 +27,25 @@ type trustCount struct {
 	compared, wrong int
 }
 
-// Compare takes in what this node has just seen of a backend, beside the votes on it. Votes that have arrived within the
-// last two intervals are left out: either side may have seen a change first. It returns how many contradict.
+// Compare takes in what this node's probe has just seen of a backend, and has seen for more than two intervals, beside the votes on
+// it. Votes that have arrived within the last two are left out: either side may have seen a change first. So are those of who
+// doubts itself, and has said so. Probes are compared with probes: connections may fail where probes do not. It returns how
+// many contradict.
 func (t *Trust) Compare(own Evidence, votes []Vote, members Members, o Options, now time.Time) (wrong int) {
 	o = o.withDefaults()
-	var state State
-	switch {
-	case own.proves(o, now):
-		state = Down
-	case own.succeeds(o, now):
-		state = Up
-	default:
+	if !o.fresh(own.Probed, now) {
 		return 0
+	}
+	state := Up
+	if own.ProbeFailed {
+		state = Down
 	}
 	for _, v := range votes {
 		m, member := members[v.Observer]
 		if !member || !m.stands(v.Boot, now) || v.State == Unknown || v.Age < 0 || now.Sub(v.At) <= 2*o.Interval {
+			continue
+		}
+		if v.Doubt != Sure || m.Doubt != Sure {
 			continue
 		}
 		t.note(v.Observer, v.State != state, now)

@@ -85,13 +85,13 @@ type Vote struct {
 // left out.
 func (t *Table) Votes(key Key) []Vote {
 	var votes []Vote
-	for name := range t.observers {
-		c, at, ok := t.get(name, key)
-		if !ok || name == t.self {
+	for name, r := range t.observers {
+		e, ok := r.cells[key]
+		if !ok || e.gone || name == t.self {
 			continue
 		}
-		if report, err := ParseReport(c.Value); err == nil {
-			votes = append(votes, Vote{Observer: name, Boot: c.Boot, At: at, Report: report})
+		if report, err := ParseReport(e.value); err == nil {
+			votes = append(votes, Vote{Observer: name, Boot: r.boot, At: e.at, Report: report})
 		}
 	}
 	slices.SortFunc(votes, func(a, b Vote) int { return cmp.Compare(a.Observer, b.Observer) })

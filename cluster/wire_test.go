@@ -22,16 +22,20 @@ type network struct {
 	r     *rand.Rand
 	ends  map[netip.AddrPort]*wireEnd
 	parts map[netip.AddrPort]int // which part of a partition an address is in
+	mute  map[oneWay]bool        // ways on which nothing arrives; true: only packets are lost
 	hosts int
 	loss  float64       // of packets
 	delay time.Duration // of a packet: from this to twice that
 	worst int           // bytes of the largest packet
 }
 
+// oneWay is the way from one address to another.
+type oneWay struct{ from, to netip.AddrPort }
+
 func newNetwork(t *testing.T, seed uint64) *network {
 	return &network{
 		t: t, r: rand.New(rand.NewPCG(seed, 7)), delay: 500 * time.Microsecond,
-		ends: map[netip.AddrPort]*wireEnd{}, parts: map[netip.AddrPort]int{},
+		ends: map[netip.AddrPort]*wireEnd{}, parts: map[netip.AddrPort]int{}, mute: map[oneWay]bool{},
 	}
 }
 
@@ -64,8 +68,38 @@ func (n *network) cut(part int, addrs ...netip.AddrPort) {
 	}
 }
 
+// silence closes the way from one address to another: for everything, which a stream needs both ways, or for packets only.
+func (n *network) silence(from, to netip.AddrPort, packets bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mute[oneWay{from, to}] = packets
+}
+
+// hear opens the way from one address to another again.
+func (n *network) hear(from, to netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.mute, oneWay{from, to})
+}
+
+// heal opens all ways and ends all partitions and loss.
+func (n *network) heal() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.parts)
+	clear(n.mute)
+	n.loss = 0
+}
+
+// lose makes the network lose a share of the packets.
+func (n *network) lose(share float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.loss = share
+}
+
 // reach returns who is at an address, if the way there is open.
-func (n *network) reach(from netip.AddrPort, to string) *wireEnd {
+func (n *network) reach(from netip.AddrPort, to string, stream bool) *wireEnd {
 	addr, err := netip.ParseAddrPort(to)
 	if err != nil {
 		n.t.Errorf("sent to %q: %v", to, err)
@@ -73,10 +107,20 @@ func (n *network) reach(from netip.AddrPort, to string) *wireEnd {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.parts[from] != n.parts[addr] {
+	if n.parts[from] != n.parts[addr] || n.muted(from, addr, stream) {
 		return nil
 	}
 	return n.ends[addr]
+}
+
+// muted reports whether a way is closed. The lock is held.
+func (n *network) muted(from, to netip.AddrPort, stream bool) bool {
+	packets, there := n.mute[oneWay{from, to}]
+	if !stream {
+		return there
+	}
+	only, back := n.mute[oneWay{to, from}]
+	return there && !packets || back && !only
 }
 
 // fate returns how long a packet takes, and whether it arrives at all.
@@ -116,7 +160,7 @@ func (e *wireEnd) WriteToAddress(b []byte, to memberlist.Address) (time.Time, er
 	}
 	p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(e.addr)}
 	time.AfterFunc(delay, func() {
-		other := e.network.reach(e.addr, to.Addr)
+		other := e.network.reach(e.addr, to.Addr, false)
 		if other == nil {
 			return
 		}
@@ -135,7 +179,7 @@ func (e *wireEnd) DialTimeout(to string, timeout time.Duration) (net.Conn, error
 }
 
 func (e *wireEnd) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	other := e.network.reach(e.addr, to.Addr)
+	other := e.network.reach(e.addr, to.Addr, true)
 	if other == nil {
 		select {
 		case <-time.After(timeout):

@@ -207,8 +207,8 @@ func (c *Checker) due(now time.Time) time.Time {
 	case t.Next == nil || s.streak().unsettled():
 		return latest(now, s.At.Add(jitter(interval, c.options.Jitter, rand.Float64())))
 	default:
-		// Not sooner than half an interval after the last: a turn that comes right after a look is left out.
-		return t.Next(latest(now, s.At.Add(interval/2)), interval)
+		// Not sooner than a quarter of an interval after the last: a turn that comes right after a look is left out.
+		return t.Next(latest(now, s.At.Add(interval/4)), interval)
 	}
 }
 

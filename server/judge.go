@@ -79,7 +79,7 @@ func (p *pool) juryOptions() cluster.Options {
 	for _, m := range p.members {
 		if m.check != nil {
 			c := m.check.options
-			o.Interval, o.Looks = max(c.Interval, c.Timeout, leastInterval), c.Fall
+			o.Interval, o.Timeout, o.Looks = max(c.Interval, leastInterval), c.Timeout, c.Fall
 		}
 	}
 	return o

@@ -87,7 +87,7 @@ func (c *crew) stop(i int) {
 // shared is a configuration whose backends are probed at an interval of 300 ms.
 func shared(keys string, servers ...string) string {
 	return strings.Replace(simple("127.0.0.1:0", servers...), "slowStart: 0s",
-		"slowStart: 0s, "+keys+"healthCheck: { interval: 300ms, timeout: 250ms, fall: 3, rise: 2 }", 1)
+		"slowStart: 0s, "+keys+"healthCheck: { interval: 300ms, timeout: 5s, fall: 3, rise: 2 }", 1)
 }
 
 // A backend that dies is out of service at every node, by what they tell each other, and comes back everywhere.

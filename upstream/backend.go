@@ -135,14 +135,16 @@ func (b *Backend) SetEndpoint(e Endpoint) {
 	b.change(func(s *Status) { s.Endpoint = e })
 }
 
-// SetHealth sets the verdict. A backend that comes back from Down starts slowly
-// and is no longer ejected: the probe is the better witness. The next
-// Pool.Update makes it count. Only the owner of the topology may call it.
+// SetHealth sets the verdict. A backend that comes back from Down starts slowly,
+// is no longer ejected, and has no failures against it: the probe is the better
+// witness. The next Pool.Update makes it count. Only the owner of the topology may
+// call it.
 func (b *Backend) SetHealth(h Health, now time.Time) {
 	b.change(func(s *Status) {
 		if s.Health == Down && h != Down {
 			s.Since = now
 			s.EjectedUntil = time.Time{}
+			b.failures.Store(0)
 		}
 		s.Health = h
 	})

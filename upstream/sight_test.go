@@ -27,7 +27,12 @@ func TestSight(t *testing.T) {
 		{"a failure", func() { p.Failed(b, at(500)) }, Sight{Failures: 1, Failed: at(500), Served: at(400)}, 1},
 		{"one more", func() { p.Failed(b, at(600)) }, Sight{Failures: 2, Failed: at(600), Served: at(400)}, 1},
 		{"a success ends them", func() { p.Succeeded(b, at(700)) }, Sight{Served: at(700)}, 1},
-		{"a failure again", func() { p.Failed(b, at(800)) }, Sight{Failures: 1, Failed: at(800), Served: at(700)}, 2},
+		{"a failure, and the backend is down and up again", func() {
+			p.Failed(b, at(750))
+			b.SetHealth(Down, at(760))
+			b.SetHealth(Up, at(770))
+		}, Sight{Served: at(700)}, 2},
+		{"a failure again", func() { p.Failed(b, at(800)) }, Sight{Failures: 1, Failed: at(800), Served: at(700)}, 3},
 	}
 	for _, s := range steps {
 		s.do()

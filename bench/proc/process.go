@@ -27,6 +27,9 @@ type Command struct {
 	// empty without it. Both are the child's end of a pipe, and Start closes
 	// the caller's copy of them.
 	Output, Input *os.File
+	// Errors takes standard error in place of Log. It is the child's end of a
+	// pipe like Output.
+	Errors *os.File
 	// OwnNetwork gives it a new network namespace, which ends with it. That
 	// takes the privileges of CAP_SYS_ADMIN.
 	OwnNetwork bool
@@ -44,7 +47,7 @@ type Process struct {
 // everything in order. The program gets SIGTERM when the caller dies without
 // having done so.
 func Start(c Command) (*Process, error) {
-	defer closeAll(c.Output, c.Input)
+	defer closeAll(c.Output, c.Input, c.Errors)
 	log, err := os.Create(c.Log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Path, err)
@@ -55,6 +58,9 @@ func Start(c Command) (*Process, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	if c.Output != nil {
 		cmd.Stdout = c.Output
+	}
+	if c.Errors != nil {
+		cmd.Stderr = c.Errors
 	}
 	if c.Input != nil {
 		cmd.Stdin = c.Input
@@ -128,6 +134,13 @@ func (p *Process) Stop(grace time.Duration) error {
 	}
 	<-p.done
 	return errors.Join(err, lateErr)
+}
+
+// Kill ends the program itself without a word of warning, and returns when it
+// has gone. What it started is left alone.
+func (p *Process) Kill() {
+	p.signal(unix.SIGKILL)
+	<-p.done
 }
 
 // hold opens a descriptor for each member of the tree under root. Unlike an

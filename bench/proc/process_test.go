@@ -184,6 +184,33 @@ func TestStop(t *testing.T) {
 	}
 }
 
+func TestKill(t *testing.T) {
+	p, _ := play(t, "stubborn", Anywhere)
+	p.Kill()
+	if !p.ended() || p.Err() == nil {
+		t.Errorf("it ended: %t, with %v", p.ended(), p.Err())
+	}
+	p.Kill() // once is enough, twice does no harm
+}
+
+// Standard error goes where it is wanted, and the log stays empty.
+func TestErrors(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	log := filepath.Join(t.TempDir(), "log")
+	p, err := Start(Command{Path: "/bin/sh", Args: []string{"-c", "echo aside >&2"}, CPU: Anywhere, Log: log, Errors: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := io.ReadAll(r)
+	if <-p.Done(); err != nil || string(said) != "aside\n" || Tail(log, 100) != "" {
+		t.Errorf("it says %q (%v), and to the log %q", said, err, Tail(log, 100))
+	}
+}
+
 func TestMeasureOfNobody(t *testing.T) {
 	p, _ := play(t, "idle", Anywhere)
 	if err := p.Stop(time.Second); err != nil {

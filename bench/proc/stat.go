@@ -14,6 +14,11 @@ import (
 // whatever the kernel's own clock runs at (proc(5)).
 const tick = 10 * time.Millisecond
 
+// released is the group of a process that has been waited for while its line
+// was written: the kernel does not find it any more (do_task_stat in
+// fs/proc/array.c). Its parent has its times already.
+const released = -1
+
 var errStat = errors.New("not a line of /proc/PID/stat")
 
 // stat holds the fields of one /proc/PID/stat line that accounting needs.
@@ -50,11 +55,15 @@ func parseStat(line []byte) (stat, error) {
 		}
 		return n
 	}
+	group := released
+	if string(fields[5-first]) != "-1" {
+		group = int(number(5))
+	}
 	s := stat{
 		pid:    pid,
 		state:  fields[0][0],
 		parent: int(number(4)),
-		group:  int(number(5)),
+		group:  group,
 		cpu:    time.Duration(number(14)+number(15)) * tick,
 		reaped: time.Duration(number(16)+number(17)) * tick,
 		rss:    number(24),
@@ -90,7 +99,9 @@ func readStats() (map[int]stat, error) {
 		if err != nil {
 			return nil, fmt.Errorf("process %s: %w", name, err)
 		}
-		all[s.pid] = s
+		if s.group != released {
+			all[s.pid] = s
+		}
 	}
 	return all, nil
 }

@@ -24,6 +24,11 @@ func TestParseStat(t *testing.T) {
 			line: "42 (a) R 1 (b) S 7 41 7 0 -1 4194560 1 2 3 4 1 0 0 0 20 0 1 0 99 8192 300 18446744073709551615 1 1",
 			want: stat{pid: 42, parent: 7, group: 41, state: 'S', cpu: 10 * time.Millisecond, rss: 300},
 		},
+		{
+			name: "waited for meanwhile",
+			line: "42 (true) X 0 -1 -1 0 -1 4227084 50 0 0 0 0 0 0 0 20 0 0 0 3562449 0 0 0",
+			want: stat{pid: 42, group: released, state: 'X'},
+		},
 		{name: "empty", line: "", err: errStat},
 		{name: "short", line: "42 (nginx) S 7 41", err: errStat},
 		{name: "brackets the wrong way", line: "42 )nginx( S", err: errStat},

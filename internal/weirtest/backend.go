@@ -22,9 +22,10 @@ type Behaviour func(conn net.Conn)
 
 // A Backend is a TCP server inside the test process. Its methods may be called from any goroutine.
 type Backend struct {
-	Addr string // 127.0.0.1:port, the same through Refuse and Accept
+	Addr string // host:port, the same through Refuse and Accept
 
 	t        testing.TB
+	listen   func(addr string) (net.Listener, error)
 	accepted atomic.Int64
 	wg       sync.WaitGroup
 
@@ -39,24 +40,38 @@ type Backend struct {
 // Serve starts a backend that treats every connection with b.
 func Serve(t testing.TB, b Behaviour) *Backend {
 	t.Helper()
-	return serve(t, "127.0.0.1:0", nil, b)
+	return serve(t, listen, "127.0.0.1:0", nil, b)
 }
 
 // ServeAt is Serve on a given address, such as one of FreeAddr or [::1]:0.
 func ServeAt(t testing.TB, addr string, b Behaviour) *Backend {
 	t.Helper()
-	return serve(t, addr, nil, b)
+	return serve(t, listen, addr, nil, b)
+}
+
+// Serve is ServeAt on a host, at a port there; 0 is any.
+func (h *Host) Serve(port int, b Behaviour) *Backend {
+	h.t.Helper()
+	on := func(addr string) (l net.Listener, err error) {
+		if entered := h.enter(func() { l, err = listen(addr) }); entered != nil {
+			return nil, entered
+		}
+		return l, err
+	}
+	return serve(h.t, on, netip.AddrPortFrom(h.Addr, uint16(port)).String(), nil, b)
 }
 
 // ServeTLS is Serve behind TLS: b sees a *tls.Conn whose handshake is done. Any ALPN in next is offered.
 func ServeTLS(t testing.TB, c *Certificate, b Behaviour, next ...string) *Backend {
 	t.Helper()
-	return serve(t, "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{c.TLS}, NextProtos: next}, b)
+	return serve(t, listen, "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{c.TLS}, NextProtos: next}, b)
 }
 
-func serve(t testing.TB, addr string, encrypt *tls.Config, b Behaviour) *Backend {
+func listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+
+func serve(t testing.TB, listen func(string) (net.Listener, error), addr string, encrypt *tls.Config, b Behaviour) *Backend {
 	t.Helper()
-	s := &Backend{t: t, Addr: addr, behave: b, encrypt: encrypt, conns: make(map[net.Conn]struct{})}
+	s := &Backend{t: t, listen: listen, Addr: addr, behave: b, encrypt: encrypt, conns: make(map[net.Conn]struct{})}
 	s.Accept()
 	t.Cleanup(s.Stop)
 	return s
@@ -90,7 +105,7 @@ func (s *Backend) Accept() {
 	if s.listener != nil || s.stopped {
 		return
 	}
-	l, err := net.Listen("tcp", s.Addr)
+	l, err := s.listen(s.Addr)
 	if err != nil {
 		s.t.Fatalf("listen on %s: %v", s.Addr, err)
 	}

@@ -9,5 +9,6 @@
 //     Postgres, MariaDB, Redis, Nginx, HAProxy, Node, the name servers BIND, Knot, NSD, Unbound and Dnsmasq, and Weir;
 //   - servers inside the test process: Serve with a Behaviour (Echo, Who, AnswerAfterEOF, Stall, Drip, ...),
 //     ServeUDP for datagrams, FaultProxy between any two, Refused, RefusedUDP and Unanswered addresses;
-//   - ground to stand on: CA, FreeAddr, Eventually, NewNetwork.
+//   - ground to stand on: CA, FreeAddr, Eventually, and NewNetwork, whose hosts run servers, weirs and other programs, lose packets
+//     (Lose, Part, Among), and may have a clock that is wrong (PrepareWeir).
 package weirtest

@@ -17,6 +17,21 @@ func Eventually(t testing.TB, d time.Duration, cond func() bool, msg string) {
 	}
 }
 
+// Await is Eventually for conditions that cost something to look at, such as those of several processes, and can say what is wrong:
+// lacks returns what is not yet as it should be, empty when nothing is. It is looked at twenty times a second.
+func Await(t testing.TB, d time.Duration, lacks func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(d); ; time.Sleep(10 * pollInterval) {
+		late := time.Now().After(deadline)
+		switch wrong := lacks(); {
+		case wrong == "":
+			return
+		case late:
+			t.Fatalf("after %v still: %s", d, wrong)
+		}
+	}
+}
+
 // poll reports whether cond became true within d. It looks at least twice: at once and at the end.
 func poll(d time.Duration, cond func() bool) bool {
 	deadline := time.Now().Add(d)

@@ -1,11 +1,16 @@
 package weirtest
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
@@ -97,12 +102,56 @@ func (h *Host) SetLink(up bool) {
 // Command returns a command that will run on the host.
 func (h *Host) Command(program string, args ...string) *exec.Cmd {
 	h.t.Helper()
-	return exec.Command(Tool(h.t, "nsenter"), append([]string{entering(h.Name), Tool(h.t, program)}, args...)...)
+	path, args := h.command(Tool(h.t, program), args...)
+	return exec.Command(path, args...)
 }
 
 // Do runs f on the host. Sockets that f itself makes belong to the host for their whole life; goroutines that f starts do not run there.
 func (h *Host) Do(f func()) {
 	h.t.Helper()
+	if err := h.enter(f); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// Dial connects from the host, for code that may not end the test. Names are not resolved there, so addresses have to be given.
+func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var conn net.Conn
+	var failed error
+	err := h.enter(func() {
+		var d net.Dialer
+		conn, failed = d.DialContext(ctx, network, addr)
+	})
+	return conn, cmp.Or(err, failed)
+}
+
+// Start starts a program on the host that serves until it is stopped, in a directory of its own, and returns when ready says that
+// it does. env is beside the environment of the test itself.
+func (h *Host) Start(program string, args, env []string, ready func(*Process) bool) *Process {
+	h.t.Helper()
+	p := &Process{t: h.t}
+	path, args := h.command(Tool(h.t, program), args...)
+	p.prepare(spec{
+		name: filepath.Base(program) + " on " + h.Name, path: path, args: args, env: env, dir: h.t.TempDir(),
+		ready: func(context.Context) error {
+			if !ready(p) {
+				return errors.New("it does not serve yet")
+			}
+			return nil
+		},
+	})
+	p.Start()
+	return p
+}
+
+// command returns what runs a program on the host. nsenter becomes the program: signals for it reach the program itself.
+func (h *Host) command(path string, args ...string) (string, []string) {
+	h.t.Helper()
+	return Tool(h.t, "nsenter"), append([]string{entering(h.Name), path}, args...)
+}
+
+// enter runs f on the host, unless that cannot be entered.
+func (h *Host) enter(f func()) error {
 	done := make(chan error, 1)
 	go func() {
 		// Never unlocked: a thread that was in another namespace is thrown away rather than given back to the runtime.
@@ -118,6 +167,7 @@ func (h *Host) Do(f func()) {
 		done <- err
 	}()
 	if err := <-done; err != nil {
-		h.t.Fatalf("enter the namespace of %s: %v", h.Name, err)
+		return fmt.Errorf("enter the namespace of %s: %w", h.Name, err)
 	}
+	return nil
 }

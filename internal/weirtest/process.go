@@ -54,15 +54,21 @@ type running struct {
 
 func startProcess(t testing.TB, s spec) *Process {
 	t.Helper()
-	p := &Process{t: t, spec: s}
-	t.Cleanup(func() {
-		p.Stop()
-		if t.Failed() {
-			t.Logf("--- log of %s:\n%s--- end of log of %s", s.name, p.Log(), s.name)
-		}
-	})
+	p := &Process{t: t}
+	p.prepare(s)
 	p.Start()
 	return p
+}
+
+// prepare says what is to be started, and sees to its end.
+func (p *Process) prepare(s spec) {
+	p.spec = s
+	p.t.Cleanup(func() {
+		p.Stop()
+		if p.t.Failed() {
+			p.t.Logf("--- log of %s:\n%s--- end of log of %s", p.spec.name, p.Log(), p.spec.name)
+		}
+	})
 }
 
 // Start starts the program again after Stop or Kill, with the same directory and addresses, and returns when it is ready.
@@ -70,6 +76,17 @@ func (p *Process) Start() {
 	p.t.Helper()
 	p.launch()
 	p.awaitReady()
+}
+
+// StartAll is Start for programs that wait for each other: all are started before any is waited for.
+func StartAll(processes ...*Process) {
+	for _, p := range processes {
+		p.t.Helper()
+		p.launch()
+	}
+	for _, p := range processes {
+		p.awaitReady()
+	}
 }
 
 func (p *Process) launch() {

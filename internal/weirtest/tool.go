@@ -18,7 +18,7 @@ func aptPackage(program string) string {
 		"mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server", "mariadb": "mariadb-client",
 		"redis-server": "redis-server", "redis-cli": "redis-tools", "redis-benchmark": "redis-tools",
 		"nginx": "nginx libnginx-mod-stream", "haproxy": "haproxy", "wrk": "wrk", "curl": "curl", "openssl": "openssl",
-		"socat": "socat", "nc": "netcat-openbsd", "ip": "iproute2", "nsenter": "util-linux", "strace": "strace", "go": "golang",
+		"socat": "socat", "nc": "netcat-openbsd", "ip": "iproute2", "nsenter": "util-linux", "env": "coreutils", "strace": "strace", "go": "golang",
 		"named": "bind9", "named-compilezone": "bind9-utils", "dig": "bind9-dnsutils", "nsupdate": "bind9-dnsutils", "knotd": "knot",
 		"dnsmasq": "dnsmasq-base", "sipp": "sip-tester", "nft": "nftables", "logger": "bsdutils",
 		"node": "nodejs", "varnishtest": "varnish", "slowhttptest": "slowhttptest",

@@ -23,16 +23,28 @@ import (
 // buildWeir compiles cmd/weir once for the whole test binary. The result stays in bin/ of the tree under test, because no single test owns it:
 // each build replaces the last instead of adding to a heap.
 var buildWeir = sync.OnceValues(func() (string, error) {
+	o := buildOptions{command: []string{"go"}, env: []string{"GOTOOLCHAIN=auto"}}
+	if raceEnabled {
+		o.flags = []string{"-race"}
+		return build("race", o)
+	}
+	return build("test", o)
+})
+
+// buildOptions says how weir is compiled.
+type buildOptions struct {
+	command []string // go
+	env     []string // beside the present one
+	flags   []string
+}
+
+// build compiles cmd/weir into a directory under bin/ and returns its path.
+func build(place string, o buildOptions) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(root, "bin", "test")
-	args := []string{"build"}
-	if raceEnabled {
-		dir = filepath.Join(root, "bin", "race")
-		args = append(args, "-race")
-	}
+	dir := filepath.Join(root, "bin", place)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -43,9 +55,10 @@ var buildWeir = sync.OnceValues(func() (string, error) {
 	}
 	defer os.Remove(building.Name())
 	building.Close()
-	cmd := exec.Command("go", append(args, "-o", building.Name(), "./cmd/weir")...)
+	command := slices.Concat(o.command, []string{"build"}, o.flags, []string{"-o", building.Name(), "./cmd/weir"})
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=auto")
+	cmd.Env = append(os.Environ(), o.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -54,7 +67,7 @@ var buildWeir = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	return path, nil
-})
+}
 
 // moduleRoot returns the directory of the go.mod above the test, which runs in its package's directory.
 func moduleRoot() (string, error) {
@@ -89,13 +102,40 @@ type WeirProcess struct {
 	*Process
 	File  string // its configuration file
 	Admin string // host:port of its admin endpoint
+
+	client *http.Client // for the admin endpoint
 }
 
 // Weir starts "weir run" on the given configuration and returns when /readyz is 200.
 // A configuration without admin.address gets one on a free port; Reload does the same with the same port.
 func Weir(t testing.TB, config string, flags ...string) *WeirProcess {
 	t.Helper()
-	return startWeir(t, []string{Binary(t)}, config, flags...)
+	return startWeir(t, http.DefaultClient, []string{Binary(t)}, config, flags...)
+}
+
+// Weir is Weir on a host. Its admin endpoint is asked from that host itself, so no fault of the network is in the way.
+func (h *Host) Weir(config string, flags ...string) *WeirProcess {
+	h.t.Helper()
+	w := h.PrepareWeir(0, config, flags...)
+	w.Start()
+	return w
+}
+
+// PrepareWeir is Weir without the start, for weirs that wait for each other; see StartAll. Its clock is ahead of the others by some
+// time, or behind if that is negative; a weir whose clock is wrong has not the race detector, see SkewedBinary.
+func (h *Host) PrepareWeir(ahead time.Duration, config string, flags ...string) *WeirProcess {
+	h.t.Helper()
+	command := []string{Tool(h.t, "env"), clockSkew(ahead)}
+	if ahead == 0 {
+		command = append(command, Binary(h.t))
+	} else {
+		command = append(command, SkewedBinary(h.t))
+	}
+	path, args := h.command(command[0], command[1:]...)
+	client := &http.Client{Transport: &http.Transport{DialContext: h.Dial}}
+	w := prepareWeir(h.t, client, append([]string{path}, args...), config, flags...)
+	w.spec.name = "weir on " + h.Name
+	return w
 }
 
 // WeirWithFiles is Weir under a limit of open files, soft and hard.
@@ -104,20 +144,28 @@ func WeirWithFiles(t testing.TB, files int, config string, flags ...string) *Wei
 	// A script of its own would be a file just written, and exec of one fails with ETXTBSY for as long as a program that another
 	// test starts at the same time has not yet closed the descriptor it inherits.
 	limited := []string{Tool(t, "sh"), "-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, files), "sh", Binary(t)}
-	return startWeir(t, limited, config, flags...)
+	return startWeir(t, http.DefaultClient, limited, config, flags...)
 }
 
-// startWeir starts weir by a command, to which it adds the arguments.
-func startWeir(t testing.TB, command []string, config string, flags ...string) *WeirProcess {
+// startWeir starts weir by a command, to which it adds the arguments. The client reaches the admin endpoint.
+func startWeir(t testing.TB, client *http.Client, command []string, config string, flags ...string) *WeirProcess {
+	t.Helper()
+	w := prepareWeir(t, client, command, config, flags...)
+	w.Start()
+	return w
+}
+
+// prepareWeir is startWeir without the start.
+func prepareWeir(t testing.TB, client *http.Client, command []string, config string, flags ...string) *WeirProcess {
 	t.Helper()
 	dir := t.TempDir()
-	w := &WeirProcess{File: filepath.Join(dir, "weir.yaml"), Admin: adminAddress(config)}
+	w := &WeirProcess{Process: &Process{t: t}, File: filepath.Join(dir, "weir.yaml"), Admin: adminAddress(config), client: client}
 	// A port that the configuration names is free too until weir binds it, and may be drawn once more.
 	for w.Admin == "" || adminAddress(config) == "" && strings.Contains(config, w.Admin) {
 		w.Admin = FreeAddr(t)
 	}
 	writeFile(t, w.File, 0o644, []byte(w.withAdmin(config)))
-	w.Process = startProcess(t, spec{
+	w.prepare(spec{
 		name: "weir", path: command[0], args: slices.Concat(command[1:], []string{"run", "-c", w.File}, flags), dir: dir,
 		ready: func(ctx context.Context) error { return w.probe(ctx, "/readyz") },
 	})
@@ -177,6 +225,18 @@ func (w *WeirProcess) Get(path string) (status int, body string) {
 	return status, body
 }
 
+// Post sends JSON to the admin endpoint and returns status and body of the answer.
+func (w *WeirProcess) Post(path, body string) (status int, answer string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	status, answer, err := w.do(ctx, http.MethodPost, path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatalf("POST %s: %v", path, err)
+	}
+	return status, answer
+}
+
 func (w *WeirProcess) probe(ctx context.Context, path string) error {
 	status, body, err := w.get(ctx, path)
 	if err == nil && status != http.StatusOK {
@@ -186,13 +246,20 @@ func (w *WeirProcess) probe(ctx context.Context, path string) error {
 }
 
 func (w *WeirProcess) get(ctx context.Context, path string) (status int, body string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.Admin+path, nil)
+	return w.do(ctx, http.MethodGet, path, nil)
+}
+
+func (w *WeirProcess) do(ctx context.Context, method, path string, send io.Reader) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+w.Admin+path, send)
 	if err != nil {
 		return 0, "", err
 	}
 	// One connection a question: a pooled one would outlive the weir it belongs to and show up as a leaked goroutine.
 	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
+	if send != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := w.client.Do(req)
 	if err != nil {
 		return 0, "", err
 	}

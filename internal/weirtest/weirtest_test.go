@@ -469,7 +469,7 @@ func TestWeirHelper(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := startWeir(t, []string{binary}, fmt.Sprintf(tt.config, "first"))
+			w := startWeir(t, http.DefaultClient, []string{binary}, fmt.Sprintf(tt.config, "first"))
 			var status struct{ Note string }
 			w.JSON("/api/v1/status", &status)
 			if status.Note != "first" {
