@@ -9,6 +9,12 @@ type HTTPMiddleware struct {
 	RedirectScheme *RedirectScheme  `yaml:"redirectScheme" doc:"Answers requests of another scheme or port with a redirect."`
 	IPAllowList    *HTTPIPAllowList `yaml:"ipAllowList" doc:"Lets only requests from listed client addresses pass."`
 	RateLimit      *RateLimit       `yaml:"rateLimit" doc:"Limits the requests of one client address."`
+
+	Chain            *Chain            `yaml:"chain" doc:"Other middlewares, one after the other."`
+	RedirectRegex    *RedirectRegex    `yaml:"redirectRegex" doc:"Answers requests for URLs in which a regular expression finds something with a redirect."`
+	ReplacePath      *ReplacePath      `yaml:"replacePath" doc:"Replaces the path."`
+	ReplacePathRegex *ReplacePathRegex `yaml:"replacePathRegex" doc:"Replaces what a regular expression finds in the path."`
+	StripPrefixRegex *StripPrefixRegex `yaml:"stripPrefixRegex" doc:"Removes a prefix that a regular expression finds from the path."`
 }
 
 // AddPrefix puts a prefix before the path of a request.

@@ -16,6 +16,11 @@ type webMiddlewarePlan struct {
 	redirect    *l7.RedirectSchemeOptions
 	allow       *allowPlan
 	rate        *ratePlan
+
+	redirectRegex    *replacementPlan
+	replacePath      string
+	replacePathRegex *replacementPlan
+	stripPrefixRegex []string
 }
 
 type allowPlan struct {
@@ -36,6 +41,8 @@ func webMiddlewareOf(m *config.HTTPMiddleware) (p webMiddlewarePlan) {
 		p.allow = &allowPlan{slices.Clone(m.IPAllowList.SourceRange), m.IPAllowList.RejectStatusCode}
 	case m.RateLimit != nil:
 		p.rate = &ratePlan{m.RateLimit.Average, m.RateLimit.Burst, time.Duration(m.RateLimit.Period)}
+	default:
+		pathMiddlewareOf(m, &p)
 	}
 	return p
 }
@@ -50,6 +57,9 @@ func newWebMiddleware(name string, p webMiddlewarePlan, now time.Time) *l7.Middl
 		return l7.IPAllowList(name, p.allow.ranges, p.allow.status)
 	case p.rate != nil:
 		return l7.RateLimit(name, p.rate.average, p.rate.burst, p.rate.period, now)
+	}
+	if m := newPathMiddleware(name, p); m != nil {
+		return m
 	}
 	return l7.AddPrefix(name, p.addPrefix)
 }
