@@ -10,6 +10,7 @@ type HTTPMiddleware struct {
 	IPAllowList    *HTTPIPAllowList `yaml:"ipAllowList" doc:"Lets only requests from listed client addresses pass."`
 	RateLimit      *RateLimit       `yaml:"rateLimit" doc:"Limits the requests of one client address."`
 
+	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Passes no requests for a while when too many fail or are slow."`
 	Chain            *Chain            `yaml:"chain" doc:"Other middlewares, one after the other."`
 	RedirectRegex    *RedirectRegex    `yaml:"redirectRegex" doc:"Answers requests for URLs in which a regular expression finds something with a redirect."`
 	ReplacePath      *ReplacePath      `yaml:"replacePath" doc:"Replaces the path."`

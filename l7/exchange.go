@@ -18,6 +18,7 @@ type phase uint8
 const (
 	routing    phase = iota // its head is read, or being read; middlewares look at it
 	choosing                // of a backend
+	pausing                 // before it is sent to the service anew
 	queueing                // waiting for a slot on a backend
 	connecting              // to a backend
 	waiting                 // the request is on its way, the head of the response is not here
@@ -52,6 +53,11 @@ type Exchange struct {
 	few     [3]*upstream.Backend // room for tried
 	tunnel  *tunnel
 
+	outer     int            // of the middlewares that have seen the request, how many are asked about outcomes
+	attempts  int            // sent to the service anew by middlewares
+	tryBegan  time.Time      // when the last of them began
+	rest      []byte         // what has come of the body of a response whose outcome is looked at
+	wanted    int64          // bytes of the body that middlewares want kept
 	failovers few[*Failover] // that would look at the response, innermost first
 	marks     few[mark]      // cookies to set
 	mirror    *Mirror
@@ -182,6 +188,7 @@ func (x *Exchange) run() {
 	for x.next < len(x.router.Middlewares) {
 		m := x.router.Middlewares[x.next]
 		x.next++ // those that have seen the request see the response
+		x.outer = x.next - 1
 		if m.Request == nil {
 			continue
 		}
@@ -192,7 +199,7 @@ func (x *Exchange) run() {
 		}
 		switch action {
 		case Answered:
-			if x.phase != over {
+			if x.phase == routing {
 				x.fail(500, accesslog.Weir, accesslog.Internal) // it has said what is not so
 			}
 			return
@@ -206,6 +213,7 @@ func (x *Exchange) run() {
 
 // serve has the service choose where the request goes.
 func (x *Exchange) serve() {
+	x.outer, x.attempts = x.next, 1
 	c := x.ask(x.router.Service)
 	if c.service == nil {
 		c.service = x.router.Service
@@ -267,6 +275,7 @@ func (x *Exchange) tick() {
 	blocked := !c.stream.HasRoom() // by the client
 	switch {
 	case c.set.WriteTimeout > 0 && time.Since(x.began) > c.set.WriteTimeout:
+		x.outer = 0 // there is no time for anything else
 		x.fail(504, accesslog.Weir, accesslog.ResponseTimeout)
 		return
 	case blocked, x.owed():

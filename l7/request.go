@@ -46,7 +46,7 @@ func (x *Exchange) send() {
 // its base path before the path.
 func (x *Exchange) adapt() (err error) {
 	if x.lb.RewriteHost {
-		if x.failovers.n > 0 && x.host == "" {
+		if (x.failovers.n > 0 || x.outer > 0) && x.host == "" {
 			x.host = string(x.req.Host())
 		}
 		if err := x.req.SetHost(x.lb.host(x.backend)); err != nil {

@@ -17,10 +17,7 @@ type webMiddlewarePlan struct {
 	allow       *allowPlan
 	rate        *ratePlan
 
-	redirectRegex    *replacementPlan
-	replacePath      string
-	replacePathRegex *replacementPlan
-	stripPrefixRegex []string
+	pathBodyPlan
 }
 
 type allowPlan struct {
@@ -42,7 +39,7 @@ func webMiddlewareOf(m *config.HTTPMiddleware) (p webMiddlewarePlan) {
 	case m.RateLimit != nil:
 		p.rate = &ratePlan{m.RateLimit.Average, m.RateLimit.Burst, time.Duration(m.RateLimit.Period)}
 	default:
-		pathMiddlewareOf(m, &p)
+		p.pathBodyPlan = pathBodyOf(m)
 	}
 	return p
 }
@@ -57,9 +54,6 @@ func newWebMiddleware(name string, p webMiddlewarePlan, now time.Time) *l7.Middl
 		return l7.IPAllowList(name, p.allow.ranges, p.allow.status)
 	case p.rate != nil:
 		return l7.RateLimit(name, p.rate.average, p.rate.burst, p.rate.period, now)
-	}
-	if m := newPathMiddleware(name, p); m != nil {
-		return m
 	}
 	return l7.AddPrefix(name, p.addPrefix)
 }

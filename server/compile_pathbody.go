@@ -1,0 +1,81 @@
+package server
+
+import (
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/l7"
+)
+
+// pathBodyPlan is at most one of its members: a middleware that changes the path, leads requests elsewhere, or has to do with bodies.
+type pathBodyPlan struct {
+	circuitBreaker   *l7.CircuitBreakerOptions
+	redirectRegex    *replacementPlan
+	replacePath      string
+	replacePathRegex *replacementPlan
+	stripPrefixRegex []string
+}
+
+// replacementPlan replaces what an expression finds.
+type replacementPlan struct {
+	expression, with string
+	permanent        bool // of a redirect
+}
+
+func pathBodyOf(m *config.HTTPMiddleware) (p pathBodyPlan) {
+	switch {
+	case m.CircuitBreaker != nil:
+		b := m.CircuitBreaker
+		p.circuitBreaker = &l7.CircuitBreakerOptions{
+			Expression: b.Expression, CheckPeriod: time.Duration(b.CheckPeriod), FallbackDuration: time.Duration(b.FallbackDuration),
+			RecoveryDuration: time.Duration(b.RecoveryDuration), ResponseCode: b.ResponseCode,
+		}
+	case m.RedirectRegex != nil:
+		p.redirectRegex = &replacementPlan{m.RedirectRegex.Regex, m.RedirectRegex.Replacement, m.RedirectRegex.Permanent}
+	case m.ReplacePath != nil:
+		p.replacePath = m.ReplacePath.Path
+	case m.ReplacePathRegex != nil:
+		p.replacePathRegex = &replacementPlan{expression: m.ReplacePathRegex.Regex, with: m.ReplacePathRegex.Replacement}
+	case m.StripPrefixRegex != nil:
+		p.stripPrefixRegex = slices.Clone(m.StripPrefixRegex.Regex)
+	}
+	return p
+}
+
+// makeWebMiddleware makes the middleware with that name. It stays the same object, with all that it has counted, as long as
+// its plan does.
+func (a *applier) makeWebMiddleware(name string) (undo func(), err error) {
+	p := a.to.web.middlewares[name]
+	m, err := a.newPathBody(name, p.pathBodyPlan)
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
+		m = newWebMiddleware(name, p, a.now)
+	}
+	return replace(a.web.middlewares, name, m), nil
+}
+
+// newPathBody makes one of these middlewares, nil where the plan is for another one. Expressions are good: a loaded
+// configuration has no others.
+func (a *applier) newPathBody(name string, p pathBodyPlan) (*l7.Middleware, error) {
+	switch {
+	case p.circuitBreaker != nil:
+		return a.web.server.CircuitBreaker(name, *p.circuitBreaker, a.now)
+	case p.redirectRegex != nil:
+		return l7.RedirectRegex(name, regexp.MustCompile(p.redirectRegex.expression), p.redirectRegex.with, p.redirectRegex.permanent), nil
+	case p.replacePath != "":
+		return l7.ReplacePath(name, p.replacePath), nil
+	case p.replacePathRegex != nil:
+		return l7.ReplacePathRegex(name, regexp.MustCompile(p.replacePathRegex.expression), p.replacePathRegex.with), nil
+	case p.stripPrefixRegex != nil:
+		var expressions []*regexp.Regexp
+		for _, e := range p.stripPrefixRegex {
+			expressions = append(expressions, regexp.MustCompile(e))
+		}
+		return l7.StripPrefixRegex(name, expressions), nil
+	}
+	return nil, nil
+}
