@@ -12,9 +12,11 @@ type HTTPMiddleware struct {
 
 	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Passes no requests for a while when too many fail or are slow."`
 	Chain            *Chain            `yaml:"chain" doc:"Other middlewares, one after the other."`
+	Errors           *ErrorPages       `yaml:"errors" doc:"Answers with pages of another service where the status is one of some."`
 	RedirectRegex    *RedirectRegex    `yaml:"redirectRegex" doc:"Answers requests for URLs in which a regular expression finds something with a redirect."`
 	ReplacePath      *ReplacePath      `yaml:"replacePath" doc:"Replaces the path."`
 	ReplacePathRegex *ReplacePathRegex `yaml:"replacePathRegex" doc:"Replaces what a regular expression finds in the path."`
+	Retry            *Retry            `yaml:"retry" doc:"Sends requests to the service anew where that could not be reached, or gave a certain answer."`
 	StripPrefixRegex *StripPrefixRegex `yaml:"stripPrefixRegex" doc:"Removes a prefix that a regular expression finds from the path."`
 }
 

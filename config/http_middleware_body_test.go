@@ -21,5 +21,35 @@ http:
 			`7:9: http.middlewares.d.circuitBreaker.expression: missing (When it opens: NetworkErrorRatio(), ResponseCodeRatio(from, to, dividedByFrom, dividedByTo) and LatencyAtQuantileMS(quantile), compared with numbers, joined by && || ! ( ).)`,
 			`8:38: http.middlewares.e.circuitBreaker.expression: at byte 0: there is no Latency, only NetworkErrorRatio, ResponseCodeRatio, LatencyAtQuantileMS`,
 		}},
+		{"retries", `
+http:
+  middlewares:
+    a: {retry: {}}
+    b: {retry: {attempts: 0, initialInterval: -1s, status: [500, "101-300", 5xx], maxRequestBodyBytes: 2097152}}
+`, []string{
+			`4:9: http.middlewares.a.retry.attempts: missing (How often a request is sent to the service, the first time included.)`,
+			`5:27: http.middlewares.b.retry.attempts: 0 is less than 1, the least there may be`,
+			`5:47: http.middlewares.b.retry.initialInterval: the duration -1s is negative`,
+			`5:66: http.middlewares.b.retry.status[1]: 101-300 is not the status of an answer, which begin at 200`,
+			`5:77: http.middlewares.b.retry.status[2]: "5xx" is neither a status from 100 to 599 nor a range of them (write it like "404" or "500-504")`,
+			`5:104: http.middlewares.b.retry.maxRequestBodyBytes: 2097152 is more than 1048576, the most there may be`,
+		}},
+		{"error pages", soundHTTP + `
+  middlewares:
+    a: {errors: {}}
+    b: {errors: {status: [404], service: nope, query: "/{statsu}"}}
+    c: {errors: {status: ["404"], service: s@file, query: "/a b", statusRewrites: {"600": 500, "404": 304}, errorRequestHeaders: []}}
+    d: {errors: {status: ["404"], service: s, query: "/{url}?{status}{originalStatus}", statusRewrites: {"500-599": 500}, errorRequestHeaders: ["a b"]}}
+`, []string{
+			`8:9: http.middlewares.a.errors.status: missing (Status codes, and ranges of them, of answers that are replaced.)`,
+			`8:9: http.middlewares.a.errors.service: missing (HTTP service that has the pages.)`,
+			`9:42: http.middlewares.b.errors.service: no "nope" in http.services (there are s)`,
+			`9:55: http.middlewares.b.errors.query: "/{statsu}" is not a path, with {status}, {originalStatus} and {url} in it (write others than letters percent-encoded)`,
+			`10:59: http.middlewares.c.errors.query: "/a b" is not a path, with {status}, {originalStatus} and {url} in it (write others than letters percent-encoded)`,
+			`10:91: http.middlewares.c.errors.statusRewrites.600: "600" is neither a status from 100 to 599 nor a range of them (write it like "404" or "500-504")`,
+			`10:103: http.middlewares.c.errors.statusRewrites.404: 304 is not the status of an answer with a body`,
+			`10:109: http.middlewares.c.errors.errorRequestHeaders: must not be empty (without the key, the service gets all headers)`,
+			`11:145: http.middlewares.d.errors.errorRequestHeaders[0]: "a b" is not the name of a header`,
+		}},
 	})
 }

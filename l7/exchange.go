@@ -58,6 +58,8 @@ type Exchange struct {
 	tryBegan  time.Time      // when the last of them began
 	rest      []byte         // what has come of the body of a response whose outcome is looked at
 	wanted    int64          // bytes of the body that middlewares want kept
+	page      page           // that takes the place of the service's answer
+	unread    bool           // the client sends a body that nobody wants
 	failovers few[*Failover] // that would look at the response, innermost first
 	marks     few[mark]      // cookies to set
 	mirror    *Mirror
@@ -234,7 +236,12 @@ func (x *Exchange) safe() bool {
 	if x.req.Framing().HasBody() && !x.replay.on() {
 		return false
 	}
-	switch string(x.req.Method()) {
+	return idempotent(x.req.Method())
+}
+
+// idempotent reports whether requests with the method may be sent twice (RFC 9110 section 9.2.2).
+func idempotent(method []byte) bool {
+	switch string(method) {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		return true
 	}

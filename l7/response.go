@@ -132,7 +132,7 @@ func (x *Exchange) answer(rest []byte) {
 	x.backend.AddFirstByte(x.firstAt.Sub(x.sentAt))
 	x.judge()
 	x.resBody.Begin(x.res.Framing())
-	if x.fallBack(x.origin, rest) || x.outcome(x.origin, rest) || !x.finishHead() {
+	if x.fallBack(x.origin, rest) || x.outcome(x.shown(), rest) || !x.finishHead() {
 		return
 	}
 	out := x.res.AppendResponse(x.worker.scratch())

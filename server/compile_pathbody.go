@@ -12,10 +12,44 @@ import (
 // pathBodyPlan is at most one of its members: a middleware that changes the path, leads requests elsewhere, or has to do with bodies.
 type pathBodyPlan struct {
 	circuitBreaker   *l7.CircuitBreakerOptions
+	errors           *errorPagesPlan
 	redirectRegex    *replacementPlan
 	replacePath      string
 	replacePathRegex *replacementPlan
+	retry            *l7.RetryOptions
 	stripPrefixRegex []string
+}
+
+// errorPagesPlan answers with pages of another service.
+type errorPagesPlan struct {
+	service  string
+	statuses l7.Statuses
+	rewrites []l7.StatusRewrite
+	query    string
+	headers  []string
+}
+
+func statusesOf(list []config.StatusRange) (s l7.Statuses) {
+	for _, r := range list {
+		s.Add(r.First, r.Last)
+	}
+	return s
+}
+
+func errorPagesOf(e *config.ErrorPages) *errorPagesPlan {
+	p := &errorPagesPlan{service: e.Service, statuses: statusesOf(e.Status), query: e.Query, headers: slices.Clone(e.ErrorRequestHeaders)}
+	for _, r := range e.Rewrites() {
+		p.rewrites = append(p.rewrites, l7.StatusRewrite{First: r.From.First, Last: r.From.Last, To: r.To})
+	}
+	return p
+}
+
+func retryOf(r *config.Retry) *l7.RetryOptions {
+	return &l7.RetryOptions{
+		Attempts: r.Attempts, InitialInterval: time.Duration(r.InitialInterval), Timeout: time.Duration(r.Timeout),
+		Statuses: statusesOf(r.Status), MaxBody: int64(r.MaxRequestBodyBytes),
+		IgnoreNetworkErrors: r.DisableRetryOnNetworkError, AnyMethod: r.RetryNonIdempotentMethod,
+	}
 }
 
 // replacementPlan replaces what an expression finds.
@@ -32,12 +66,16 @@ func pathBodyOf(m *config.HTTPMiddleware) (p pathBodyPlan) {
 			Expression: b.Expression, CheckPeriod: time.Duration(b.CheckPeriod), FallbackDuration: time.Duration(b.FallbackDuration),
 			RecoveryDuration: time.Duration(b.RecoveryDuration), ResponseCode: b.ResponseCode,
 		}
+	case m.Errors != nil:
+		p.errors = errorPagesOf(m.Errors)
 	case m.RedirectRegex != nil:
 		p.redirectRegex = &replacementPlan{m.RedirectRegex.Regex, m.RedirectRegex.Replacement, m.RedirectRegex.Permanent}
 	case m.ReplacePath != nil:
 		p.replacePath = m.ReplacePath.Path
 	case m.ReplacePathRegex != nil:
 		p.replacePathRegex = &replacementPlan{expression: m.ReplacePathRegex.Regex, with: m.ReplacePathRegex.Replacement}
+	case m.Retry != nil:
+		p.retry = retryOf(m.Retry)
 	case m.StripPrefixRegex != nil:
 		p.stripPrefixRegex = slices.Clone(m.StripPrefixRegex.Regex)
 	}
@@ -64,12 +102,19 @@ func (a *applier) newPathBody(name string, p pathBodyPlan) (*l7.Middleware, erro
 	switch {
 	case p.circuitBreaker != nil:
 		return a.web.server.CircuitBreaker(name, *p.circuitBreaker, a.now)
+	case p.errors != nil:
+		e := p.errors
+		return l7.ErrorPages(name, l7.ErrorPagesOptions{
+			Statuses: e.statuses, Rewrites: e.rewrites, Service: a.web.services[e.service], Query: e.query, Headers: e.headers,
+		}), nil
 	case p.redirectRegex != nil:
 		return l7.RedirectRegex(name, regexp.MustCompile(p.redirectRegex.expression), p.redirectRegex.with, p.redirectRegex.permanent), nil
 	case p.replacePath != "":
 		return l7.ReplacePath(name, p.replacePath), nil
 	case p.replacePathRegex != nil:
 		return l7.ReplacePathRegex(name, regexp.MustCompile(p.replacePathRegex.expression), p.replacePathRegex.with), nil
+	case p.retry != nil:
+		return l7.Retry(name, *p.retry), nil
 	case p.stripPrefixRegex != nil:
 		var expressions []*regexp.Regexp
 		for _, e := range p.stripPrefixRegex {
