@@ -55,15 +55,17 @@ var testsMayImport = map[string][]string{
 // owners is who alone may import what is not weir's: one package knows each library, the others do not know it exists.
 // A name that ends in "/..." stands for all that begins with it. Tests are held to it too.
 var owners = map[string][]string{
-	"github.com/spf13/viper":           {"config"},
-	"github.com/spf13/viper/...":       {"config"},
-	"github.com/panjf2000/gnet/v2/...": {"internal/eventloop"},
-	"github.com/panjf2000/gnet/v2":     {"internal/eventloop"},
-	"golang.org/x/sys/...":             {"internal/eventloop", "internal/weirtest", "bench/..."},
-	"github.com/miekg/dns":             {"discovery"},
-	"github.com/hashicorp/memberlist":  {"cluster"},
-	"github.com/spf13/cobra":           {"cmd/weir"},
-	"github.com/prometheus/...":        {"admin"},
+	"github.com/spf13/viper":            {"config"},
+	"github.com/spf13/viper/...":        {"config"},
+	"github.com/panjf2000/gnet/v2/...":  {"internal/eventloop"},
+	"github.com/panjf2000/gnet/v2":      {"internal/eventloop"},
+	"golang.org/x/sys/...":              {"internal/eventloop", "internal/weirtest", "bench/..."},
+	"github.com/miekg/dns":              {"discovery"},
+	"github.com/hashicorp/memberlist":   {"cluster"},
+	"github.com/spf13/cobra":            {"cmd/weir"},
+	"github.com/prometheus/...":         {"admin"},
+	"github.com/klauspost/compress/...": {"l7"},
+	"github.com/andybalholm/brotli":     {"l7"},
 }
 
 // listed is what `go list` says about a package.

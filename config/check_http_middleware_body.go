@@ -13,6 +13,9 @@ func (c *checker) bodyMiddleware(at string, m *HTTPMiddleware) {
 	if b := m.CircuitBreaker; b != nil {
 		c.condition(at+".circuitBreaker.expression", b.Expression, predicate.Breaker())
 	}
+	if p := m.Compress; p != nil {
+		c.compress(at+".compress", p)
+	}
 	if e := m.Errors; e != nil {
 		c.errorPages(at+".errors", e)
 	}

@@ -12,6 +12,7 @@ type HTTPMiddleware struct {
 
 	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Passes no requests for a while when too many fail or are slow."`
 	Chain            *Chain            `yaml:"chain" doc:"Other middlewares, one after the other."`
+	Compress         *Compress         `yaml:"compress" doc:"Compresses the bodies of answers."`
 	Errors           *ErrorPages       `yaml:"errors" doc:"Answers with pages of another service where the status is one of some."`
 	RedirectRegex    *RedirectRegex    `yaml:"redirectRegex" doc:"Answers requests for URLs in which a regular expression finds something with a redirect."`
 	ReplacePath      *ReplacePath      `yaml:"replacePath" doc:"Replaces the path."`

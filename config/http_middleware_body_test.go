@@ -1,6 +1,10 @@
 package config
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
 
 func TestCheckBodyMiddlewares(t *testing.T) {
 	runProblems(t, []problemCase{
@@ -20,6 +24,20 @@ http:
 			`6:101: http.middlewares.c.circuitBreaker.responseCode: 99 is less than 200, the least there may be`,
 			`7:9: http.middlewares.d.circuitBreaker.expression: missing (When it opens: NetworkErrorRatio(), ResponseCodeRatio(from, to, dividedByFrom, dividedByTo) and LatencyAtQuantileMS(quantile), compared with numbers, joined by && || ! ( ).)`,
 			`8:38: http.middlewares.e.circuitBreaker.expression: at byte 0: there is no Latency, only NetworkErrorRatio, ResponseCodeRatio, LatencyAtQuantileMS`,
+		}},
+		{"compression", `
+http:
+  middlewares:
+    a: {compress: {excludedContentTypes: [text], includedContentTypes: ["text/html; charset=x"], encodings: [gzip, deflate], defaultEncoding: br}}
+    b: {compress: {encodings: [], defaultEncoding: lzma, minResponseBodyBytes: -1}}
+`, []string{
+			`4:43: http.middlewares.a.compress.excludedContentTypes[0]: "text" is not a media type (write it like "text/html")`,
+			`4:50: http.middlewares.a.compress.includedContentTypes: stands beside excludedContentTypes (keep one of them)`,
+			`4:116: http.middlewares.a.compress.encodings[1]: unknown encoding "deflate"`,
+			`4:143: http.middlewares.a.compress.defaultEncoding: br is not among the encodings`,
+			`5:20: http.middlewares.b.compress.encodings: must not be empty (without the key, all are offered)`,
+			`5:52: http.middlewares.b.compress.defaultEncoding: unknown value "lzma" (one of gzip, br, zstd)`,
+			`5:80: http.middlewares.b.compress.minResponseBodyBytes: -1 is less than 0, the least there may be`,
 		}},
 		{"retries", `
 http:
@@ -52,4 +70,21 @@ http:
 			`11:145: http.middlewares.d.errors.errorRequestHeaders[0]: "a b" is not the name of a header`,
 		}},
 	})
+}
+
+func TestCompressIsSettled(t *testing.T) {
+	cfg := mustParse(t, "x.yaml", `
+http:
+  middlewares:
+    usual: {compress: {}}
+    own: {compress: {excludedContentTypes: ["Text/HTML; charset=utf-8"], minResponseBodyBytes: 0, encodings: [zstd], defaultEncoding: zstd}}
+`)
+	for name, want := range map[string]*Compress{
+		"usual": {MinResponseBodyBytes: 1024, Encodings: []string{"gzip", "br", "zstd"}},
+		"own":   {ExcludedContentTypes: []string{"text/html"}, MinResponseBodyBytes: 1024, Encodings: []string{"zstd"}, DefaultEncoding: "zstd"},
+	} {
+		if diff := cmp.Diff(want, cfg.HTTP.Middlewares[name].Compress); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
 }

@@ -91,7 +91,6 @@ var foreign = map[string]string{
 	"http.routers.*.tls.domains":                      "list certificates in tls.certificates; the rule says which names are routed",
 	"http.middlewares.*.basicAuth":                    "",
 	"http.middlewares.*.buffering":                    "",
-	"http.middlewares.*.compress":                     "",
 	"http.middlewares.*.contentType":                  "",
 	"http.middlewares.*.digestAuth":                   "",
 	"http.middlewares.*.encodedCharacters":            "",

@@ -60,6 +60,9 @@ type Exchange struct {
 	wanted    int64          // bytes of the body that middlewares want kept
 	page      page           // that takes the place of the service's answer
 	unread    bool           // the client sends a body that nobody wants
+	filters   few[Filter]    // of the response's body
+	trailer   []byte         // behind it
+	given     int64          // bytes that have come out of the filters
 	failovers few[*Failover] // that would look at the response, innermost first
 	marks     few[mark]      // cookies to set
 	mirror    *Mirror
@@ -79,6 +82,9 @@ type Exchange struct {
 	replied   bool // weir itself answers
 	suspended bool // a middleware waits
 	wantsMore bool // the client waits for 100 (Continue), which has not come
+	filtered  bool // the response's body is led through filters
+	steady    bool // that has a known length
+	behind    bool // filters may hold something back
 	interims  int
 	based     int // bytes at the start of the target that a server's base path put there
 	status    int // sent to the client; 0 = none
@@ -378,6 +384,7 @@ func (x *Exchange) finish() {
 // close counts and records the exchange.
 func (x *Exchange) close() {
 	x.phase = over
+	x.dropFilters()
 	now := time.Now()
 	x.count(now.Sub(x.began))
 	if x.worker.log.Enabled() {

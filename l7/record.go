@@ -46,8 +46,11 @@ func (x *Exchange) content() (in, out int64) {
 	if in, out = x.reqBody.Content(), x.resBody.Content(); x.page.of != nil {
 		in = x.bodyIn // that of the page's request has none
 	}
-	if x.replied {
+	switch {
+	case x.replied:
 		out = x.bodyOut
+	case x.filtered:
+		out = x.given
 	}
 	return in, out
 }
@@ -79,8 +82,11 @@ func (x *Exchange) record(now time.Time) {
 	if c.security != nil {
 		r.TLS, r.TLSVersion, r.TLSCipher, r.ServerName = accesslog.Terminated, c.version, c.cipher, c.name
 	}
-	if x.replied {
+	switch {
+	case x.replied:
 		r.OriginSize = 0
+	case x.filtered:
+		r.OriginSize = x.resBody.Content()
 	}
 	if !x.firstAt.IsZero() {
 		r.FirstByte = x.firstAt.Sub(x.began)

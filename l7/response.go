@@ -132,9 +132,14 @@ func (x *Exchange) answer(rest []byte) {
 	x.backend.AddFirstByte(x.firstAt.Sub(x.sentAt))
 	x.judge()
 	x.resBody.Begin(x.res.Framing())
-	if x.fallBack(x.origin, rest) || x.outcome(x.shown(), rest) || !x.finishHead() {
+	if x.fallBack(x.origin, rest) || x.outcome(x.shown(), rest) {
 		return
 	}
+	x.rest = rest
+	if !x.finishHead() {
+		return
+	}
+	x.rest = nil
 	out := x.res.AppendResponse(x.worker.scratch())
 	out, n, bad := x.appendBody(out, rest)
 	x.link.stream.Hold(rest[n:])
@@ -166,6 +171,9 @@ func (x *Exchange) finishHead() bool {
 	x.status = x.res.Status()
 	x.stick()
 	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
+	if x.filters.n > 0 {
+		x.frameFiltered()
+	}
 	kind := x.res.Framing().Kind
 	if kind == head.Chunked && x.req.Version() == head.HTTP10 {
 		x.unchunked, kind = true, head.UntilClose
@@ -208,6 +216,9 @@ func (c *conn) persist(untilClose bool, req *head.Head) head.Hop {
 
 // appendBody appends what rest has of the response's body, and returns how much of rest that took.
 func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
+	if x.filtered {
+		return x.appendFiltered(out, rest)
+	}
 	if !x.unchunked {
 		n, err := x.resBody.Scan(rest)
 		x.bodyOut += int64(n)
@@ -231,7 +242,11 @@ func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
 // download moves what can be moved of the response's body, and finishes when it is complete.
 func (x *Exchange) download() {
 	c := x.conn
-	for budget := turnBudget; !x.resBody.Done(); {
+	budget := turnBudget
+	if x.filtered {
+		budget = filterBudget
+	}
+	for !x.resBody.Done() {
 		switch {
 		case c.stream.Failed() != nil:
 			x.cut(accesslog.Client, accesslog.ClientAbort)
@@ -249,6 +264,7 @@ func (x *Exchange) download() {
 		}
 		switch {
 		case err == eventloop.ErrAgain:
+			x.catchUp()
 			return
 		case err != nil:
 			x.truncated(err)
@@ -289,6 +305,9 @@ func (x *Exchange) complete() {
 
 // piece moves one piece of the response's body.
 func (x *Exchange) piece() (int, error) {
+	if x.filtered {
+		return x.filterPiece()
+	}
 	if !x.unchunked {
 		n, err := x.worker.move(&x.down, &x.resBody, x.res.Framing().Kind, &x.link.stream, x.conn.stream)
 		x.bodyOut += int64(n)

@@ -12,6 +12,7 @@ import (
 // pathBodyPlan is at most one of its members: a middleware that changes the path, leads requests elsewhere, or has to do with bodies.
 type pathBodyPlan struct {
 	circuitBreaker   *l7.CircuitBreakerOptions
+	compress         *l7.CompressOptions
 	errors           *errorPagesPlan
 	redirectRegex    *replacementPlan
 	replacePath      string
@@ -66,6 +67,12 @@ func pathBodyOf(m *config.HTTPMiddleware) (p pathBodyPlan) {
 			Expression: b.Expression, CheckPeriod: time.Duration(b.CheckPeriod), FallbackDuration: time.Duration(b.FallbackDuration),
 			RecoveryDuration: time.Duration(b.RecoveryDuration), ResponseCode: b.ResponseCode,
 		}
+	case m.Compress != nil:
+		c := m.Compress
+		p.compress = &l7.CompressOptions{
+			Excluded: slices.Clone(c.ExcludedContentTypes), Included: slices.Clone(c.IncludedContentTypes), MinBytes: int64(c.MinResponseBodyBytes),
+			Encodings: slices.Clone(c.Encodings), Default: c.DefaultEncoding,
+		}
 	case m.Errors != nil:
 		p.errors = errorPagesOf(m.Errors)
 	case m.RedirectRegex != nil:
@@ -102,6 +109,8 @@ func (a *applier) newPathBody(name string, p pathBodyPlan) (*l7.Middleware, erro
 	switch {
 	case p.circuitBreaker != nil:
 		return a.web.server.CircuitBreaker(name, *p.circuitBreaker, a.now)
+	case p.compress != nil:
+		return a.web.server.Compress(name, *p.compress), nil
 	case p.errors != nil:
 		e := p.errors
 		return l7.ErrorPages(name, l7.ErrorPagesOptions{
