@@ -10,6 +10,10 @@ import (
 // bodyMiddleware checks the middlewares that lead requests elsewhere, or have to
 // do with bodies.
 func (c *checker) bodyMiddleware(at string, m *HTTPMiddleware) {
+	if b := m.Buffering; b != nil {
+		b.settle()
+		c.condition(at+".buffering.retryExpression", b.RetryExpression, predicate.Retry())
+	}
 	if b := m.CircuitBreaker; b != nil {
 		c.condition(at+".circuitBreaker.expression", b.Expression, predicate.Breaker())
 	}

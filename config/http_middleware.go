@@ -10,6 +10,7 @@ type HTTPMiddleware struct {
 	IPAllowList    *HTTPIPAllowList `yaml:"ipAllowList" doc:"Lets only requests from listed client addresses pass."`
 	RateLimit      *RateLimit       `yaml:"rateLimit" doc:"Limits the requests of one client address."`
 
+	Buffering        *Buffering        `yaml:"buffering" doc:"Holds bodies until they are here as a whole."`
 	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Passes no requests for a while when too many fail or are slow."`
 	Chain            *Chain            `yaml:"chain" doc:"Other middlewares, one after the other."`
 	Compress         *Compress         `yaml:"compress" doc:"Compresses the bodies of answers."`

@@ -22,6 +22,7 @@ const (
 	queueing                // waiting for a slot on a backend
 	connecting              // to a backend
 	waiting                 // the request is on its way, the head of the response is not here
+	collecting              // the response is on its way, and held back until more of it is here
 	answering               // the response is on its way
 	switched                // to another protocol: bytes go both ways
 	over                    // nothing may come back to it
@@ -60,6 +61,9 @@ type Exchange struct {
 	wanted    int64          // bytes of the body that middlewares want kept
 	page      page           // that takes the place of the service's answer
 	unread    bool           // the client sends a body that nobody wants
+	mostBody  int64          // bytes of content that the request may have, besides what the entrypoint says; 0 = any
+	hold      held           // of the response
+	collected collection     // of it so far
 	filters   few[Filter]    // of the response's body
 	trailer   []byte         // behind it
 	given     int64          // bytes that have come out of the filters
@@ -82,6 +86,7 @@ type Exchange struct {
 	replied   bool // weir itself answers
 	suspended bool // a middleware waits
 	wantsMore bool // the client waits for 100 (Continue), which has not come
+	gathering bool // the request's body is taken in before it goes on
 	filtered  bool // the response's body is led through filters
 	steady    bool // that has a known length
 	behind    bool // filters may hold something back
@@ -256,6 +261,9 @@ func idempotent(method []byte) bool {
 
 // clientReady goes on after the client has sent something or has taken something.
 func (x *Exchange) clientReady() {
+	if x.gathering {
+		x.gathered()
+	}
 	x.upload()
 	if x.phase == answering {
 		x.download()
@@ -271,6 +279,8 @@ func (x *Exchange) backendReady() {
 	switch x.phase {
 	case waiting:
 		x.listen()
+	case collecting:
+		x.collect()
 	case answering:
 		x.download()
 	}
@@ -311,7 +321,7 @@ func (x *Exchange) tick() {
 // owed reports whether it is the client that has to send something. A client that waits for the backend's leave to do so
 // owes nothing: the backend's timeout is the one that counts.
 func (x *Exchange) owed() bool {
-	return x.phase >= waiting && !x.reqBody.Done() && !x.wantsMore && (x.link == nil || x.link.stream.HasRoom())
+	return x.gathering || x.phase >= waiting && !x.reqBody.Done() && !x.wantsMore && (x.link == nil || x.link.stream.HasRoom())
 }
 
 // blame counts a failure against the backend.
@@ -323,6 +333,7 @@ func (x *Exchange) blame() {
 
 // detach gives the backend and the connection to it back, which is not used again.
 func (x *Exchange) detach() {
+	x.dropCollected()
 	x.up.Close()
 	x.down.Close()
 	x.worker.loop.Disarm(&x.timer)

@@ -33,7 +33,7 @@ const (
 // A filter is fed only while the client takes what comes of it, and no more of the body is read ahead than one read.
 // Exchanges without a filter do not pass any of this: their bodies are moved as they are, by splice where that pays.
 func (x *Exchange) Filter(f Filter) bool {
-	if x.replied || x.phase != waiting || !x.res.Framing().HasBody() || string(x.req.Method()) == "HEAD" || x.filters.n == len(x.filters.of) {
+	if x.replied || x.phase != waiting && x.phase != collecting || !x.res.Framing().HasBody() || string(x.req.Method()) == "HEAD" || x.filters.n == len(x.filters.of) {
 		return false
 	}
 	x.filters.add(f)

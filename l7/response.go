@@ -135,6 +135,9 @@ func (x *Exchange) answer(rest []byte) {
 	if x.fallBack(x.origin, rest) || x.outcome(x.shown(), rest) {
 		return
 	}
+	if x.collects(rest) {
+		return
+	}
 	x.rest = rest
 	if !x.finishHead() {
 		return
@@ -263,6 +266,10 @@ func (x *Exchange) download() {
 			c.quiet = 0
 		}
 		switch {
+		case x.hold.max > 0 && x.resBody.Content() > x.hold.max:
+			x.detail = "long-response"
+			x.cut(accesslog.Weir, accesslog.BadResponse)
+			return
 		case err == eventloop.ErrAgain:
 			x.catchUp()
 			return

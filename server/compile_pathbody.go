@@ -11,6 +11,7 @@ import (
 
 // pathBodyPlan is at most one of its members: a middleware that changes the path, leads requests elsewhere, or has to do with bodies.
 type pathBodyPlan struct {
+	buffering        *l7.BufferingOptions
 	circuitBreaker   *l7.CircuitBreakerOptions
 	compress         *l7.CompressOptions
 	errors           *errorPagesPlan
@@ -61,6 +62,12 @@ type replacementPlan struct {
 
 func pathBodyOf(m *config.HTTPMiddleware) (p pathBodyPlan) {
 	switch {
+	case m.Buffering != nil:
+		b := m.Buffering
+		p.buffering = &l7.BufferingOptions{
+			MaxRequest: int64(b.MaxRequestBodyBytes), MemRequest: int64(b.MemRequestBodyBytes),
+			MaxResponse: int64(b.MaxResponseBodyBytes), MemResponse: int64(b.MemResponseBodyBytes), RetryExpression: b.RetryExpression,
+		}
 	case m.CircuitBreaker != nil:
 		b := m.CircuitBreaker
 		p.circuitBreaker = &l7.CircuitBreakerOptions{
@@ -107,6 +114,8 @@ func (a *applier) makeWebMiddleware(name string) (undo func(), err error) {
 // configuration has no others.
 func (a *applier) newPathBody(name string, p pathBodyPlan) (*l7.Middleware, error) {
 	switch {
+	case p.buffering != nil:
+		return l7.Buffering(name, *p.buffering)
 	case p.circuitBreaker != nil:
 		return a.web.server.CircuitBreaker(name, *p.circuitBreaker, a.now)
 	case p.compress != nil:
