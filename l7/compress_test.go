@@ -227,7 +227,7 @@ func (b *bed) encodersIdle() {
 
 // Bodies of any size and framing arrive as they were, over TLS too, and connections are used again behind them.
 func TestCompressBodies(t *testing.T) {
-	random := make([]byte, 3<<20)
+	random := make([]byte, 600<<10)
 	for i := range random {
 		random[i] = byte(rand.IntN(40)) // so that something is to be gained, but not all
 	}

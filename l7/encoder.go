@@ -25,8 +25,8 @@ type encoder interface {
 
 // Levels at which a loop's work for other clients does not wait long, and not much is left to gain.
 const (
-	gzipLevel     = gzip.DefaultCompression
-	brotliQuality = 4
+	gzipLevel     = 4
+	brotliQuality = 3
 	brotliWindow  = 18      // as a power of two
 	zstdWindow    = 1 << 18 // clients need to hold no more (RFC 9659)
 )

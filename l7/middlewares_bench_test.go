@@ -74,3 +74,26 @@ func BenchmarkMiddlewares(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkEncoders is what a loop does in one turn for one body: 32 KiB.
+func BenchmarkEncoders(b *testing.B) {
+	all := make([]byte, 64*filterBudget)
+	for i, word := 0, 0; i < len(all); word++ { // words of a language that nobody speaks, but not always the same
+		i += copy(all[i:], fmt.Sprintf("%x %s ", word*word*2654435761%1000003, pattern(word%7)))
+	}
+	for _, coding := range Codings {
+		b.Run(coding, func(b *testing.B) {
+			var e encoders
+			f, out, total := e.filter(e.take(coding)), []byte(nil), 0
+			b.SetBytes(filterBudget)
+			for i := 0; b.Loop(); i++ {
+				text := all[i%64*filterBudget:][:filterBudget]
+				out = f(out[:0], text[:filterRead], More)
+				total += len(out)
+				out = f(out[:0], text[filterRead:], Pause)
+				total += len(out)
+			}
+			b.ReportMetric(float64(total)/float64(b.N)/filterBudget, "ratio")
+		})
+	}
+}
