@@ -225,7 +225,7 @@ func (b *bed) encodersIdle() {
 	}, "encoders are given back")
 }
 
-// Bodies of any size and framing arrive as they were, over TLS too, and connections are used again behind them.
+// Bodies of any size and framing arrive as they were, and connections are used again behind them.
 func TestCompressBodies(t *testing.T) {
 	random := make([]byte, 600<<10)
 	for i := range random {
