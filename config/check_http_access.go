@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -86,18 +85,6 @@ func (c *checker) editable(at, name string) {
 		c.failf(at, "%q is not a header name", abbreviated(name))
 	case strings.EqualFold(name, "host"), slices.Contains(connectionHeaders, strings.ToLower(name)):
 		c.failf(at, "%s cannot be set here", name)
-	}
-}
-
-// regexp checks a regular expression.
-func (c *checker) regexp(at, text string) {
-	const longest = 4096
-	if len(text) > longest {
-		c.failf(at, "the regular expression is longer than %d bytes", longest)
-		return
-	}
-	if _, err := regexp.Compile(text); err != nil {
-		c.failf(at, "%s", abbreviated(err.Error()))
 	}
 }
 

@@ -54,7 +54,7 @@ func TestCheckHeaders(t *testing.T) {
 			`headers.customResponseHeaders.X-D: "a\nb" has a control`, "headers.customResponseHeaders.x-a: is X-A already",
 		},
 		`{headers: {accessControlAllowOriginListRegex: ["("], accessControlAllowMethods: ["a b"], stsSeconds: -1, referrerPolicy: "a\r\nb"}}`: {
-			"headers.accessControlAllowMethods[0]: ", "headers.accessControlAllowOriginListRegex[0]: error parsing", "headers.stsSeconds: -1 is less", "headers.referrerPolicy: ",
+			"headers.accessControlAllowMethods[0]: ", "headers.accessControlAllowOriginListRegex[0]: \"(\" is not a regular expression", "headers.stsSeconds: -1 is less", "headers.referrerPolicy: ",
 		},
 		`{headers: {sslRedirect: true, featurePolicy: x}}`: {
 			"headers.featurePolicy: not supported by weir (write permissionsPolicy)", "headers.sslRedirect: not supported by weir (write redirections",
@@ -76,7 +76,7 @@ func TestCheckAccess(t *testing.T) {
 		`{digestAuth: {users: ["a:b"], headerField: "x y"}}`:                                                                   {"digestAuth.headerField: \"x y\" is not", "digestAuth.users[0]: is no user (write name:realm:hash"},
 		`{forwardAuth: {}}`: {"forwardAuth.address: missing"},
 		`{forwardAuth: {address: "tcp://x", authResponseHeaders: [Host, "a b"], authResponseHeadersRegex: "(", addAuthCookiesToResponse: ["a=b"], forwardBody: true, maxBodySize: 5}}`: {
-			"forwardAuth.address: \"tcp://x\" is not a URL", "forwardAuth.addAuthCookiesToResponse[0]: \"a=b\" is not the name", "forwardAuth.authResponseHeadersRegex: error parsing",
+			"forwardAuth.address: \"tcp://x\" is not a URL", "forwardAuth.addAuthCookiesToResponse[0]: \"a=b\" is not the name", "forwardAuth.authResponseHeadersRegex: \"(\" is not a regular expression",
 			"forwardAuth.authResponseHeaders[0]: Host cannot be set", "forwardAuth.authResponseHeaders[1]: \"a b\" is not a header", "forwardAuth.forwardBody: true is not supported by weir (the server is asked",
 			"forwardAuth.maxBodySize: not supported by weir",
 		},

@@ -20,6 +20,17 @@ type HTTPMiddleware struct {
 	RedirectScheme *RedirectScheme  `yaml:"redirectScheme" doc:"Answers requests of another scheme or port with a redirect."`
 	IPAllowList    *HTTPIPAllowList `yaml:"ipAllowList" doc:"Lets only requests from listed client addresses pass."`
 	RateLimit      *HTTPRateLimit   `yaml:"rateLimit" doc:"Limits the requests of one client."`
+
+	Buffering        *Buffering        `yaml:"buffering" doc:"Holds bodies until they are here as a whole."`
+	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Passes no requests for a while when too many fail or are slow."`
+	Chain            *Chain            `yaml:"chain" doc:"Other middlewares, one after the other."`
+	Compress         *Compress         `yaml:"compress" doc:"Compresses the bodies of answers."`
+	Errors           *ErrorPages       `yaml:"errors" doc:"Answers with pages of another service where the status is one of some."`
+	RedirectRegex    *RedirectRegex    `yaml:"redirectRegex" doc:"Answers requests for URLs in which a regular expression finds something with a redirect."`
+	ReplacePath      *ReplacePath      `yaml:"replacePath" doc:"Replaces the path."`
+	ReplacePathRegex *ReplacePathRegex `yaml:"replacePathRegex" doc:"Replaces what a regular expression finds in the path."`
+	Retry            *Retry            `yaml:"retry" doc:"Sends requests to the service anew where that could not be reached, or gave a certain answer."`
+	StripPrefixRegex *StripPrefixRegex `yaml:"stripPrefixRegex" doc:"Removes a prefix that a regular expression finds from the path."`
 }
 
 // AddPrefix puts a prefix before the path of a request.

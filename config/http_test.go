@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ http:
 `, []string{
 			`7:5: http.services.none: is empty (write one of loadBalancer, weighted, highestRandomWeight, failover, mirroring)`,
 			`8:5: http.services.both: is failover and mirroring at the same time (give each a name of its own)`,
-			`9:17: http.middlewares.m: is empty (write one of addPrefix, basicAuth, contentType, digestAuth, forwardAuth, headers, inFlightReq, ipDenyList, jwt, passTLSClientCert, requestID, stripPrefix, redirectScheme, ipAllowList, rateLimit)`,
+			`9:17: http.middlewares.m: is empty (write one of ` + strings.Join(keysIn[HTTPMiddleware](), ", ") + `)`,
 			`9:24: http.middlewares.n: is addPrefix and stripPrefix at the same time (give each a name of its own)`,
 		}},
 		{"middlewares", `

@@ -72,6 +72,9 @@ func (x *Exchange) reply(status int, edit func(*head.Head)) {
 
 // write puts a response together and sends it.
 func (x *Exchange) write(status int, edit func(*head.Head), body string) {
+	if x.by != accesslog.Client && x.outcome(status, nil) {
+		return
+	}
 	x.replied = true
 	x.swallow()
 	h := &x.res

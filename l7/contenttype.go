@@ -21,7 +21,7 @@ func ContentType(name string) *Middleware {
 		Name:    name,
 		Request: func(x *Exchange) Action { x.sniff = true; return Next },
 		Response: func(x *Exchange) {
-			if len(x.ahead) > 0 && untyped(&x.res) {
+			if len(x.ahead) > 0 && !x.res.Has(head.ContentType) && (x.filters.n > 0 || untyped(&x.res)) { // what filters do to it comes later
 				_ = x.res.Set("Content-Type", http.DetectContentType(x.ahead)) // one that has no room is one the client does without
 			}
 		},
@@ -36,11 +36,21 @@ func untyped(res *head.Head) bool {
 // sniffs reports whether the type of a response of which the head and rest have come is to be told from more than that; err
 // is what reading has met. What a type is told from must not depend on how a body happens to arrive.
 func (x *Exchange) sniffs(rest []byte, err error) bool {
-	if !x.sniff || x.res.Status() < 200 || err != nil && err != eventloop.ErrAgain || !untyped(&x.res) {
+	if !x.sniff || x.late || x.res.Status() < 200 || err != nil && err != eventloop.ErrAgain || !untyped(&x.res) {
 		return false
 	}
 	content, over := begun(&x.res, rest)
 	return len(content) < sniffBytes && !over
+}
+
+// sniffed is the content that the type of the response may be told from, of the rest that has come behind its head. It is as
+// the server sent it, before any filter.
+func (x *Exchange) sniffed(rest []byte) []byte {
+	if !x.sniff || !untyped(&x.res) {
+		return nil
+	}
+	content, _ := begun(&x.res, rest)
+	return content
 }
 
 // begun is the first content of a response in what has come behind its head, and whether no more can come.

@@ -109,6 +109,23 @@ func TestContentTypeDoesNotWaitForLong(t *testing.T) {
 	b.ended(1, 200, "weir", "done")
 }
 
+// What has come of a body by then must do.
+func TestContentTypeOfWhatIsHere(t *testing.T) {
+	goOn := make(chan struct{})
+	addr := raw(t, func(c net.Conn) {
+		defer c.Close()
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<!DOCTYPE html>")
+			<-goOn
+		}
+	})
+	b := newBed(t, setup{backends: []netip.AddrPort{addr}, middlewares: []*Middleware{ContentType("type")}})
+	c := b.dial()
+	send(t, c, oneGet)
+	has(t, readUntil(t, c, "\r\n\r\n"), "Content-Type: text/html; charset=utf-8\r\n")
+	close(goOn)
+}
+
 func FuzzBegun(f *testing.F) {
 	f.Add([]byte("5\r\nhello\r\n0\r\n\r\n"))
 	f.Add([]byte("5;x=y\r"))

@@ -60,16 +60,18 @@ type SecurityOptions struct {
 // before scripts of other origins may send something, and refuses hosts that are not served.
 func Headers(name string, o HeadersOptions) *Middleware {
 	h := newHeaders(o)
-	return &Middleware{
+	m := &Middleware{
 		Name: name,
 		Request: func(x *Exchange) Action {
 			if h.cors && preflight(&x.req) {
+				h.note(x)
 				x.Answer(200, func(res *head.Head) { h.answerPreflight(&x.req, res) }, "")
 				return Answered
 			}
 			for _, e := range o.Request {
 				e.apply(&x.req)
 			}
+			h.note(x)
 			if !h.served(&x.req) {
 				x.detail = "bad-host"
 				x.Reject(403, accesslog.Denied)
@@ -77,13 +79,37 @@ func Headers(name string, o HeadersOptions) *Middleware {
 			}
 			return Next
 		},
-		Response: func(x *Exchange) { h.respond(&x.req, &x.res, x.Secure()) },
+		Response: func(x *Exchange) {
+			client, _ := x.noteOf(h.self).(asker)
+			h.respond(client.origin, &x.res, x.Secure() || client.secure)
+		},
+	}
+	h.self = m
+	return m
+}
+
+// asker is what a request says about who sends it. It is noted when the request comes by, for middlewares behind this one
+// may take it out of the request: one that answers with another service's page asks for that with few fields.
+type asker struct {
+	origin []byte
+	secure bool // a proxy in front says that the client came by HTTPS
+}
+
+func (h *headers) note(x *Exchange) {
+	var a asker
+	if h.cors {
+		a.origin = bytes.Clone(x.req.Value(head.Origin))
+	}
+	a.secure = len(h.secure) > 0 && h.saysSecure(&x.req)
+	if len(a.origin) > 0 || a.secure {
+		x.keepNote(h.self, a)
 	}
 }
 
 // headers are HeadersOptions made ready.
 type headers struct {
 	HeadersOptions
+	self                     *Middleware
 	cors                     bool
 	headers, methods, expose string
 	security, secure         []FieldEdit // of responses; the second over HTTPS only
@@ -181,12 +207,12 @@ func (c *CORSOptions) allowed(origin []byte) []byte {
 	return nil
 }
 
-// respond edits the head of a response.
-func (h *headers) respond(req, res *head.Head, secure bool) {
+// respond edits the head of a response to a client of an origin, which came by HTTPS or not.
+func (h *headers) respond(origin []byte, res *head.Head, secure bool) {
 	for _, e := range h.security {
 		e.apply(res)
 	}
-	if len(h.secure) > 0 && (secure || h.saysSecure(req)) {
+	if secure {
 		for _, e := range h.secure {
 			e.apply(res)
 		}
@@ -197,7 +223,7 @@ func (h *headers) respond(req, res *head.Head, secure bool) {
 	if !h.cors {
 		return
 	}
-	if origin := h.CORS.allowed(req.Value(head.Origin)); len(origin) > 0 {
+	if origin := h.CORS.allowed(origin); len(origin) > 0 {
 		_ = res.SetBytes("Access-Control-Allow-Origin", origin)
 	}
 	if h.CORS.Credentials {

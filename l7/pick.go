@@ -117,6 +117,8 @@ func (x *Exchange) leaveQueue() {
 func (x *Exchange) Expired(*eventloop.Timer) {
 	defer x.conn.rescue()
 	switch x.phase {
+	case pausing:
+		x.restart()
 	case queueing:
 		x.queued += time.Since(x.mark)
 		x.miss(503, accesslog.Weir, accesslog.QueueTimeout)
@@ -124,7 +126,7 @@ func (x *Exchange) Expired(*eventloop.Timer) {
 		x.connectFailed(accesslog.ConnectTimeout)
 	case waiting:
 		if x.sniffing {
-			x.sniff, x.sniffing = false, false
+			x.sniffing, x.late = false, true
 			x.listen()
 			return
 		}

@@ -17,7 +17,9 @@ type webMiddlewarePlan struct {
 	allow       *allowPlan
 	rate        *ratePlan
 	rateBy      l7.SourceCriterion
-	maker       webMaker // of the others
+	maker       webMaker // of those that have a file of their own
+
+	pathBodyPlan
 }
 
 type allowPlan struct {
@@ -40,6 +42,8 @@ func webMiddlewareOf(m *config.HTTPMiddleware) (p webMiddlewarePlan) {
 	case m.RateLimit != nil:
 		p.rate = &ratePlan{m.RateLimit.Average, m.RateLimit.Burst, time.Duration(m.RateLimit.Period)}
 		p.rateBy = sourceOf(m.RateLimit.SourceCriterion, l7.SourceCriterion{})
+	default:
+		p.pathBodyPlan = pathBodyOf(m)
 	}
 	return p
 }

@@ -36,6 +36,9 @@ func (c *compiler) compileWeb() {
 		h = &config.HTTP{}
 	}
 	for _, name := range sorted(h.Middlewares) {
+		if h.Middlewares[name].Chain != nil {
+			continue // routers name what it is made of
+		}
 		p := webMiddlewareOf(h.Middlewares[name])
 		p.maker = c.webMaker("http.middlewares."+name, h.Middlewares[name])
 		w.middlewares[name] = p
@@ -79,7 +82,7 @@ func (c *compiler) front(name string, e *config.EntryPoint, h *config.HTTP) *fro
 		if !slices.Contains(r.EntryPoints, name) {
 			continue
 		}
-		at := webRoutePlan{router: router, middlewares: c.cfg.RouterMiddlewares(r, name)}
+		at := webRoutePlan{router: router, middlewares: h.Unchained(c.cfg.RouterMiddlewares(r, name))}
 		if tls := c.cfg.RouterTLS(r, name); tls != nil {
 			at.config = c.webTLS(tls.Options)
 			c.secureHosts(hosts, name, router, at.config)
