@@ -36,10 +36,15 @@ func (x *Exchange) refuse(err error) {
 // Answer gives the client weir's own response. edit may change its head and may be nil; body is copied. It is for
 // middlewares, before the request is sent on.
 func (x *Exchange) Answer(status int, edit func(*head.Head), body string) {
+	x.answerFor(accesslog.Answered, status, edit, body)
+}
+
+// answerFor is Answer with a reason for the log.
+func (x *Exchange) answerFor(reason accesslog.Reason, status int, edit func(*head.Head), body string) {
 	if x.phase != routing {
 		return
 	}
-	x.by, x.reason = accesslog.Weir, accesslog.Answered
+	x.by, x.reason = accesslog.Weir, reason
 	x.write(status, edit, body)
 }
 
@@ -67,6 +72,9 @@ func (x *Exchange) reply(status int, edit func(*head.Head)) {
 
 // write puts a response together and sends it.
 func (x *Exchange) write(status int, edit func(*head.Head), body string) {
+	if x.by != accesslog.Client && x.outcome(status, nil) {
+		return
+	}
 	x.replied = true
 	x.swallow()
 	h := &x.res

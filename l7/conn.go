@@ -351,7 +351,7 @@ func (c *conn) done() {
 // Bytes that it has sent and nobody has read would make the kernel send a reset, which can overtake the answer: they are
 // taken in for a while.
 func (c *conn) finish() {
-	unread := c.lane == nil && (len(c.stream.Peeked()) > 0 || c.stream.MayRead() || c.x != nil && !c.x.reqBody.Done())
+	unread := c.lane == nil && (len(c.stream.Peeked()) > 0 || c.stream.MayRead() || c.x != nil && (!c.x.reqBody.Done() || c.x.unread))
 	if c.lane != nil || c.security != nil || unread || c.stream.Buffered() > 0 {
 		_ = c.stream.CloseWrite() // an error stays with the stream
 	}

@@ -24,6 +24,11 @@ func (x *Exchange) listen() {
 			x.heard = true
 			n, bad := l.parser.Response(b, &x.res, x.req.Method())
 			switch {
+			case bad == nil && x.sniffs(b[n:], err):
+				if !x.sniffing {
+					x.sniffing = true
+					x.worker.loop.Arm(&x.timer, sniffWait, x)
+				}
 			case bad == nil:
 				x.hear(b, n)
 				continue
@@ -91,6 +96,7 @@ func (x *Exchange) deserted() {
 // is done here, before anything else is read.
 func (x *Exchange) hear(b []byte, n int) {
 	x.worker.loop.Disarm(&x.timer)
+	x.sniffing = false
 	switch status := x.res.Status(); {
 	case status == 101:
 		x.switchProtocols(b[n:])
@@ -132,7 +138,13 @@ func (x *Exchange) answer(rest []byte) {
 	x.backend.AddFirstByte(x.firstAt.Sub(x.sentAt))
 	x.judge()
 	x.resBody.Begin(x.res.Framing())
-	if x.fallBack(x.origin, rest) || !x.finishHead() {
+	if x.fallBack(x.origin, rest) || x.outcome(x.shown(), rest) {
+		return
+	}
+	if x.collects(rest) {
+		return
+	}
+	if !x.finishHead(rest) {
 		return
 	}
 	out := x.conn.appendHead(x.worker.scratch(), &x.res, string(x.req.Method()) == "HEAD")
@@ -158,14 +170,21 @@ func (x *Exchange) judge() {
 	x.pool.Succeeded(x.backend, x.firstAt)
 }
 
-// finishHead edits the response's head for this client. It returns false when the exchange is over.
-func (x *Exchange) finishHead() bool {
-	if !x.respond() {
+// finishHead edits the response's head for this client. rest is what has come of the body. It returns false when the exchange
+// is over.
+func (x *Exchange) finishHead(rest []byte) bool {
+	x.rest, x.ahead = rest, x.sniffed(rest)
+	responded := x.respond()
+	x.rest, x.ahead = nil, nil
+	if !responded {
 		return false
 	}
 	x.status = x.res.Status()
 	x.stick()
 	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
+	if x.filters.n > 0 {
+		x.frameFiltered()
+	}
 	kind := x.res.Framing().Kind
 	if kind == head.Chunked && (x.req.Version() == head.HTTP10 || x.conn.lane != nil) {
 		x.unchunked, kind = true, head.UntilClose
@@ -208,6 +227,9 @@ func (c *conn) persist(untilClose bool, req *head.Head) head.Hop {
 
 // appendBody appends what rest has of the response's body, and returns how much of rest that took.
 func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
+	if x.filtered {
+		return x.appendFiltered(out, rest)
+	}
 	if !x.unchunked {
 		n, err := x.resBody.Scan(rest)
 		x.bodyOut += int64(n)
@@ -234,7 +256,11 @@ func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
 // download moves what can be moved of the response's body, and finishes when it is complete.
 func (x *Exchange) download() {
 	c := x.conn
-	for budget := turnBudget; !x.resBody.Done(); {
+	budget := turnBudget
+	if x.filtered {
+		budget = filterBudget
+	}
+	for !x.resBody.Done() {
 		switch {
 		case c.stream.Failed() != nil:
 			x.cut(accesslog.Client, accesslog.ClientAbort)
@@ -251,7 +277,12 @@ func (x *Exchange) download() {
 			c.quiet = 0
 		}
 		switch {
+		case x.hold.max > 0 && x.resBody.Content() > x.hold.max:
+			x.detail = "long-response"
+			x.cut(accesslog.Weir, accesslog.BadResponse)
+			return
 		case err == eventloop.ErrAgain:
+			x.catchUp()
 			return
 		case err != nil:
 			x.truncated(err)
@@ -292,6 +323,9 @@ func (x *Exchange) complete() {
 
 // piece moves one piece of the response's body.
 func (x *Exchange) piece() (int, error) {
+	if x.filtered {
+		return x.filterPiece()
+	}
 	if !x.unchunked {
 		n, err := x.worker.move(&x.down, &x.resBody, x.res.Framing().Kind, &x.link.stream, x.conn.stream)
 		x.bodyOut += int64(n)

@@ -207,7 +207,11 @@ func (b *bed) exchange2(text string) string {
 		_, _ = fmt.Sscan(a.status, &code)
 		fmt.Fprintf(&out, "HTTP/1.1 %s %s\r\n", a.status, http.StatusText(code))
 		for _, f := range a.fields {
-			fmt.Fprintf(&out, "%s: %s\r\n", http.CanonicalHeaderKey(f.Name), f.Value)
+			name := http.CanonicalHeaderKey(f.Name)
+			if name == "Www-Authenticate" {
+				name = "WWW-Authenticate"
+			}
+			fmt.Fprintf(&out, "%s: %s\r\n", name, f.Value)
 		}
 		out.WriteString("\r\n" + a.body.String())
 	}
@@ -229,6 +233,11 @@ func TestTablesOverHTTP2(t *testing.T) {
 		{"failovers nest", TestFailoversNest}, {"failover and host", TestFailoverRestoresHost},
 		{"mirror", TestMirror}, {"mirror percent", TestMirrorPercent}, {"mirror harms nobody", TestMirrorNeverHarms},
 		{"sticky", TestStickySession}, {"sticky and state", TestStickyBackendState}, {"sticky weighted", TestStickyWeighted},
+		{"redirectRegex", TestRedirectRegex}, {"requestID", TestRequestID},
+		{"headers", TestHeaders}, {"basicAuth", TestBasicAuth}, {"digestAuth", TestDigestAuth},
+		{"jwt", TestJWT}, {"contentType", TestContentType}, {"compress", TestCompress},
+		{"retry", TestRetry}, {"circuitBreaker", TestCircuitBreaker},
+		{"contentType and compress", TestContentTypeAndCompress}, {"filters", TestFiltersInOrder}, {"compressed bodies", TestCompressBodies},
 		{"sticky, refused", TestStickyBackendThatRefuses}, {"queue", TestQueue}, {"unix socket", TestBackendBehindUnixSocket},
 	} {
 		t.Run(tt.name, tt.test)

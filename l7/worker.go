@@ -30,6 +30,9 @@ type worker struct {
 	word    []byte           // where a short value is put together; here, so that it is not allocated
 	out     []byte           // where heads are put together, with the first of the body, to leave in one write
 
+	encoders encoders
+	outputs  [maxNests][]byte // what comes out of filters, one after the other
+
 	first     *conn // the open connections, newest first
 	conns     []*conn
 	exchanges []*Exchange

@@ -36,7 +36,12 @@ func (c *compiler) compileWeb() {
 		h = &config.HTTP{}
 	}
 	for _, name := range sorted(h.Middlewares) {
-		w.middlewares[name] = webMiddlewareOf(h.Middlewares[name])
+		if h.Middlewares[name].Chain != nil {
+			continue // routers name what it is made of
+		}
+		p := webMiddlewareOf(h.Middlewares[name])
+		p.maker = c.webMaker("http.middlewares."+name, h.Middlewares[name])
+		w.middlewares[name] = p
 	}
 	for _, name := range sorted(h.Services) {
 		w.services[name] = c.webService(name, h.Services[name])
@@ -77,7 +82,7 @@ func (c *compiler) front(name string, e *config.EntryPoint, h *config.HTTP) *fro
 		if !slices.Contains(r.EntryPoints, name) {
 			continue
 		}
-		at := webRoutePlan{router: router, middlewares: c.cfg.RouterMiddlewares(r, name)}
+		at := webRoutePlan{router: router, middlewares: h.Unchained(c.cfg.RouterMiddlewares(r, name))}
 		if tls := c.cfg.RouterTLS(r, name); tls != nil {
 			at.config = c.webTLS(tls.Options)
 			c.secureHosts(hosts, name, router, at.config)
