@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -147,6 +148,7 @@ func TestCheckerTurns(t *testing.T) {
 		go func() { defer close(done); c.Run(ctx) }()
 		defer func() { cancel(); <-done }()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := len(prober.starts); n != 0 {
 			t.Fatalf("%d probes while off", n)
 		}
@@ -154,6 +156,7 @@ func TestCheckerTurns(t *testing.T) {
 			c.Look(50 * time.Millisecond)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := len(prober.starts); n != 1 || prober.starts[0].Sub(start) > time.Minute+50*time.Millisecond {
 			t.Fatalf("%d probes for three looks, at %v", n, prober.starts)
 		}
@@ -161,6 +164,7 @@ func TestCheckerTurns(t *testing.T) {
 			return now.Truncate(interval).Add(interval + 700*time.Millisecond)
 		}})
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
 		if n := len(prober.starts); n < 9 || n > 11 {
 			t.Errorf("%d probes in 20 s", n)
 		}
@@ -175,6 +179,7 @@ func TestCheckerTurns(t *testing.T) {
 		c.Take(Turn{Off: true})
 		before := len(prober.starts)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := len(prober.starts); n != before {
 			t.Errorf("%d probes while off again", n-before)
 		}
