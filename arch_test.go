@@ -21,14 +21,15 @@ const module = "github.com/weirlb/weir"
 var mayImport = map[string][]string{
 	".":                  {},
 	"cmd/weir":           {"config", "server", "admin"},
-	"config":             {"internal/rule", "internal/trail"},
+	"config":             {"internal/predicate", "internal/rule", "internal/trail"},
 	"server":             {"config", "l4", "l4/flow", "l4/peek", "l7", "l7/http1", "l7/route", "discovery", "health", "cluster", "upstream", "sni", "admin", "internal/accesslog", "internal/eventloop", "internal/rule"},
 	"l4":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/rule", "l4/flow", "l4/peek", "upstream", "sni"},
 	"l4/flow":            {"upstream"},
 	"l4/peek":            {"sni"},
-	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/rule", "l7/head", "l7/http1", "l7/route", "upstream", "sni"},
+	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/predicate", "internal/rule", "l7/head", "l7/http1", "l7/http2", "l7/route", "upstream", "sni"},
 	"l7/head":            {},
 	"l7/http1":           {"l7/head"},
+	"l7/http2":           {"l7/head", "l7/http1"},
 	"l7/route":           {"internal/rule"},
 	"sni":                {},
 	"upstream":           {},
@@ -40,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/accesslog": {},
 	"internal/eventloop": {},
 	"internal/limit":     {},
+	"internal/predicate": {},
 	"internal/rule":      {},
 	"internal/trail":     {},
 	"internal/weirtest":  {},
@@ -56,15 +58,17 @@ var testsMayImport = map[string][]string{
 // owners is who alone may import what is not weir's: one package knows each library, the others do not know it exists.
 // A name that ends in "/..." stands for all that begins with it. Tests are held to it too.
 var owners = map[string][]string{
-	"github.com/spf13/viper":           {"config"},
-	"github.com/spf13/viper/...":       {"config"},
-	"github.com/panjf2000/gnet/v2/...": {"internal/eventloop"},
-	"github.com/panjf2000/gnet/v2":     {"internal/eventloop"},
-	"golang.org/x/sys/...":             {"internal/eventloop", "internal/weirtest", "bench/..."},
-	"github.com/miekg/dns":             {"discovery"},
-	"github.com/hashicorp/memberlist":  {"cluster"},
-	"github.com/spf13/cobra":           {"cmd/weir"},
-	"github.com/prometheus/...":        {"admin"},
+	"github.com/spf13/viper":            {"config"},
+	"github.com/spf13/viper/...":        {"config"},
+	"github.com/panjf2000/gnet/v2/...":  {"internal/eventloop"},
+	"github.com/panjf2000/gnet/v2":      {"internal/eventloop"},
+	"golang.org/x/sys/...":              {"internal/eventloop", "internal/weirtest", "bench/..."},
+	"github.com/miekg/dns":              {"discovery"},
+	"github.com/hashicorp/memberlist":   {"cluster"},
+	"github.com/spf13/cobra":            {"cmd/weir"},
+	"github.com/prometheus/...":         {"admin"},
+	"github.com/klauspost/compress/...": {"l7"},
+	"github.com/andybalholm/brotli":     {"l7"},
 }
 
 // listed is what `go list` says about a package.

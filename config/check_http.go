@@ -25,6 +25,7 @@ func (c *checker) http() {
 	for _, name := range sortedKeys(h.Middlewares) {
 		c.httpMiddleware("http.middlewares."+name, h.Middlewares[name])
 	}
+	c.chains(h)
 	for _, t := range c.cfg.httpTransports() {
 		t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, 0)
 		if strings.ContainsFunc(t.ServerName, notVisible) {

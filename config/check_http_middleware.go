@@ -7,6 +7,9 @@ import (
 
 func (c *checker) httpMiddleware(at string, m *HTTPMiddleware) {
 	c.one(at, m)
+	c.httpAccess(at, m)
+	c.pathMiddleware(at, m)
+	c.bodyMiddleware(at, m)
 	if p := m.AddPrefix; p != nil && p.Prefix != "" {
 		if !strings.HasPrefix(p.Prefix, "/") {
 			p.Prefix = "/" + p.Prefix

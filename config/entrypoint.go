@@ -14,6 +14,7 @@ type EntryPoint struct {
 	ForwardedHeaders ForwardedHeaders `yaml:"forwardedHeaders" doc:"Whose X-Forwarded-* headers are believed; those of anyone else are removed."`
 	HTTP             EntryPointHTTP   `yaml:"http" doc:"What holds for all HTTP requests of this entrypoint."`
 	MaxConnections   int              `yaml:"maxConnections" min:"0" doc:"Open client connections of this entrypoint; 0 means no limit of its own."`
+	HTTP2            EntryPointHTTP2  `yaml:"http2" doc:"HTTP/2, which clients agree on over TLS (alpnProtocols), or begin with on plain HTTP."`
 	UDP              *UDPSessions     `yaml:"udp" doc:"Limits of UDP; only for a /udp address. Of the other keys, such an entrypoint has transport.lifeCycle alone."`
 }
 

@@ -19,6 +19,13 @@ func (h *EntryPointHTTP) setDefaults() {
 	*h = EntryPointHTTP{MaxHeaderBytes: 32 << 10, UnderscoreHeaders: "droplookalikes", SanitizePath: true}
 }
 
+// EntryPointHTTP2 holds for all connections of HTTP/2.
+type EntryPointHTTP2 struct {
+	MaxConcurrentStreams int `yaml:"maxConcurrentStreams" min:"1" max:"10000" doc:"Requests that a client may have under way at one time on one connection."`
+}
+
+func (h *EntryPointHTTP2) setDefaults() { h.MaxConcurrentStreams = 250 }
+
 // Redirections sends the plain HTTP requests of an entrypoint elsewhere.
 type Redirections struct {
 	EntryPoint *EntryPointRedirection `yaml:"entryPoint" need:"true" doc:"To another entrypoint."`

@@ -31,6 +31,9 @@ func (c *Config) secrets() []string {
 	for _, ca := range c.authorities() {
 		files = append(files, ca.file)
 	}
+	for _, named := range c.accessFiles() {
+		files = append(files, named.File)
+	}
 	for _, key := range c.cookieKeys() {
 		files = append(files, key.File)
 	}
@@ -180,6 +183,9 @@ func (c *Config) CheckFiles() error {
 		if data := read(ca.at, ca.file); data != nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
 			fail(ca.at, ca.file+" holds no certificate", "it must be PEM")
 		}
+	}
+	for _, named := range c.accessFiles() {
+		read(named.At, named.File)
 	}
 	if c.Cluster != nil && c.Cluster.KeyFile != "" {
 		if data := read("cluster.keyFile", c.Cluster.KeyFile); data != nil {

@@ -4,11 +4,33 @@ import "net/netip"
 
 // HTTPMiddleware is exactly one of its members.
 type HTTPMiddleware struct {
-	AddPrefix      *AddPrefix       `yaml:"addPrefix" doc:"Puts a prefix before the path."`
+	AddPrefix         *AddPrefix         `yaml:"addPrefix" doc:"Puts a prefix before the path."`
+	BasicAuth         *BasicAuth         `yaml:"basicAuth" doc:"Lets users with a password pass."`
+	ContentType       *ContentType       `yaml:"contentType" doc:"Gives responses without a Content-Type the one that their first bytes look like."`
+	DigestAuth        *DigestAuth        `yaml:"digestAuth" doc:"Lets users pass who know a password, which is not sent."`
+	ForwardAuth       *ForwardAuth       `yaml:"forwardAuth" doc:"Asks another server whether a request may pass."`
+	Headers           *Headers           `yaml:"headers" doc:"Edits headers, and sets those that browsers heed."`
+	InFlightReq       *InFlightReq       `yaml:"inFlightReq" doc:"Limits the requests that are served at one time."`
+	IPDenyList        *HTTPIPDenyList    `yaml:"ipDenyList" doc:"Lets requests from listed client addresses not pass."`
+	JWT               *JWT               `yaml:"jwt" doc:"Lets requests with a signed token pass."`
+	PassTLSClientCert *PassTLSClientCert `yaml:"passTLSClientCert" doc:"Tells the server about the client's certificate."`
+	RequestID         *RequestID         `yaml:"requestID" doc:"Gives every request a name of its own."`
+
 	StripPrefix    *StripPrefix     `yaml:"stripPrefix" doc:"Removes a prefix from the path."`
 	RedirectScheme *RedirectScheme  `yaml:"redirectScheme" doc:"Answers requests of another scheme or port with a redirect."`
 	IPAllowList    *HTTPIPAllowList `yaml:"ipAllowList" doc:"Lets only requests from listed client addresses pass."`
-	RateLimit      *RateLimit       `yaml:"rateLimit" doc:"Limits the requests of one client address."`
+	RateLimit      *HTTPRateLimit   `yaml:"rateLimit" doc:"Limits the requests of one client."`
+
+	Buffering        *Buffering        `yaml:"buffering" doc:"Holds bodies until they are here as a whole."`
+	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Passes no requests for a while when too many fail or are slow."`
+	Chain            *Chain            `yaml:"chain" doc:"Other middlewares, one after the other."`
+	Compress         *Compress         `yaml:"compress" doc:"Compresses the bodies of answers."`
+	Errors           *ErrorPages       `yaml:"errors" doc:"Answers with pages of another service where the status is one of some."`
+	RedirectRegex    *RedirectRegex    `yaml:"redirectRegex" doc:"Answers requests for URLs in which a regular expression finds something with a redirect."`
+	ReplacePath      *ReplacePath      `yaml:"replacePath" doc:"Replaces the path."`
+	ReplacePathRegex *ReplacePathRegex `yaml:"replacePathRegex" doc:"Replaces what a regular expression finds in the path."`
+	Retry            *Retry            `yaml:"retry" doc:"Sends requests to the service anew where that could not be reached, or gave a certain answer."`
+	StripPrefixRegex *StripPrefixRegex `yaml:"stripPrefixRegex" doc:"Removes a prefix that a regular expression finds from the path."`
 }
 
 // AddPrefix puts a prefix before the path of a request.
@@ -35,6 +57,7 @@ type RedirectScheme struct {
 // HTTPIPAllowList lets only requests from the listed networks pass.
 type HTTPIPAllowList struct {
 	SourceRange      []netip.Prefix `yaml:"sourceRange" need:"true" doc:"Addresses or networks that may pass."`
+	IPStrategy       *IPStrategy    `yaml:"ipStrategy" doc:"Which address is the client's; without the key, the other end of the connection. Where there is none, nobody passes."`
 	RejectStatusCode int            `yaml:"rejectStatusCode" min:"200" max:"599" doc:"Status of the answer to the others."`
 }
 

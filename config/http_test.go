@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ http:
 `, []string{
 			`7:5: http.services.none: is empty (write one of loadBalancer, weighted, highestRandomWeight, failover, mirroring)`,
 			`8:5: http.services.both: is failover and mirroring at the same time (give each a name of its own)`,
-			`9:17: http.middlewares.m: is empty (write one of addPrefix, stripPrefix, redirectScheme, ipAllowList, rateLimit)`,
+			`9:17: http.middlewares.m: is empty (write one of ` + strings.Join(keysIn[HTTPMiddleware](), ", ") + `)`,
 			`9:24: http.middlewares.n: is addPrefix and stripPrefix at the same time (give each a name of its own)`,
 		}},
 		{"middlewares", `
@@ -86,9 +87,8 @@ http:
     b: {stripPrefix: {prefixes: [api, "/a?", ""], forceSlash: false}}
     c: {redirectScheme: {scheme: ftp, port: "80a"}}
     d: {redirectScheme: {scheme: https, port: "70000"}}
-    e: {ipAllowList: {ipStrategy: {depth: 1}, rejectStatusCode: 600}}
-    f: {rateLimit: {burst: 0, sourceCriterion: {}}}
-    g: {headers: {}}
+    e: {ipAllowList: {rejectStatusCode: 600}}
+    f: {rateLimit: {burst: 0}}
 `, []string{
 			`4:29: http.middlewares.a.addPrefix.prefix: "/a b" is not a path: it has no blanks, ? or # (write others than letters percent-encoded)`,
 			`5:34: http.middlewares.b.stripPrefix.prefixes[0]: no path starts with "api" (write "/api")`,
@@ -99,12 +99,9 @@ http:
 			`6:45: http.middlewares.c.redirectScheme.port: expected a whole number, found the text "80a"`,
 			`7:47: http.middlewares.d.redirectScheme.port: 70000 is more than 65535, the most there may be`,
 			`8:9: http.middlewares.e.ipAllowList.sourceRange: missing (Addresses or networks that may pass.)`,
-			`8:23: http.middlewares.e.ipAllowList.ipStrategy: not supported by weir (the address is that of the peer, or of its PROXY header)`,
-			`8:65: http.middlewares.e.ipAllowList.rejectStatusCode: 600 is more than 599, the most there may be`,
-			`9:9: http.middlewares.f.rateLimit.average: missing (New connections, datagrams or requests allowed in each period, on average.)`,
+			`8:41: http.middlewares.e.ipAllowList.rejectStatusCode: 600 is more than 599, the most there may be`,
+			`9:9: http.middlewares.f.rateLimit.average: missing (Requests allowed in each period, on average.)`,
 			`9:28: http.middlewares.f.rateLimit.burst: 0 is less than 1, the least there may be`,
-			`9:31: http.middlewares.f.rateLimit.sourceCriterion: not supported by weir`,
-			`10:9: http.middlewares.g.headers: not supported by weir`,
 		}},
 		{"health checks", `
 http:
@@ -240,6 +237,7 @@ http:
 			RespondingTimeouts: RespondingTimeouts{ReadTimeout: Duration(time.Minute), IdleTimeout: Duration(3 * time.Minute)},
 			LifeCycle:          LifeCycle{GraceTimeOut: Duration(30 * time.Second)},
 		},
+		HTTP2: EntryPointHTTP2{MaxConcurrentStreams: 250},
 		HTTP: EntryPointHTTP{
 			Redirections: &Redirections{&EntryPointRedirection{
 				To: ":443", Scheme: "https", Permanent: true, Priority: 2147483646,

@@ -16,5 +16,5 @@ func (c *Config) NamedFiles() []NamedFile {
 	if c.Cluster != nil && c.Cluster.KeyFile != "" {
 		all = append(all, NamedFile{"cluster.keyFile", c.Cluster.KeyFile})
 	}
-	return append(all, c.cookieKeys()...)
+	return append(append(all, c.cookieKeys()...), c.accessFiles()...)
 }

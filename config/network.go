@@ -7,6 +7,7 @@ var tcpKeys = map[string]string{
 	"proxyProtocol":                  "",
 	"forwardedHeaders":               "",
 	"http":                           "",
+	"http2":                          "",
 	"maxConnections":                 "write udp.maxSessions",
 	"transport.sniffTimeout":         "",
 	"transport.idleTimeout":          "write udp.timeout",

@@ -36,10 +36,15 @@ func (x *Exchange) refuse(err error) {
 // Answer gives the client weir's own response. edit may change its head and may be nil; body is copied. It is for
 // middlewares, before the request is sent on.
 func (x *Exchange) Answer(status int, edit func(*head.Head), body string) {
+	x.answerFor(accesslog.Answered, status, edit, body)
+}
+
+// answerFor is Answer with a reason for the log.
+func (x *Exchange) answerFor(reason accesslog.Reason, status int, edit func(*head.Head), body string) {
 	if x.phase != routing {
 		return
 	}
-	x.by, x.reason = accesslog.Weir, accesslog.Answered
+	x.by, x.reason = accesslog.Weir, reason
 	x.write(status, edit, body)
 }
 
@@ -67,6 +72,9 @@ func (x *Exchange) reply(status int, edit func(*head.Head)) {
 
 // write puts a response together and sends it.
 func (x *Exchange) write(status int, edit func(*head.Head), body string) {
+	if x.by != accesslog.Client && x.outcome(status, nil) {
+		return
+	}
 	x.replied = true
 	x.swallow()
 	h := &x.res
@@ -87,8 +95,9 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 	c := x.conn
 	c.last = c.last || !x.reqBody.Done() // said to the client, which finish could not
 	h.SetHop(c.persist(false, &x.req))
-	out := h.AppendResponse(x.worker.scratch())
-	if string(x.req.Method()) != "HEAD" {
+	bodiless := string(x.req.Method()) == "HEAD"
+	out := c.appendHead(x.worker.scratch(), h, bodiless)
+	if !bodiless {
 		out = append(out, body...)
 		x.bodyOut = int64(len(body))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/head"
 	"github.com/weirlb/weir/l7/http1"
 )
 
@@ -31,13 +32,14 @@ const (
 	closed
 )
 
-// conn is a client's connection that speaks HTTP/1. It lives on one loop.
+// conn is a client's connection that speaks HTTP/1, or one request of a client that speaks HTTP/2. It lives on one loop.
 type conn struct {
 	worker     *worker
 	prev, next *conn // neighbours among the worker's open connections
 	front      *Front
 	set        *settings // of the request that is at hand, or was last
 	stream     *eventloop.Stream
+	lane       *lane     // of a session whose one request this is; nil for a connection of its own
 	x          *Exchange // the request at hand; nil while there is none
 	parser     http1.Parser
 	timer      eventloop.Timer
@@ -78,6 +80,9 @@ func (w *worker) give(c *conn) {
 	if c.next != nil {
 		c.next.prev = c.prev
 	}
+	if c.lane != nil {
+		w.release(c.lane)
+	}
 	*c = conn{}
 	push(&w.conns, c)
 }
@@ -109,6 +114,10 @@ func (c *conn) Secured(s *eventloop.Stream, err error) {
 	}
 	if t, ok := s.State(); ok {
 		c.name, c.version, c.cipher = t.ServerName, t.Version, t.CipherSuite
+		if t.NegotiatedProtocol == "h2" {
+			c.converse()
+			return
+		}
 	}
 	c.open()
 }
@@ -226,6 +235,9 @@ func (c *conn) parse(b []byte) bool {
 		c.set = c.front.settings.Load()
 		c.parser.Limits, c.parser.Underscores = c.set.Limits, c.set.Underscores
 	}
+	if switched, short := c.prefaced(b); switched || short {
+		return switched
+	}
 	x := c.x
 	n, err := c.parser.Request(b, &x.req)
 	if err == http1.ErrShort {
@@ -246,6 +258,24 @@ func (c *conn) parse(b []byte) bool {
 	}
 	x.start(at)
 	return true
+}
+
+// preface is how far that of HTTP/2 looks like a head (RFC 9113 section 3.4).
+const preface = "PRI * HTTP/2.0\r\n\r\n"
+
+// prefaced reports whether b, what has come of the first head, is the preface of HTTP/2, with which a session has begun,
+// or may become it. Over TLS it is agreed on before.
+func (c *conn) prefaced(b []byte) (is, short bool) {
+	n := min(len(b), len(preface))
+	switch {
+	case c.count > 0 || c.security != nil || string(b[:n]) != preface[:n]:
+		return false, false
+	case n < len(preface):
+		return false, true
+	}
+	c.stream.Hold(b)
+	c.converse()
+	return true, false
 }
 
 // Expired looks at the timeout of the state.
@@ -321,8 +351,8 @@ func (c *conn) done() {
 // Bytes that it has sent and nobody has read would make the kernel send a reset, which can overtake the answer: they are
 // taken in for a while.
 func (c *conn) finish() {
-	unread := len(c.stream.Peeked()) > 0 || c.stream.MayRead() || c.x != nil && !c.x.reqBody.Done()
-	if c.security != nil || unread || c.stream.Buffered() > 0 {
+	unread := c.lane == nil && (len(c.stream.Peeked()) > 0 || c.stream.MayRead() || c.x != nil && (!c.x.reqBody.Done() || c.x.unread))
+	if c.lane != nil || c.security != nil || unread || c.stream.Buffered() > 0 {
 		_ = c.stream.CloseWrite() // an error stays with the stream
 	}
 	if c.stream.Buffered() == 0 && !unread || c.stream.Failed() != nil {
@@ -340,6 +370,12 @@ func (c *conn) finish() {
 
 // drop takes in what a client still sends.
 func (c *conn) drop() {
+	if c.lane != nil {
+		if c.stream.Buffered() == 0 || c.stream.Failed() != nil {
+			c.close()
+		}
+		return
+	}
 	if c.unsent > 0 && c.stream.Buffered() == 0 {
 		c.unsent = 0
 		c.worker.loop.Arm(&c.timer, c.worker.linger, c)
@@ -411,6 +447,16 @@ func (c *conn) refused(reason accesslog.Reason) {
 		w.record(r)
 	}
 	c.close()
+}
+
+// appendHead writes the head of a response: to out, or to the lane, past it. bodiless says that no body follows, whatever
+// the head says.
+func (c *conn) appendHead(out []byte, h *head.Head, bodiless bool) []byte {
+	if c.lane != nil {
+		c.lane.respond(h, bodiless)
+		return out
+	}
+	return h.AppendResponse(out)
 }
 
 // localAddr is the address the client called.

@@ -18,9 +18,11 @@ type phase uint8
 const (
 	routing    phase = iota // its head is read, or being read; middlewares look at it
 	choosing                // of a backend
+	pausing                 // before it is sent to the service anew
 	queueing                // waiting for a slot on a backend
 	connecting              // to a backend
 	waiting                 // the request is on its way, the head of the response is not here
+	collecting              // the response is on its way, and held back until more of it is here
 	answering               // the response is on its way
 	switched                // to another protocol: bytes go both ways
 	over                    // nothing may come back to it
@@ -52,8 +54,24 @@ type Exchange struct {
 	few     [3]*upstream.Backend // room for tried
 	tunnel  *tunnel
 
+	outer     int            // of the middlewares that have seen the request, how many are asked about outcomes
+	attempts  int            // sent to the service anew by middlewares
+	tryBegan  time.Time      // when the last of them began
+	rest      []byte         // what has come of the body of a response whose outcome is looked at
+	wanted    int64          // bytes of the body that middlewares want kept
+	page      page           // that takes the place of the service's answer
+	unread    bool           // the client sends a body that nobody wants
+	mostBody  int64          // bytes of content that the request may have, besides what the entrypoint says; 0 = any
+	hold      held           // of the response
+	collected collection     // of it so far
+	filters   few[Filter]    // of the response's body
+	trailer   []byte         // behind it
+	given     int64          // bytes that have come out of the filters
 	failovers few[*Failover] // that would look at the response, innermost first
 	marks     few[mark]      // cookies to set
+	seats     []seat         // places that are given back at the end
+	notes     []note         // what middlewares keep for themselves
+	ahead     []byte         // the first content of the response, for as long as middlewares look at its head
 	mirror    *Mirror
 	copies    uint64 // of its mirrors, those that are still to get a copy, as bits
 	template  []byte // the head they get
@@ -67,10 +85,17 @@ type Exchange struct {
 	reused    bool // the link had served other requests
 	replayed  bool // the request was sent on an idle link that turned out to be dead
 	heard     bool // bytes have come back
-	unchunked bool // the response is given to a client that does not know chunks
+	unchunked bool // the response is given to a client that does not know chunks: of HTTP/1.0, or of HTTP/2
 	replied   bool // weir itself answers
 	suspended bool // a middleware waits
+	sniff     bool // the type of the response is told from its body, where nobody says it
+	sniffing  bool // the head of the response waits for that
+	late      bool // enough of it has not come in time: what is here must do
 	wantsMore bool // the client waits for 100 (Continue), which has not come
+	gathering bool // the request's body is taken in before it goes on
+	filtered  bool // the response's body is led through filters
+	steady    bool // that has a known length
+	behind    bool // filters may hold something back
 	interims  int
 	based     int // bytes at the start of the target that a server's base path put there
 	status    int // sent to the client; 0 = none
@@ -79,6 +104,8 @@ type Exchange struct {
 	reason    accesslog.Reason
 	failure   accesslog.Reason // of the last attempt
 	detail    string
+	user      string // who the client has proved to be
+	id        string // name of the request; empty = it has none
 
 	began   time.Time     // when the first byte of the head came
 	mark    time.Time     // when the current phase began
@@ -106,7 +133,8 @@ func (x *Exchange) give() {
 	x.dropReplay()
 	x.req.Reset()
 	x.res.Reset()
-	*x = Exchange{gen: x.gen + 1, req: x.req, res: x.res}
+	clear(x.notes)
+	*x = Exchange{gen: x.gen + 1, req: x.req, res: x.res, seats: x.seats[:0], notes: x.notes[:0]}
 	push(&w.exchanges, x)
 }
 
@@ -182,6 +210,7 @@ func (x *Exchange) run() {
 	for x.next < len(x.router.Middlewares) {
 		m := x.router.Middlewares[x.next]
 		x.next++ // those that have seen the request see the response
+		x.outer = x.next - 1
 		if m.Request == nil {
 			continue
 		}
@@ -192,7 +221,7 @@ func (x *Exchange) run() {
 		}
 		switch action {
 		case Answered:
-			if x.phase != over {
+			if x.phase == routing {
 				x.fail(500, accesslog.Weir, accesslog.Internal) // it has said what is not so
 			}
 			return
@@ -206,6 +235,7 @@ func (x *Exchange) run() {
 
 // serve has the service choose where the request goes.
 func (x *Exchange) serve() {
+	x.outer, x.attempts = x.next, 1
 	c := x.ask(x.router.Service)
 	if c.service == nil {
 		c.service = x.router.Service
@@ -226,7 +256,12 @@ func (x *Exchange) safe() bool {
 	if x.req.Framing().HasBody() && !x.replay.on() {
 		return false
 	}
-	switch string(x.req.Method()) {
+	return idempotent(x.req.Method())
+}
+
+// idempotent reports whether requests with the method may be sent twice (RFC 9110 section 9.2.2).
+func idempotent(method []byte) bool {
+	switch string(method) {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		return true
 	}
@@ -235,6 +270,9 @@ func (x *Exchange) safe() bool {
 
 // clientReady goes on after the client has sent something or has taken something.
 func (x *Exchange) clientReady() {
+	if x.gathering {
+		x.gathered()
+	}
 	x.upload()
 	if x.phase == answering {
 		x.download()
@@ -250,6 +288,8 @@ func (x *Exchange) backendReady() {
 	switch x.phase {
 	case waiting:
 		x.listen()
+	case collecting:
+		x.collect()
 	case answering:
 		x.download()
 	}
@@ -267,6 +307,7 @@ func (x *Exchange) tick() {
 	blocked := !c.stream.HasRoom() // by the client
 	switch {
 	case c.set.WriteTimeout > 0 && time.Since(x.began) > c.set.WriteTimeout:
+		x.outer = 0 // there is no time for anything else
 		x.fail(504, accesslog.Weir, accesslog.ResponseTimeout)
 		return
 	case blocked, x.owed():
@@ -289,7 +330,7 @@ func (x *Exchange) tick() {
 // owed reports whether it is the client that has to send something. A client that waits for the backend's leave to do so
 // owes nothing: the backend's timeout is the one that counts.
 func (x *Exchange) owed() bool {
-	return x.phase >= waiting && !x.reqBody.Done() && !x.wantsMore && (x.link == nil || x.link.stream.HasRoom())
+	return x.gathering || x.phase >= waiting && !x.reqBody.Done() && !x.wantsMore && (x.link == nil || x.link.stream.HasRoom())
 }
 
 // blame counts a failure against the backend.
@@ -301,6 +342,7 @@ func (x *Exchange) blame() {
 
 // detach gives the backend and the connection to it back, which is not used again.
 func (x *Exchange) detach() {
+	x.dropCollected()
 	x.up.Close()
 	x.down.Close()
 	x.worker.loop.Disarm(&x.timer)
@@ -362,6 +404,8 @@ func (x *Exchange) finish() {
 // close counts and records the exchange.
 func (x *Exchange) close() {
 	x.phase = over
+	x.vacate()
+	x.dropFilters()
 	now := time.Now()
 	x.count(now.Sub(x.began))
 	if x.worker.log.Enabled() {

@@ -41,6 +41,9 @@ func (f *Failover) choose(x *Exchange) choice {
 // miss ends an attempt without a response that may be passed on: by another service, or as fail does.
 func (x *Exchange) miss(status int, by accesslog.Side, reason accesslog.Reason) {
 	if !x.fallBack(status, nil) {
+		if x.page.of != nil {
+			status = x.page.status // the page cannot be had; the client is told what it was about
+		}
 		x.fail(status, by, reason)
 	}
 }
@@ -105,5 +108,6 @@ func (x *Exchange) forget() {
 	x.tried = x.few[:0]
 	x.origin, x.failure, x.detail = 0, accesslog.Unknown, ""
 	x.reused, x.replayed, x.heard = false, false, false
+	x.sniffing, x.late = false, false
 	x.firstAt = time.Time{}
 }

@@ -10,7 +10,8 @@ import (
 // forwarded are the fields by which proxies tell servers who the client is. A client could write them itself.
 var forwarded = [...]head.Known{
 	head.XForwardedFor, head.XForwardedHost, head.XForwardedPort, head.XForwardedProto, head.XForwardedServer,
-	head.XForwardedPrefix, head.XForwardedURI, head.XForwardedMethod, head.XRealIP, head.Forwarded,
+	head.XForwardedPrefix, head.XForwardedURI, head.XForwardedMethod, head.XForwardedTLSClientCert,
+	head.XForwardedTLSClientCertInfo, head.XRealIP, head.Forwarded,
 }
 
 // believe drops what an untrusted peer says about who the client is, and says what weir knows.

@@ -20,6 +20,7 @@ type FrontOptions struct {
 	Underscores http1.Underscores // in names of request fields
 	Paths       route.Normalizer
 	MaxBody     int64 // bytes of a request body; 0 = no limit
+	MaxStreams  int   // requests at one time on a connection of HTTP/2; 0 = http2.DefaultStreams
 
 	HandshakeTimeout  time.Duration // for TLS, absolute
 	ReadTimeout       time.Duration // for a request head, absolute; and without a byte of a body that a client sends or does not take
@@ -113,6 +114,11 @@ func (f *Front) Retire() {
 		w.forEach(func(c *conn) {
 			if c.front == f {
 				c.retire()
+			}
+		})
+		w.forEachSession(func(s *session) {
+			if s.front == f {
+				s.retire()
 			}
 		})
 	})

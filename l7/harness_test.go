@@ -166,6 +166,10 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 				c.x.tunnel.Stop(nil, true)
 			}
 		})
+		w.forEachSession(func(s *session) { s.stream.Revoke() })
+		if w.sessions != nil {
+			b.t.Errorf("loop %d still has a session", w.loop.ID())
+		}
 		if len(w.copies) != 0 || w.copied != 0 || w.kept != 0 {
 			b.t.Errorf("loop %d still has %d copies of %d bytes, and %d bytes to send again", w.loop.ID(), len(w.copies), w.copied, w.kept)
 		}
@@ -286,6 +290,9 @@ func (b *bed) dial() net.Conn {
 // exchange sends text on a fresh connection and returns all that comes back until its end.
 func (b *bed) exchange(text string) string {
 	b.t.Helper()
+	if overHTTP2 {
+		return b.exchange2(text)
+	}
 	c := b.dial()
 	if _, err := io.WriteString(c, text); err != nil {
 		b.t.Fatal(err)
@@ -301,6 +308,10 @@ func (b *bed) exchange(text string) string {
 func (b *bed) get(path string) (status int, body string) {
 	b.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}, Timeout: patience}
+	if overHTTP2 {
+		client = h2client(b.t, nil)
+		defer client.CloseIdleConnections()
+	}
 	resp, err := client.Get("http://" + b.addr + path)
 	if err != nil {
 		b.t.Fatal(err)

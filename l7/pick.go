@@ -117,12 +117,19 @@ func (x *Exchange) leaveQueue() {
 func (x *Exchange) Expired(*eventloop.Timer) {
 	defer x.conn.rescue()
 	switch x.phase {
+	case pausing:
+		x.restart()
 	case queueing:
 		x.queued += time.Since(x.mark)
 		x.miss(503, accesslog.Weir, accesslog.QueueTimeout)
 	case connecting:
 		x.connectFailed(accesslog.ConnectTimeout)
 	case waiting:
+		if x.sniffing {
+			x.sniffing, x.late = false, true
+			x.listen()
+			return
+		}
 		if x.reqBody.Done() || x.wantsMore { // else it was the leave to send the body that was waited for, and it has come
 			x.silent()
 		}

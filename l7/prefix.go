@@ -31,11 +31,13 @@ func StripPrefix(name string, prefixes []string) *Middleware {
 			// A field that cannot be added, because the head is as large as it may be, is one the server does without.
 			_ = x.req.Add("X-Forwarded-Prefix", p.value)
 			// Servers take //host for another host: what is left begins with one slash.
-			return x.setPath("/", bytes.TrimLeft(path[len(p.path):], "/"))
+			return x.setPath("/", trimSlashes(path[len(p.path):]))
 		}
 		return Next
 	}}
 }
+
+var dotSegment = []byte("/.") // never written to
 
 // AddPrefix returns a middleware that puts a prefix before every path.
 func AddPrefix(name, prefix string) *Middleware {
@@ -51,9 +53,21 @@ func AddPrefix(name, prefix string) *Middleware {
 	}}
 }
 
-// setPath makes the request go to before with path behind it; the query stays.
+func trimSlashes(path []byte) []byte { return bytes.TrimLeft(path, "/") }
+
+// setPath makes the request go to before with path behind it; the query stays. What of a path is taken away may leave dot
+// segments where there were none, as /api does of /api../x: they are resolved, like those that a client sends.
 func (x *Exchange) setPath(before string, path []byte) Action {
 	out := append(append(x.worker.scratch(), before...), path...)
+	if bytes.Contains(out, dotSegment) {
+		clean, _, err := x.conn.set.Paths.Path(out)
+		if err != nil {
+			x.detail = "bad-path"
+			x.Reject(400, accesslog.BadRequest)
+			return Answered
+		}
+		out = append(out[:0], clean...)
+	}
 	if query, ok := x.req.Query(); ok {
 		out = append(append(out, '?'), query...)
 	}

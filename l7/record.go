@@ -18,7 +18,7 @@ func (x *Exchange) count(took time.Duration) {
 	if x.service == nil {
 		return
 	}
-	if x.service != x.router.Service {
+	if x.service != x.router.Service && !x.page.counted {
 		x.router.Service.counters.shares[id].add(x.status, took, in, out)
 	}
 	x.countAttempt(x.status, took)
@@ -43,10 +43,16 @@ func (x *Exchange) content() (in, out int64) {
 	if x.tunnel != nil {
 		return x.bodyIn, x.bodyOut
 	}
-	if x.replied {
-		return x.reqBody.Content(), x.bodyOut
+	if in, out = x.reqBody.Content(), x.resBody.Content(); x.page.of != nil {
+		in = x.bodyIn // that of the page's request has none
 	}
-	return x.reqBody.Content(), x.resBody.Content()
+	switch {
+	case x.replied:
+		out = x.bodyOut
+	case x.filtered:
+		out = x.given
+	}
+	return in, out
 }
 
 // record writes the request's line.
@@ -58,12 +64,14 @@ func (x *Exchange) record(now time.Time) {
 		Start:    x.began, By: x.by, Reason: x.reason, Detail: x.detail,
 		Local:      c.localAddr(),
 		Entrypoint: c.front.name,
-		Method:     view(x.req.Method()), Host: view(x.req.Host()), Target: view(x.req.Asked()),
+		Method:     view(x.req.AskedMethod()), Host: view(x.req.Host()), Target: view(x.req.Asked()),
 		Proto: x.req.Version().String(), Scheme: c.scheme(),
 		Status: x.status, OriginStatus: x.origin,
 		RequestSize: in, ResponseSize: out, OriginSize: out,
 		In: in, Out: out,
 		RequestCount: c.count,
+		User:         x.user,
+		RequestID:    x.id,
 		Route:        x.routed, Queue: accesslog.NotReached, Connect: accesslog.NotReached,
 		FirstByte: accesslog.NotReached, Origin: accesslog.NotReached,
 		Total:   now.Sub(x.began),
@@ -76,8 +84,11 @@ func (x *Exchange) record(now time.Time) {
 	if c.security != nil {
 		r.TLS, r.TLSVersion, r.TLSCipher, r.ServerName = accesslog.Terminated, c.version, c.cipher, c.name
 	}
-	if x.replied {
+	switch {
+	case x.replied:
 		r.OriginSize = 0
+	case x.filtered:
+		r.OriginSize = x.resBody.Content()
 	}
 	if !x.firstAt.IsZero() {
 		r.FirstByte = x.firstAt.Sub(x.began)

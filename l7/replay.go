@@ -46,7 +46,7 @@ func (x *Exchange) dropReplay() {
 
 // prepare keeps the body for those who may need it: a failover, or a mirror.
 func (x *Exchange) prepare() {
-	limit := int64(0)
+	limit := x.wanted
 	for _, f := range x.failovers.of[:x.failovers.n] {
 		limit = max(limit, allowance(f.Errors.MaxBody))
 	}

@@ -46,7 +46,7 @@ func (x *Exchange) send() {
 // its base path before the path.
 func (x *Exchange) adapt() (err error) {
 	if x.lb.RewriteHost {
-		if x.failovers.n > 0 && x.host == "" {
+		if (x.failovers.n > 0 || x.outer > 0) && x.host == "" {
 			x.host = string(x.req.Host())
 		}
 		if err := x.req.SetHost(x.lb.host(x.backend)); err != nil {
@@ -101,11 +101,14 @@ func (x *Exchange) firstOfBody(out []byte) ([]byte, error) {
 
 var errBodyTooLarge error = head.NewError(413, "long-body", "body is longer than the entrypoint allows")
 
-func (x *Exchange) tooLarge() bool { limit := x.conn.set.MaxBody; return limit > 0 && x.bodyIn > limit }
+func (x *Exchange) tooLarge() bool {
+	limit := x.conn.set.MaxBody
+	return limit > 0 && x.bodyIn > limit || x.mostBody > 0 && x.reqBody.Content() > x.mostBody
+}
 
 // upload moves what can be moved of the request's body.
 func (x *Exchange) upload() {
-	if x.reqBody.Done() || x.phase != waiting && x.phase != answering {
+	if x.reqBody.Done() || (x.phase < waiting || x.phase > answering) {
 		return
 	}
 	c, dst := x.conn, &x.link.stream

@@ -24,6 +24,11 @@ func (x *Exchange) listen() {
 			x.heard = true
 			n, bad := l.parser.Response(b, &x.res, x.req.Method())
 			switch {
+			case bad == nil && x.sniffs(b[n:], err):
+				if !x.sniffing {
+					x.sniffing = true
+					x.worker.loop.Arm(&x.timer, sniffWait, x)
+				}
 			case bad == nil:
 				x.hear(b, n)
 				continue
@@ -91,6 +96,7 @@ func (x *Exchange) deserted() {
 // is done here, before anything else is read.
 func (x *Exchange) hear(b []byte, n int) {
 	x.worker.loop.Disarm(&x.timer)
+	x.sniffing = false
 	switch status := x.res.Status(); {
 	case status == 101:
 		x.switchProtocols(b[n:])
@@ -116,7 +122,7 @@ func (x *Exchange) interim(rest []byte) {
 	if x.req.Version() != head.HTTP10 {
 		x.res.StripHop()
 		x.res.SetHop(head.HopDefault)
-		out := x.res.AppendResponse(x.worker.scratch())
+		out := x.conn.appendHead(x.worker.scratch(), &x.res, true)
 		_ = x.conn.stream.Write(out) // an error stays with the stream
 		x.worker.sent(out)
 	}
@@ -132,10 +138,16 @@ func (x *Exchange) answer(rest []byte) {
 	x.backend.AddFirstByte(x.firstAt.Sub(x.sentAt))
 	x.judge()
 	x.resBody.Begin(x.res.Framing())
-	if x.fallBack(x.origin, rest) || !x.finishHead() {
+	if x.fallBack(x.origin, rest) || x.outcome(x.shown(), rest) {
 		return
 	}
-	out := x.res.AppendResponse(x.worker.scratch())
+	if x.collects(rest) {
+		return
+	}
+	if !x.finishHead(rest) {
+		return
+	}
+	out := x.conn.appendHead(x.worker.scratch(), &x.res, string(x.req.Method()) == "HEAD")
 	out, n, bad := x.appendBody(out, rest)
 	x.link.stream.Hold(rest[n:])
 	_ = x.conn.stream.Write(out) // an error stays with the stream, where download sees it
@@ -158,16 +170,23 @@ func (x *Exchange) judge() {
 	x.pool.Succeeded(x.backend, x.firstAt)
 }
 
-// finishHead edits the response's head for this client. It returns false when the exchange is over.
-func (x *Exchange) finishHead() bool {
-	if !x.respond() {
+// finishHead edits the response's head for this client. rest is what has come of the body. It returns false when the exchange
+// is over.
+func (x *Exchange) finishHead(rest []byte) bool {
+	x.rest, x.ahead = rest, x.sniffed(rest)
+	responded := x.respond()
+	x.rest, x.ahead = nil, nil
+	if !responded {
 		return false
 	}
 	x.status = x.res.Status()
 	x.stick()
 	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
+	if x.filters.n > 0 {
+		x.frameFiltered()
+	}
 	kind := x.res.Framing().Kind
-	if kind == head.Chunked && x.req.Version() == head.HTTP10 {
+	if kind == head.Chunked && (x.req.Version() == head.HTTP10 || x.conn.lane != nil) {
 		x.unchunked, kind = true, head.UntilClose
 		keep := x.res.KeepAlive
 		x.res.SetFraming(head.Framing{Kind: head.UntilClose})
@@ -208,6 +227,9 @@ func (c *conn) persist(untilClose bool, req *head.Head) head.Hop {
 
 // appendBody appends what rest has of the response's body, and returns how much of rest that took.
 func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
+	if x.filtered {
+		return x.appendFiltered(out, rest)
+	}
 	if !x.unchunked {
 		n, err := x.resBody.Scan(rest)
 		x.bodyOut += int64(n)
@@ -216,9 +238,12 @@ func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
 	n := 0
 	for n < len(rest) && !x.resBody.Done() {
 		m, piece, err := x.resBody.Next(rest[n:])
-		if piece == http1.Data {
+		switch {
+		case piece == http1.Data:
 			out = append(out, rest[n:n+m]...)
 			x.bodyOut += int64(m)
+		case piece == http1.Trailer && x.conn.lane != nil:
+			x.conn.lane.trailers = append(x.conn.lane.trailers, rest[n:n+m]...)
 		}
 		n += m
 		if err != nil {
@@ -231,7 +256,11 @@ func (x *Exchange) appendBody(out, rest []byte) ([]byte, int, error) {
 // download moves what can be moved of the response's body, and finishes when it is complete.
 func (x *Exchange) download() {
 	c := x.conn
-	for budget := turnBudget; !x.resBody.Done(); {
+	budget := turnBudget
+	if x.filtered {
+		budget = filterBudget
+	}
+	for !x.resBody.Done() {
 		switch {
 		case c.stream.Failed() != nil:
 			x.cut(accesslog.Client, accesslog.ClientAbort)
@@ -248,7 +277,12 @@ func (x *Exchange) download() {
 			c.quiet = 0
 		}
 		switch {
+		case x.hold.max > 0 && x.resBody.Content() > x.hold.max:
+			x.detail = "long-response"
+			x.cut(accesslog.Weir, accesslog.BadResponse)
+			return
 		case err == eventloop.ErrAgain:
+			x.catchUp()
 			return
 		case err != nil:
 			x.truncated(err)
@@ -289,6 +323,9 @@ func (x *Exchange) complete() {
 
 // piece moves one piece of the response's body.
 func (x *Exchange) piece() (int, error) {
+	if x.filtered {
+		return x.filterPiece()
+	}
 	if !x.unchunked {
 		n, err := x.worker.move(&x.down, &x.resBody, x.res.Framing().Kind, &x.link.stream, x.conn.stream)
 		x.bodyOut += int64(n)

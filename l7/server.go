@@ -24,18 +24,19 @@ type Options struct {
 
 // Server is the HTTP side of a running weir: what is open on its loops.
 type Server struct {
-	options  Options
-	workers  []*worker
-	blocking chan struct{} // holds a token for each goroutine of Exchange.Go
-	waiting  atomic.Int64  // those that wait for one, too
-	panics   atomic.Int64
-	draining atomic.Bool
-	places   sync.Map // *upstream.Backend to its *Counters; loops write when a backend is first used
+	options      Options
+	workers      []*worker
+	hands        // for Exchange.Go
+	panics       atomic.Int64
+	uncompressed atomic.Int64
+	draining     atomic.Bool
+	places       sync.Map // *upstream.Backend to its *Counters; loops write when a backend is first used
 }
 
 // NewServer returns a server for the loops. It starts nothing: connections bring it to life.
 func NewServer(o Options) *Server {
-	s := &Server{options: o, blocking: make(chan struct{}, maxBlocking*len(o.Loops))}
+	s := &Server{options: o}
+	s.hands.init(maxBlocking*len(o.Loops), maxWaiting*len(o.Loops))
 	for _, loop := range o.Loops {
 		s.workers = append(s.workers, newWorker(s, loop))
 	}
@@ -54,6 +55,7 @@ func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.each(func(w *worker) {
 		w.forEach((*conn).retire)
+		w.forEachSession((*session).retire)
 		w.stopMirrors(func(*mirrorCall) bool { return true }) // nobody waits for their responses
 		w.closeIdle(func(*link) bool { return true })
 	})

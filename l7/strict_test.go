@@ -89,7 +89,7 @@ func refusedHeads() []refusal {
 		{"line: LF separates", "GET\n/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bare-lf"},
 		{"version: 1.32", line("GET / HTTP/1.32"), 400, "bad-request-line"},
 		{"version: 0.9", line("GET / HTTP/0.9"), 505, "version"},
-		{"version: 2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "version"},
+		{"version: 2.0", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "version"},
 		{"version: CR", line("GET / HTTP/\r\r1.1"), 400, "bad-request-line"},
 		{"method: bytes", line("GE\x01T / HTTP/1.1"), 400, "bad-method"},
 		{"method: lower case", line("get / HTTP/1.1"), 400, "bad-method"},

@@ -29,7 +29,7 @@ func (x *Exchange) switchProtocols(rest []byte) {
 	x.firstAt = time.Now()
 	x.origin = 101
 	x.judge()
-	if !x.respond() {
+	if x.outcome(101, nil) || !x.respond() {
 		return
 	}
 	x.status = 101

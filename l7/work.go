@@ -3,6 +3,7 @@ package l7
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/weirlb/weir/internal/accesslog"
 )
@@ -16,17 +17,30 @@ const maxWaiting = 1024
 // Go runs work, which may block, on a goroutine of a bounded number, and then on the exchange's loop, which goes on
 // meanwhile. work must not touch the exchange. then is not called when the exchange has ended while work ran; it calls
 // Continue or Answer. It is for a middleware's Request hook, which returns Wait after it. The error is ErrBusy.
-func (x *Exchange) Go(work, then func()) error {
-	s, loop, gen := x.worker.server, x.worker.loop, x.gen
-	if s.waiting.Add(1) > int64(maxWaiting*len(s.workers)) {
-		s.waiting.Add(-1)
+func (x *Exchange) Go(work, then func()) error { return x.goAmong(&x.worker.server.hands, work, then) }
+
+// hands are goroutines of a bounded number, and what waits for them. Work that waits for somebody else has hands of its
+// own, so that whoever is slow holds nobody up but those who wait for him anyway.
+type hands struct {
+	blocking chan struct{} // holds a token for each goroutine
+	waiting  atomic.Int64  // those that wait for one, too
+	most     int64         // of them
+}
+
+// init makes them n, and most those that may have work or wait for it.
+func (h *hands) init(n, most int) { h.blocking, h.most = make(chan struct{}, n), int64(most) }
+
+func (x *Exchange) goAmong(h *hands, work, then func()) error {
+	loop, gen := x.worker.loop, x.gen
+	if h.waiting.Add(1) > h.most {
+		h.waiting.Add(-1)
 		return ErrBusy
 	}
 	go func() {
-		s.blocking <- struct{}{}
+		h.blocking <- struct{}{}
 		err := protect(work)
-		<-s.blocking
-		s.waiting.Add(-1)
+		<-h.blocking
+		h.waiting.Add(-1)
 		_ = loop.Post(func() { x.resume(gen, err, then) }) // fails only when the loop is gone, and the exchange with it
 	}()
 	return nil

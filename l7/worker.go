@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/http2"
 	"github.com/weirlb/weir/l7/route"
 	"github.com/weirlb/weir/upstream"
 )
@@ -29,10 +30,17 @@ type worker struct {
 	word    []byte           // where a short value is put together; here, so that it is not allocated
 	out     []byte           // where heads are put together, with the first of the body, to leave in one write
 
+	encoders encoders
+	outputs  [maxNests][]byte // what comes out of filters, one after the other
+
 	first     *conn // the open connections, newest first
 	conns     []*conn
 	exchanges []*Exchange
 	links     []*link
+	sessions  *session // the open ones, newest first
+	lanes     []*lane
+	outs      [][]byte // buffers in which sessions put frames together
+	texts     http2.Texts
 	places    map[*upstream.Backend]*place
 	copies    []*mirrorCall // on their way
 	copied    int           // bytes of their bodies

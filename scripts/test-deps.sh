@@ -14,6 +14,7 @@ nginx	nginx
 nodejs	node
 varnish	varnishtest
 slowhttptest	slowhttptest
+nghttp2-client	h2load
 libnginx-mod-stream	/usr/lib/nginx/modules/ngx_stream_module.so
 haproxy	haproxy
 bind9	named

@@ -90,7 +90,7 @@ func (a *applier) step(s step) (undo func(), err error) {
 	case makeService:
 		return a.makeService(s.name), nil
 	case makeWebMiddleware:
-		return replace(a.web.middlewares, s.name, newWebMiddleware(s.name, a.to.web.middlewares[s.name], a.now)), nil
+		return a.makeWebMiddleware(s.name)
 	case makeWebService:
 		return replace(a.web.services, s.name, a.web.server.NewService(s.name, nil)), nil
 	case fillWebService:

@@ -94,6 +94,25 @@ var hostKinds = map[rule.HostKind]sni.Kind{
 	rule.Exact: sni.Exact, rule.Wildcard: sni.Wildcard, rule.Regexp: sni.Regexp, rule.Any: sni.Default,
 }
 
+// makeWebMiddleware makes a middleware anew: its state begins anew with it. It is made only when its plan is another, and
+// stays the same object, with all that it has counted, as long as the plan does.
+func (a *applier) makeWebMiddleware(name string) (undo func(), err error) {
+	p := a.to.web.middlewares[name]
+	var m *l7.Middleware
+	if p.maker != nil {
+		m, err = p.maker.make(name)
+	} else {
+		m, err = a.newPathBody(name, p.pathBodyPlan)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
+		m = newWebMiddleware(name, p, a.now)
+	}
+	return replace(a.web.middlewares, name, m), nil
+}
+
 // security indexes how TLS is ended by server name.
 func (a *applier) security(hosts []securityPlan) (*sni.Table[*l7.Security], error) {
 	b := sni.NewBuilder[*l7.Security]()

@@ -16,11 +16,16 @@ type webMiddlewarePlan struct {
 	redirect    *l7.RedirectSchemeOptions
 	allow       *allowPlan
 	rate        *ratePlan
+	rateBy      l7.SourceCriterion
+	maker       webMaker // of those that have a file of their own
+
+	pathBodyPlan
 }
 
 type allowPlan struct {
 	ranges []netip.Prefix
 	status int // of the answer to others
+	by     l7.IPStrategy
 }
 
 func webMiddlewareOf(m *config.HTTPMiddleware) (p webMiddlewarePlan) {
@@ -33,9 +38,12 @@ func webMiddlewareOf(m *config.HTTPMiddleware) (p webMiddlewarePlan) {
 		r := m.RedirectScheme
 		p.redirect = &l7.RedirectSchemeOptions{Scheme: r.Scheme, Port: r.Port, Permanent: r.Permanent}
 	case m.IPAllowList != nil:
-		p.allow = &allowPlan{slices.Clone(m.IPAllowList.SourceRange), m.IPAllowList.RejectStatusCode}
+		p.allow = &allowPlan{slices.Clone(m.IPAllowList.SourceRange), m.IPAllowList.RejectStatusCode, ipStrategyOf(m.IPAllowList.IPStrategy)}
 	case m.RateLimit != nil:
 		p.rate = &ratePlan{m.RateLimit.Average, m.RateLimit.Burst, time.Duration(m.RateLimit.Period)}
+		p.rateBy = sourceOf(m.RateLimit.SourceCriterion, l7.SourceCriterion{})
+	default:
+		p.pathBodyPlan = pathBodyOf(m)
 	}
 	return p
 }
@@ -47,9 +55,9 @@ func newWebMiddleware(name string, p webMiddlewarePlan, now time.Time) *l7.Middl
 	case p.redirect != nil:
 		return l7.RedirectScheme(name, *p.redirect)
 	case p.allow != nil:
-		return l7.IPAllowList(name, p.allow.ranges, p.allow.status)
+		return l7.IPAllowListBy(name, p.allow.ranges, p.allow.status, p.allow.by)
 	case p.rate != nil:
-		return l7.RateLimit(name, p.rate.average, p.rate.burst, p.rate.period, now)
+		return l7.RateLimitBy(name, p.rate.average, p.rate.burst, p.rate.period, p.rateBy, now)
 	}
 	return l7.AddPrefix(name, p.addPrefix)
 }

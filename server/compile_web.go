@@ -16,8 +16,8 @@ import (
 	"github.com/weirlb/weir/upstream"
 )
 
-// webALPN is what HTTPS connections agree on.
-var webALPN = []string{"http/1.1"}
+// webALPN is what HTTPS connections agree on, the best first.
+var webALPN = []string{"h2", "http/1.1"}
 
 // redirection is the name of the router, and of the middleware, that an entrypoint's redirection makes. No user can write
 // it: names end before an @.
@@ -36,7 +36,12 @@ func (c *compiler) compileWeb() {
 		h = &config.HTTP{}
 	}
 	for _, name := range sorted(h.Middlewares) {
-		w.middlewares[name] = webMiddlewareOf(h.Middlewares[name])
+		if h.Middlewares[name].Chain != nil {
+			continue // routers name what it is made of
+		}
+		p := webMiddlewareOf(h.Middlewares[name])
+		p.maker = c.webMaker("http.middlewares."+name, h.Middlewares[name])
+		w.middlewares[name] = p
 	}
 	for _, name := range sorted(h.Services) {
 		w.services[name] = c.webService(name, h.Services[name])
@@ -77,7 +82,7 @@ func (c *compiler) front(name string, e *config.EntryPoint, h *config.HTTP) *fro
 		if !slices.Contains(r.EntryPoints, name) {
 			continue
 		}
-		at := webRoutePlan{router: router, middlewares: c.cfg.RouterMiddlewares(r, name)}
+		at := webRoutePlan{router: router, middlewares: h.Unchained(c.cfg.RouterMiddlewares(r, name))}
 		if tls := c.cfg.RouterTLS(r, name); tls != nil {
 			at.config = c.webTLS(tls.Options)
 			c.secureHosts(hosts, name, router, at.config)
@@ -158,6 +163,7 @@ func frontOptions(e *config.EntryPoint) l7.FrontOptions {
 		Underscores:       underscores[h.UnderscoreHeaders],
 		Paths:             route.Normalizer{Refuse: refusedIn(h.EncodedCharacters)},
 		MaxBody:           int64(h.MaxRequestBodyBytes),
+		MaxStreams:        e.HTTP2.MaxConcurrentStreams,
 		HandshakeTimeout:  time.Duration(t.SniffTimeout),
 		ReadTimeout:       time.Duration(t.RespondingTimeouts.ReadTimeout),
 		WriteTimeout:      time.Duration(t.RespondingTimeouts.WriteTimeout),

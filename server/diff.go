@@ -20,17 +20,17 @@ type verb int
 
 const (
 	// Make: nothing that serves is touched, and each of these is undone when a later one fails.
-	makeTLS        verb = iota // settings of terminated connections
-	makeResolver               // of DNS
-	makeMiddleware             // new, or in place of one with other options
-	makePool                   // with its backends
-	makeService                // a name that routes lead to
-	makeWebMiddleware
-	makeWebService   // without what it leads to: services lead to each other
-	fillWebService   // with that, for new ones
-	makeWebRouter    // its counters
-	makeTable        // routing table of an entrypoint
-	storeCertificate // all certificates, in place of those before
+	makeTLS           verb = iota // settings of terminated connections
+	makeResolver                  // of DNS
+	makeMiddleware                // new, or in place of one with other options
+	makePool                      // with its backends
+	makeService                   // a name that routes lead to
+	makeWebService                // without what it leads to: services lead to each other
+	makeWebMiddleware             // some lead to a service
+	fillWebService                // with that, for new ones
+	makeWebRouter                 // its counters
+	makeTable                     // routing table of an entrypoint
+	storeCertificate              // all certificates, in place of those before
 	switchAccessLog
 	bindEntrypoint // everything that may be taken by somebody else
 	openEntrypoint // starts to accept

@@ -99,6 +99,13 @@ func drawHTTP(pick func(string, ...string) string, some func(string) bool) strin
 	if some("http m1") {
 		b.WriteString("    m1: { rateLimit: { average: 10 } }\n")
 	}
+	usable := []string{"", "m0", "m3"}
+	if some("http m2") {
+		fmt.Fprintf(&b, "    m2: { errors: { status: [ \"500\" ], service: %s } }\n", pick("http m2 service", "p0", "p1"))
+		usable = append(usable, "m2")
+	}
+	fmt.Fprintf(&b, "    m3: { chain: { middlewares: [m0, m4%s] } }\n", pick("http m3", "", ", m4"))
+	b.WriteString("    m4: { " + pick("http m4", "circuitBreaker: { expression: NetworkErrorRatio() > 1 }", "compress: {}", "buffering: {}", "retry: { attempts: 2 }") + " }\n")
 	b.WriteString("  services:\n")
 	for _, name := range []string{"p0", "p1"} {
 		fmt.Fprintf(&b, "    %s: { loadBalancer: { slowStart: 0s, servers: [ { url: \"http://127.0.0.1:1\" }", name)
@@ -121,7 +128,7 @@ func drawHTTP(pick func(string, ...string) string, some func(string) bool) strin
 	}
 	b.WriteString("  routers:\n")
 	fmt.Fprintf(&b, "    r0: { entryPoints: [e0], rule: \"PathPrefix(`/`)\", service: %s, middlewares: [%s] }\n",
-		pick("http r0 service", services...), pick("http r0 middleware", "", "m0"))
+		pick("http r0 service", services...), pick("http r0 middleware", usable...))
 	if some("http r1") {
 		fmt.Fprintf(&b, "    r1: { entryPoints: [e0], rule: \"Host(`%s`)\", tls: {}, service: %s }\n",
 			pick("http r1 host", "a.example", "b.example"), pick("http r1 service", services...))

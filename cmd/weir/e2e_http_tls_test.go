@@ -41,7 +41,7 @@ func TestHTTPS(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "access.log")
 	w := weirtest.Weir(t, "accessLog: { path: "+log+" }\n"+secureSite(ca.Server("shop.test"), "", goApp(t)))
 	addr := addressOf(t, w, "secure")
-	got, err := curl(t, addr, "/said?x", "--cacert", ca.File, "--http2", "-w", " %{http_version} %{http_code}")
+	got, err := curl(t, addr, "/said?x", "--cacert", ca.File, "--http1.1", "-w", " %{http_version} %{http_code}")
 	want := "GET|/said?x|||shop.test:" + portOf(addr) + "|127.0.0.1|https 1.1 200"
 	if err != nil || got != want {
 		t.Errorf("curl: %q, %v, want %q", got, err, want)
@@ -62,7 +62,7 @@ func TestHTTPS(t *testing.T) {
 	if err := conn.Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	if s := conn.ConnectionState(); s.NegotiatedProtocol != "http/1.1" {
+	if s := conn.ConnectionState(); s.NegotiatedProtocol != "h2" {
 		t.Errorf("the protocol is %q", s.NegotiatedProtocol)
 	}
 	conn.Close()

@@ -21,6 +21,7 @@ const (
 	NoRoute                         // no router matched
 	Denied                          // an allow list said no
 	RateLimited                     // the source opened connections or flows too fast
+	CircuitOpen                     // HTTP: a circuit breaker lets no requests pass
 	BodyTooLarge                    // HTTP: the body of the request was longer than allowed
 	Answered                        // HTTP: a middleware or a redirection gave the answer; a normal end
 	NoBackend                       // the service had no usable backend
@@ -65,6 +66,7 @@ var reasons = [NumReasons]struct {
 	NoRoute:           {"no-route", letters{'P', 'R'}},
 	Denied:            {"denied", letters{'P', 'R'}},
 	RateLimited:       {"rate-limited", letters{'P', 'R'}},
+	CircuitOpen:       {"circuit-open", letters{'P', 'R'}},
 	BodyTooLarge:      {"body-too-large", letters{'P', 0}},
 	Answered:          {"answered", letters{'-', '-'}},
 	NoBackend:         {"no-backend", letters{'S', 'C'}},

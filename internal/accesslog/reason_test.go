@@ -37,7 +37,7 @@ func TestRejected(t *testing.T) {
 	rejected := map[Reason]bool{
 		Limit: true, MalformedProxy: true, MalformedHello: true, MalformedPostgres: true, SniffTimeout: true,
 		TLSHandshake: true, BadRequest: true, RequestTimeout: true, Misdirected: true, NoRoute: true, Denied: true,
-		RateLimited: true, BodyTooLarge: true,
+		RateLimited: true, CircuitOpen: true, BodyTooLarge: true,
 	}
 	for i := range NumReasons {
 		if r := Reason(i); r.Rejected() != rejected[r] {

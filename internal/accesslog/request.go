@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// maxRequestID is how much of the name of a request is written.
+const maxRequestID = 128
+
 // appendJSONRequest appends what only a record of an HTTP request has. ServiceURL has no scheme in front (RFC 3986
 // §4.2): a Record does not say how weir spoke to the backend, and Scheme is that of the client.
 func appendJSONRequest(dst []byte, r *Record) []byte {
@@ -16,6 +19,7 @@ func appendJSONRequest(dst []byte, r *Record) []byte {
 		dst = strconv.AppendBool(dst, r.Reused)
 	}
 	dst = appendJSONName(dst, `,"ClientUsername":`, clip(r.User, maxHostile))
+	dst = appendJSONName(dst, `,"RequestID":`, clip(r.RequestID, maxRequestID))
 	addr := clip(r.Host, maxHost)
 	host, port := splitHost(addr)
 	dst = appendJSONName(dst, `,"RequestAddr":`, addr)

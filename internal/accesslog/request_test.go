@@ -20,6 +20,7 @@ func answered(t testing.TB) Record {
 	r.ServerName, r.ALPN, r.TLS, r.TLSVersion = "shop.example.com", "http/1.1", Terminated, tls.VersionTLS13
 	r.TLSCipher = tls.TLS_AES_128_GCM_SHA256
 	r.Method, r.Host, r.Target, r.Proto, r.Scheme = "POST", "shop.example.com:8443", "/cart?id=7", "HTTP/1.1", "https"
+	r.RequestID = "id-7"
 	r.User, r.Status, r.OriginStatus = "alice", 201, 201
 	r.RequestSize, r.ResponseSize, r.OriginSize, r.RequestCount = 12, 3456, 7890, 3
 	r.FirstByte, r.Origin, r.Reused = 4*time.Millisecond, 5*time.Millisecond, true
@@ -58,7 +59,7 @@ func TestAppendJSONRequest(t *testing.T) {
 				`"ClientAddr":"203.0.113.7:51234","ClientHost":"203.0.113.7","ClientPort":"51234","LocalAddr":"192.0.2.1:5432",` +
 				`"RouterName":"shop","ServiceName":"shop","ServiceAddr":"10.0.0.1:5432","TLSMode":"terminated","TLSVersion":"1.3",` +
 				`"TLSCipher":"TLS_AES_128_GCM_SHA256","SNI":"shop.example.com","ALPN":"http/1.1",` +
-				`"ServiceURL":"//10.0.0.1:5432","UpstreamReused":true,"ClientUsername":"alice",` +
+				`"ServiceURL":"//10.0.0.1:5432","UpstreamReused":true,"ClientUsername":"alice","RequestID":"id-7",` +
 				`"RequestAddr":"shop.example.com:8443","RequestHost":"shop.example.com","RequestPort":"8443",` +
 				`"RequestMethod":"POST","RequestPath":"/cart?id=7","RequestProtocol":"HTTP/1.1","RequestScheme":"https",` +
 				`"RequestCount":3,"RequestContentSize":12,"OriginStatus":201,"OriginContentSize":7890,"OriginDuration":5000000,` +

@@ -48,11 +48,14 @@ func (f *Flow) Move(limit int64) (int, error) {
 		err := f.dst.Write(f.src.in[:n])
 		f.src.Consume(n)
 		return n, f.blame(err)
-	case f.full >= bulkReads && limit >= spliceSmall && f.src.tls == nil && f.dst.tls == nil:
+	case f.full >= bulkReads && limit >= spliceSmall && f.src.spliceable() && f.dst.spliceable():
 		return f.fillPipe(limit)
 	}
 	return f.copyChunk(limit)
 }
+
+// spliceable reports whether bytes can move without being seen: between plain sockets.
+func (s *Stream) spliceable() bool { return s.tls == nil && s.peer == nil }
 
 // blame keeps an error of writing that the destination has kept already from being taken for one of the source.
 func (f *Flow) blame(err error) error {

@@ -33,16 +33,18 @@ type Loop struct {
 	gate   *Gate // bounds the CPU that TLS handshakes take from the loops
 
 	// Everything below is the loop goroutine's own.
-	watchers []watcher // by descriptor
-	buf      []byte    // shared read buffer; its content never outlives one event
-	seal     []byte    // shared scratch that gathers TLS records before one write
-	addr     rawAddr   // scratch for system calls that fill in an address
-	tasks    tasks
-	buffers  bufferPool
-	pipes    pipePool
-	timers   timers
-	ready    int      // events in this turn
-	batcher  *Batcher // ends a turn; nil when the loop has no datagrams
+	watchers    []watcher // by descriptor
+	buf         []byte    // shared read buffer; its content never outlives one event
+	seal        []byte    // shared scratch that gathers TLS records before one write
+	addr        rawAddr   // scratch for system calls that fill in an address
+	tasks       tasks
+	buffers     bufferPool
+	pipes       pipePool
+	timers      timers
+	ready       int      // events in this turn
+	batcher     *Batcher // ends a turn; nil when the loop has no datagrams
+	enders      []TurnEnder
+	spareEnders []TurnEnder // memory for the next ones
 
 	panics atomic.Int64 // events whose handler panicked; such a descriptor is closed
 	done   chan struct{}

@@ -33,6 +33,9 @@ func descriptorOf(p *netpoll.Poller) (int, error) {
 func (l *Loop) poll() error {
 	events := make([]unix.EpollEvent, pollEvents)
 	for {
+		if len(l.enders) > 0 {
+			l.tellEnders()
+		}
 		if l.batcher != nil {
 			l.endTurn()
 		}

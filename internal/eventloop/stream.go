@@ -53,6 +53,7 @@ type Stream struct {
 	owner   Owner
 	dialer  Dialer    // only while connecting
 	tls     *tlsState // nil for plain bytes
+	peer    Peer      // of a virtual stream; nil where there is a descriptor
 	in      []byte    // read and not yet consumed; a buffer only while something is held
 	out     []byte    // accepted by Write and refused by the socket so far
 	remote  netip.AddrPort
@@ -76,6 +77,7 @@ type flags struct {
 	finished   bool // and the end is sent
 	wrote      bool // a first write went out
 	noDelay    bool // TCP_NODELAY is set
+	reset      bool // Reset was called
 }
 
 // Open starts the life of a stream on an accepted, non-blocking descriptor, which the stream owns from now on.
@@ -114,8 +116,8 @@ func (s *Stream) PeerLeft() bool {
 	if !s.open || s.failed != nil {
 		return true
 	}
-	if !s.hangup && !s.ended {
-		return false
+	if s.peer != nil || !s.hangup && !s.ended {
+		return false // the end of a virtual stream is that of what it says, and it still listens
 	}
 	info, err := unix.GetsockoptTCPInfo(int(s.fd), unix.IPPROTO_TCP, unix.TCP_INFO) // the event may have been a stale one
 	if err != nil {                                                                 // not TCP
@@ -141,9 +143,9 @@ func (s *Stream) Quiet() bool {
 	return err == unix.EAGAIN
 }
 
-// Local asks the kernel for the address of this end: what the client called.
+// Local asks the kernel for the address of this end: what the client called. A virtual stream has none.
 func (s *Stream) Local() netip.AddrPort {
-	if !s.open || s.loop.addr.localName(int(s.fd)) != nil {
+	if !s.open || s.peer != nil || s.loop.addr.localName(int(s.fd)) != nil {
 		return netip.AddrPort{}
 	}
 	return s.loop.addr.addrPort()
@@ -212,6 +214,9 @@ func (s *Stream) Consume(n int) {
 	if len(s.in) == 0 {
 		s.dropIn()
 	}
+	if s.peer != nil && n > 0 {
+		s.peer.Consumed(n)
+	}
 }
 
 func (s *Stream) dropIn() {
@@ -278,8 +283,11 @@ func (s *Stream) Read(p []byte) (int, error) {
 }
 
 func (s *Stream) receive(p []byte) (int, error) {
-	if s.tls != nil {
+	switch {
+	case s.tls != nil:
 		return s.tls.read(p)
+	case s.peer != nil:
+		return s.receiveVirtual()
 	}
 	return s.receiveRaw(p)
 }
@@ -380,6 +388,9 @@ func (s *Stream) keep(p []byte) {
 
 // write offers p to the socket once. A short count means that it is full for now.
 func (s *Stream) write(p []byte) (int, error) {
+	if s.peer != nil {
+		return s.takeVirtual(p), nil
+	}
 	s.beforeWrite()
 	for {
 		n, err := write(int(s.fd), p)
@@ -449,6 +460,9 @@ func (s *Stream) Buffered() int { return len(s.out) - int(s.outDone) }
 
 // unsent is how many bytes the peer has not confirmed yet, those in the kernel included.
 func (s *Stream) unsent() int {
+	if s.peer != nil {
+		return s.Buffered()
+	}
 	queued, err := unix.IoctlGetInt(int(s.fd), unix.SIOCOUTQ)
 	if err != nil || !s.open {
 		return 0
@@ -462,7 +476,13 @@ func (s *Stream) HasRoom() bool { return s.writable && len(s.out) == 0 }
 
 // Again has the Handler told once more, behind everybody else on the loop, as long as there is room to write. It is for
 // those who have had their share of a turn.
-func (s *Stream) Again() { s.loop.again(int(s.fd)) }
+func (s *Stream) Again() {
+	if s.peer != nil {
+		s.notifyLater()
+		return
+	}
+	s.loop.again(int(s.fd))
+}
 
 // Failed is the error of an earlier write, nil while all is well.
 func (s *Stream) Failed() error { return s.failed }
@@ -490,6 +510,10 @@ func (s *Stream) sendEnd() {
 		return
 	}
 	s.finished = true
+	if s.peer != nil {
+		s.peer.Finished()
+		return
+	}
 	if err := unix.Shutdown(int(s.fd), unix.SHUT_WR); err != nil {
 		s.fail(err)
 	}
@@ -508,8 +532,13 @@ func (s *Stream) Close() {
 		s.tls.close()
 		s.tls = nil
 	}
-	s.loop.forget(int(s.fd))
 	s.handler, s.dialer = nil, nil
+	if p := s.peer; p != nil {
+		s.peer = nil
+		p.Closed(s.reset)
+	} else {
+		s.loop.forget(int(s.fd))
+	}
 	if o := s.owner; o != nil {
 		s.owner = nil
 		o.Closed(s)
@@ -518,7 +547,7 @@ func (s *Stream) Close() {
 
 // Reset closes the stream with a TCP reset, so that the peer learns that the connection did not end well.
 func (s *Stream) Reset() {
-	if s.open {
+	if s.reset = true; s.open && s.peer == nil {
 		_ = unix.SetsockoptLinger(int(s.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // then a plain close
 	}
 	s.Close()
@@ -536,7 +565,7 @@ func (s *Stream) Revoke() {
 
 // KeepAlive turns TCP keepalive on, for a connection that has shown itself long-lived.
 func (s *Stream) KeepAlive() {
-	if !s.open {
+	if !s.open || s.peer != nil {
 		return
 	}
 	for _, o := range keepalive {

@@ -20,22 +20,36 @@ func NewInFlight(amount int) *InFlight {
 
 // Enter counts one for the client and returns true, unless it has as many as it may.
 func (f *InFlight) Enter(client netip.Addr) bool {
-	home, tag := f.table.find(client)
+	admitted, _ := f.enter(f.table.find(client))
+	return admitted
+}
+
+// Key is the key of a source that is told apart by b.
+func (f *InFlight) Key(b []byte) Key { return f.table.key(b) }
+
+// EnterKey is Enter for a key. What is admitted and counted must be taken back by LeaveKey, what is not counted, because
+// there was no room, must not.
+func (f *InFlight) EnterKey(k Key) (admitted, counted bool) { return f.enter(f.table.place(k)) }
+
+// LeaveKey takes back what EnterKey has counted.
+func (f *InFlight) LeaveKey(k Key) { f.leave(f.table.place(k)) }
+
+func (f *InFlight) enter(home int, tag uint64) (admitted, counted bool) {
 	tag &= 1<<(64-countBits) - 1
 	for {
 		at, seen, open := f.look(home, tag)
 		switch {
 		case open >= f.amount:
-			return false
+			return false, false
 		case at < 0:
-			return true // no room: uncounted
+			return true, false // no room: uncounted
 		}
 		next := seen + 1
 		if seen&countMask == 0 {
 			next = tag<<countBits | 1
 		}
 		if f.table.slot(home, at).CompareAndSwap(seen, next) {
-			return true
+			return true, true
 		}
 	}
 }
@@ -60,8 +74,9 @@ func (f *InFlight) look(home int, tag uint64) (at int, seen, open uint64) {
 }
 
 // Leave takes back what Enter has counted.
-func (f *InFlight) Leave(client netip.Addr) {
-	home, tag := f.table.find(client)
+func (f *InFlight) Leave(client netip.Addr) { f.leave(f.table.find(client)) }
+
+func (f *InFlight) leave(home int, tag uint64) {
 	tag &= 1<<(64-countBits) - 1
 	for {
 		at, seen, open := f.look(home, tag)

@@ -189,3 +189,30 @@ func TestRateWait(t *testing.T) {
 		}
 	})
 }
+
+// TestKeys: sources that are told apart by bytes are counted as addresses are.
+func TestKeys(t *testing.T) {
+	f, now := NewInFlight(1), time.Unix(0, 0)
+	a, b := f.Key([]byte("a")), f.Key([]byte("b"))
+	enter := func(k Key, want bool) {
+		t.Helper()
+		if admitted, counted := f.EnterKey(k); admitted != want || counted != want {
+			t.Errorf("admitted %v, counted %v, want %v", admitted, counted, want)
+		}
+	}
+	enter(a, true)
+	enter(a, false)
+	enter(b, true)
+	f.LeaveKey(a)
+	enter(a, true)
+	l := NewRate(1, 1, time.Second, now)
+	if w := l.AdmitKey(l.Key([]byte("a")), now); w != 0 {
+		t.Errorf("the first waits %v", w)
+	}
+	if w := l.AdmitKey(l.Key([]byte("a")), now); w <= 0 {
+		t.Error("the second does not wait")
+	}
+	if w := l.AdmitKey(l.Key([]byte("b")), now); w != 0 {
+		t.Errorf("another waits %v", w)
+	}
+}

@@ -36,8 +36,24 @@ func (l *Rate) Admit(client netip.Addr, now time.Time) (wait time.Duration) {
 	if l.interval == 0 {
 		return 0
 	}
-	tick := uint64(max(now.Sub(l.epoch), 0)/rateTick) + 1
 	home, tag := l.table.find(client)
+	return l.admit(home, tag, now)
+}
+
+// Key is the key of a source that is told apart by b.
+func (l *Rate) Key(b []byte) Key { return l.table.key(b) }
+
+// AdmitKey is Admit for a key.
+func (l *Rate) AdmitKey(k Key, now time.Time) (wait time.Duration) {
+	if l.interval == 0 {
+		return 0
+	}
+	home, tag := l.table.place(k)
+	return l.admit(home, tag, now)
+}
+
+func (l *Rate) admit(home int, tag uint64, now time.Time) (wait time.Duration) {
+	tick := uint64(max(now.Sub(l.epoch), 0)/rateTick) + 1
 	tag &= 1<<(64-instantBits) - 1
 	for {
 		at, seen := l.look(home, tag, tick)

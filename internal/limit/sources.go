@@ -33,8 +33,16 @@ func (s *sources) find(client netip.Addr) (home int, tag uint64) {
 	if client.Is6() && !client.Is4In6() {
 		n = 8
 	}
-	h := maphash.Bytes(s.seed, ip[:n])
-	return int(h % sourceSlots), h >> 16
+	return s.place(Key(maphash.Bytes(s.seed, ip[:n])))
 }
+
+// Key stands for a source that is told apart by something else than its address, in one table alone.
+type Key uint64
+
+// place is where the slots of a key begin, and what tells it from others there.
+func (s *sources) place(k Key) (home int, tag uint64) { return int(k % sourceSlots), uint64(k >> 16) }
+
+// key stands for what is the same byte by byte.
+func (s *sources) key(b []byte) Key { return Key(maphash.Bytes(s.seed, b)) }
 
 func (s *sources) slot(home, i int) *atomic.Uint64 { return &s.slots[(home+i)%sourceSlots] }

@@ -68,11 +68,13 @@ type Head struct {
 	upgrade Span // protocols asked for or switched to
 
 	method Span
-	uri    target // where the request goes, edits included
-	asked  Span   // target as received
-	scheme Span   // of an absolute target or of HTTP/2
-	host   Span   // host and port, whoever named them
-	named  bool   // the host comes from the target, not from Host
+	// askedMethod is the method as it was received, once another one is sent
+	askedMethod Span
+	uri         target // where the request goes, edits included
+	asked       Span   // target as received
+	scheme      Span   // of an absolute target or of HTTP/2
+	host        Span   // host and port, whoever named them
+	named       bool   // the host comes from the target, not from Host
 
 	status int
 	reason Span

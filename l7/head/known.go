@@ -30,6 +30,8 @@ const (
 	XForwardedPrefix
 	XForwardedURI
 	XForwardedMethod
+	XForwardedTLSClientCert
+	XForwardedTLSClientCertInfo
 	XRealIP
 	Via
 	Authorization
@@ -45,39 +47,41 @@ const (
 
 // names are as people write them.
 var names = [numKnown]string{
-	Host:                    "Host",
-	ContentLength:           "Content-Length",
-	TransferEncoding:        "Transfer-Encoding",
-	Connection:              "Connection",
-	Upgrade:                 "Upgrade",
-	Expect:                  "Expect",
-	KeepAlive:               "Keep-Alive",
-	TE:                      "TE",
-	Trailer:                 "Trailer",
-	ProxyConnection:         "Proxy-Connection",
-	ProxyAuthenticate:       "Proxy-Authenticate",
-	ProxyAuthorization:      "Proxy-Authorization",
-	ProxyAuthenticationInfo: "Proxy-Authentication-Info",
-	HTTP2Settings:           "HTTP2-Settings",
-	Forwarded:               "Forwarded",
-	XForwardedFor:           "X-Forwarded-For",
-	XForwardedHost:          "X-Forwarded-Host",
-	XForwardedPort:          "X-Forwarded-Port",
-	XForwardedProto:         "X-Forwarded-Proto",
-	XForwardedServer:        "X-Forwarded-Server",
-	XForwardedPrefix:        "X-Forwarded-Prefix",
-	XForwardedURI:           "X-Forwarded-Uri",
-	XForwardedMethod:        "X-Forwarded-Method",
-	XRealIP:                 "X-Real-Ip",
-	Via:                     "Via",
-	Authorization:           "Authorization",
-	Cookie:                  "Cookie",
-	SetCookie:               "Set-Cookie",
-	ContentType:             "Content-Type",
-	ContentEncoding:         "Content-Encoding",
-	CacheControl:            "Cache-Control",
-	Date:                    "Date",
-	Origin:                  "Origin",
+	Host:                        "Host",
+	ContentLength:               "Content-Length",
+	TransferEncoding:            "Transfer-Encoding",
+	Connection:                  "Connection",
+	Upgrade:                     "Upgrade",
+	Expect:                      "Expect",
+	KeepAlive:                   "Keep-Alive",
+	TE:                          "TE",
+	Trailer:                     "Trailer",
+	ProxyConnection:             "Proxy-Connection",
+	ProxyAuthenticate:           "Proxy-Authenticate",
+	ProxyAuthorization:          "Proxy-Authorization",
+	ProxyAuthenticationInfo:     "Proxy-Authentication-Info",
+	HTTP2Settings:               "HTTP2-Settings",
+	Forwarded:                   "Forwarded",
+	XForwardedFor:               "X-Forwarded-For",
+	XForwardedHost:              "X-Forwarded-Host",
+	XForwardedPort:              "X-Forwarded-Port",
+	XForwardedProto:             "X-Forwarded-Proto",
+	XForwardedServer:            "X-Forwarded-Server",
+	XForwardedPrefix:            "X-Forwarded-Prefix",
+	XForwardedURI:               "X-Forwarded-Uri",
+	XForwardedMethod:            "X-Forwarded-Method",
+	XForwardedTLSClientCert:     "X-Forwarded-Tls-Client-Cert",
+	XForwardedTLSClientCertInfo: "X-Forwarded-Tls-Client-Cert-Info",
+	XRealIP:                     "X-Real-Ip",
+	Via:                         "Via",
+	Authorization:               "Authorization",
+	Cookie:                      "Cookie",
+	SetCookie:                   "Set-Cookie",
+	ContentType:                 "Content-Type",
+	ContentEncoding:             "Content-Encoding",
+	CacheControl:                "Cache-Control",
+	Date:                        "Date",
+	Origin:                      "Origin",
 }
 
 // String is the name of the field, in its usual case; empty for Other.
@@ -170,6 +174,10 @@ func Lookup[T ~string | ~[]byte](name T) Known {
 		return match(name, ProxyAuthorization)
 	case 25<<16 | 'p'<<8 | 'o':
 		return match(name, ProxyAuthenticationInfo)
+	case 27<<16 | 'x'<<8 | 't':
+		return match(name, XForwardedTLSClientCert)
+	case 32<<16 | 'x'<<8 | 'o':
+		return match(name, XForwardedTLSClientCertInfo)
 	}
 	return Other
 }

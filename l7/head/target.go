@@ -14,6 +14,27 @@ type target struct {
 // Method is the method, as it came: methods are case-sensitive.
 func (h *Head) Method() []byte { return h.bytes(h.method) }
 
+// SetMethod changes the method that is sent on; what the client sent is
+// AskedMethod. The errors are those of a method that was read.
+func (h *Head) SetMethod(m string) error {
+	if err := checkMethod([]byte(m)); err != nil {
+		return err
+	}
+	if h.askedMethod == (Span{}) {
+		h.askedMethod = h.method
+	}
+	h.method, h.line = edit(h, m), Span{}
+	return nil
+}
+
+// AskedMethod is the method as the client sent it, for logs.
+func (h *Head) AskedMethod() []byte {
+	if h.askedMethod != (Span{}) {
+		return h.bytes(h.askedMethod)
+	}
+	return h.Method()
+}
+
 // Asked is the target as the client sent it, for logs.
 func (h *Head) Asked() []byte { return h.bytes(h.asked) }
 
@@ -50,6 +71,7 @@ func (h *Head) ReadRequest(line, method, target Span, v Version) error {
 // StartRequest makes h a request that was not read from HTTP/1. scheme and
 // authority may be empty. The errors are those of ReadRequest.
 func (h *Head) StartRequest(method, scheme, authority, target string, v Version) error {
+	h.version = v // for the log, whatever is wrong
 	if authority != "" {
 		if !isHost(authority) {
 			return ErrHost

@@ -253,3 +253,22 @@ func TestMadeHeads(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestSetMethod(t *testing.T) {
+	h := mustRequest(t, "POST /a HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := h.SetMethod("get"); err == nil {
+		t.Error("a method that none may send is taken")
+	}
+	for _, m := range []string{"HEAD", "GET"} {
+		if err := h.SetMethod(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := string(h.AppendRequest(nil)); got != "GET /a HTTP/1.1\r\nHost: x\r\n\r\n" || string(h.AskedMethod()) != "POST" || string(h.Method()) != "GET" {
+		t.Errorf("%q, asked with %s", got, h.AskedMethod())
+	}
+	h.Reset()
+	if len(h.AskedMethod()) != 0 {
+		t.Error("the method outlives its head")
+	}
+}

@@ -314,14 +314,40 @@ func (c *Chunked) keepName(b byte) {
 }
 
 func (c *Chunked) checkName() error {
-	name := c.name[:min(int(c.named), maxName)]
+	if c.named > maxName {
+		return checkTrailerPrefix(c.name[:])
+	}
+	return checkTrailerName(c.name[:c.named])
+}
+
+// CheckTrailerName refuses a name of a trailer field that frames the message, routes it or says who sent it, with - or _
+// in it.
+func CheckTrailerName(name []byte) error {
+	var buf [maxName]byte
+	dashed := buf[:copy(buf[:], name)]
+	for i, b := range dashed {
+		if b == '_' {
+			dashed[i] = '-'
+		}
+	}
+	if len(name) > maxName {
+		return checkTrailerPrefix(dashed)
+	}
+	return checkTrailerName(dashed)
+}
+
+func checkTrailerPrefix(name []byte) error {
 	for _, prefix := range [...]string{"if-", "proxy-", "x-forwarded-"} {
 		if hasPrefixFold(name, prefix) {
 			return ErrTrailerName
 		}
 	}
-	if c.named > maxName {
-		return nil
+	return nil
+}
+
+func checkTrailerName(name []byte) error {
+	if err := checkTrailerPrefix(name); err != nil {
+		return err
 	}
 	if head.Lookup(name) != head.Other {
 		return ErrTrailerName

@@ -18,7 +18,7 @@ func declared(h *head.Head) (head.Framing, error) {
 		if err := checkCoding(h.Value(head.TransferEncoding)); err != nil {
 			return head.Framing{}, err
 		}
-		return head.Framing{Kind: head.Chunked}, checkAnnounced(h)
+		return head.Framing{Kind: head.Chunked}, CheckAnnounced(h)
 	}
 	if !length {
 		return head.Framing{}, nil
@@ -54,9 +54,9 @@ func checkCoding(value []byte) error {
 	return ErrCoding
 }
 
-// checkAnnounced refuses an announcement of trailers that would frame the
+// CheckAnnounced refuses an announcement of trailers that would frame the
 // message.
-func checkAnnounced(h *head.Head) error {
+func CheckAnnounced(h *head.Head) error {
 	if !h.Has(head.Trailer) {
 		return nil
 	}

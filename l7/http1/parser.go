@@ -157,6 +157,15 @@ func (p *Parser) nextLine(b []byte) (end int, err error) {
 	return end, nil
 }
 
+// WithDefaults are the limits with the defaults in place of zeros.
+func (l Limits) WithDefaults() Limits {
+	return Limits{
+		Line:   orDefault(l.Line, defaultLine),
+		Head:   min(orDefault(l.Head, defaultHead), maxHead),
+		Fields: min(orDefault(l.Fields, defaultFields), maxFields),
+	}
+}
+
 func orDefault(n, standard int) int {
 	if n <= 0 {
 		return standard
@@ -188,7 +197,7 @@ func (p *Parser) field(b []byte, start, end int, h *head.Head, response bool) er
 		return ErrFieldValue
 	}
 	if underscore && !response {
-		if drop, err := p.underscore(line[:n]); drop || err != nil {
+		if drop, err := p.Underscores.Judge(line[:n]); drop || err != nil {
 			return err
 		}
 	}
@@ -201,9 +210,9 @@ func (p *Parser) field(b []byte, start, end int, h *head.Head, response bool) er
 	return nil
 }
 
-// underscore says what happens to a field with an underscore in its name.
-func (p *Parser) underscore(name []byte) (drop bool, err error) {
-	switch p.Underscores {
+// Judge says what happens to a field of a request with an underscore in its name.
+func (u Underscores) Judge(name []byte) (drop bool, err error) {
+	switch u {
 	case KeepUnderscores:
 		return false, nil
 	case DropUnderscores:

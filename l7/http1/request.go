@@ -62,7 +62,7 @@ func finishRequest(h *head.Head, odd bool) error {
 	if h.Has(head.Upgrade) && options.upgrade && h.Version() == head.HTTP11 && !f.HasBody() && maySwitch(h) {
 		h.Switch(h.Value(head.Upgrade))
 	}
-	return expect(h, f)
+	return ReadExpect(h, f)
 }
 
 // maySwitch reports whether the protocols in Upgrade are left to the server.
@@ -85,10 +85,10 @@ func maySwitch(h *head.Head) bool {
 	return true
 }
 
-// expect reads Expect (RFC 9110 section 10.1.1). An expectation that means
+// ReadExpect reads Expect (RFC 9110 section 10.1.1) of a request with that framing. An expectation that means
 // nothing, because there is no body or the client speaks HTTP/1.0, is not
 // forwarded: a server that answered it nevertheless would confuse both sides.
-func expect(h *head.Head, f head.Framing) error {
+func ReadExpect(h *head.Head, f head.Framing) error {
 	switch {
 	case !h.Has(head.Expect):
 	case h.Repeated(head.Expect) || !head.EqualFold(h.Value(head.Expect), "100-continue"):

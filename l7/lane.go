@@ -1,0 +1,206 @@
+package l7
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/head"
+	"github.com/weirlb/weir/l7/http2"
+)
+
+const (
+	laneShare   = bodyRead               // bytes a lane writes before others that wait get their turn: what is read at once
+	maxOverhead = 4 * http2.StreamWindow // of chunks that are held for one lane
+)
+
+var errLaneReset = errors.New("stream was reset by the client")
+
+// lane is a stream of a session: it carries one request and its response, between the session and a conn for which it is
+// the client's connection. Content whose length nobody has said comes to the conn in chunks, as from a client of HTTP/1,
+// so that everything behind reads one kind of body; content goes to the client as it is.
+type lane struct {
+	http2.Stream
+	stream     eventloop.Stream
+	session    *session
+	conn       *conn
+	prev, next *lane // neighbours while it waits for room
+	waits      bool
+	share      int // bytes it may write in its turn
+	chunked    bool
+	overhead   int // bytes of chunks, beside their content, that are delivered and not consumed
+	malformed  bool
+	trailers   []byte // of the response, as HTTP/1 has them
+	word       []byte
+}
+
+// release makes a lane that is over ready for another request. The stream's object keeps its count of lives.
+func (w *worker) release(l *lane) {
+	l.session, l.conn, l.prev, l.next, l.waits = nil, nil, nil, nil, false
+	l.share, l.chunked, l.overhead, l.malformed = 0, false, 0, false
+	if l.trailers = l.trailers[:0]; cap(l.trailers) > 1<<10 {
+		l.trailers = nil
+	}
+	push(&w.lanes, l)
+}
+
+// begin has a conn of its own serve the request that has just come.
+func (l *lane) begin(s *session) {
+	w := s.worker
+	c := w.take()
+	l.session, l.conn, l.Owner = s, c, l
+	c.lane, c.stream, c.state, c.last, c.count = l, &l.stream, busy, true, s.count
+	c.front, c.set, c.began, c.local = s.front, s.front.settings.Load(), s.began, s.local
+	c.security, c.name, c.version, c.cipher = s.security, s.name, s.version, s.cipher
+	l.stream.OpenVirtual(w.loop, s.stream.Remote(), l, c)
+	w.loop.Arm(&c.timer, c.set.tick, c)
+	c.x = w.exchange(c)
+	err := s.core.Accept(&l.Stream, &c.x.req)
+	l.chunked = c.x.req.Framing().Kind == head.Chunked
+	c.serve(err)
+}
+
+// serve starts the one request of a lane, or refuses it.
+func (c *conn) serve(err error) {
+	defer c.rescue()
+	c.x.req.Keep()
+	if err != nil {
+		status, _ := head.Refusal(err)
+		c.lane.malformed = status == 400
+		c.x.refuse(err)
+		return
+	}
+	c.x.start(c.x.began)
+}
+
+// lost ends the request of a lane that is closed already, for a reason in err where it is the client's fault.
+func (c *conn) lost(by accesslog.Side, reason accesslog.Reason, err error) {
+	defer c.rescue()
+	if c.state == closed {
+		return
+	}
+	c.stream.Break(errLaneReset)
+	if c.state == busy && c.x.phase != over {
+		if err != nil {
+			_, c.x.detail = head.Refusal(err)
+		}
+		c.x.cut(by, reason)
+		return
+	}
+	c.close()
+}
+
+// content delivers what has come of the request's body.
+func (l *lane) content(p []byte) {
+	switch {
+	case !l.chunked:
+		l.stream.Deliver(p)
+	case len(p) > 0:
+		l.word = append(strconv.AppendInt(l.word[:0], int64(len(p)), 16), "\r\n"...)
+		l.frame(string(l.word))
+		l.stream.Deliver(p)
+		l.frame("\r\n")
+	}
+	if l.Over() {
+		if l.chunked {
+			l.frame("0\r\n\r\n")
+		}
+		l.stream.DeliverEnd()
+	}
+	l.deliver()
+}
+
+// trailer delivers the request's trailer section, and with it the end. Behind a body of known length HTTP/1 has no place
+// for one, and it may be dropped (RFC 9110 section 6.5.1).
+func (l *lane) trailer(lines []byte) {
+	if l.chunked {
+		l.frame("0\r\n")
+		l.frame(string(lines))
+		l.frame("\r\n")
+	}
+	l.stream.DeliverEnd()
+	l.deliver()
+}
+
+// frame delivers bytes that are no content.
+func (l *lane) frame(p string) {
+	l.overhead += len(p)
+	l.word = append(l.word[:0], p...)
+	l.stream.Deliver(l.word)
+}
+
+func (l *lane) deliver() {
+	if l.overhead > maxOverhead {
+		// Hardly anything but chunks of a byte each comes to that.
+		l.session.touch()
+		l.session.core.Reset(&l.Stream, http2.EnhanceYourCalm)
+		l.conn.lost(accesslog.Client, accesslog.BadRequest, nil)
+		return
+	}
+	l.stream.Notify()
+}
+
+// respond sends the head of a response.
+func (l *lane) respond(h *head.Head, bodiless bool) {
+	l.session.touch()
+	l.session.core.Head(&l.Stream, h, bodiless || h.Framing().Kind == head.None)
+}
+
+// Take implements eventloop.Peer. While others wait a lane writes no more than its share when its turn comes. One that has
+// not come to the end of it, for want of room, goes on first when there is some.
+func (l *lane) Take(p []byte) int {
+	s := l.session
+	n := min(s.room(), len(p))
+	switch {
+	case l.Gone() || l.Ended():
+		return len(p)
+	case s.turn == l:
+		n = min(n, l.share)
+	case s.first != nil:
+		n = 0
+	}
+	if n > 0 {
+		s.touch()
+		n = s.core.Data(&l.Stream, p[:n])
+		l.share -= n
+	}
+	if n < len(p) && !l.Blocked() && !l.Ended() {
+		s.enqueue(l, s.turn == l && l.share > 0)
+	}
+	return n
+}
+
+// Consumed implements eventloop.Peer. What frames the content is counted first, so that the client is never given room for
+// content that is still here.
+func (l *lane) Consumed(n int) {
+	framing := min(n, l.overhead)
+	l.overhead -= framing
+	if n -= framing; n > 0 {
+		l.session.touch()
+		l.session.core.Consumed(&l.Stream, n)
+	}
+}
+
+// Finished implements eventloop.Peer.
+func (l *lane) Finished() {
+	l.session.touch()
+	l.session.core.End(&l.Stream, l.trailers)
+}
+
+// Closed implements eventloop.Peer.
+func (l *lane) Closed(reset bool) {
+	s := l.session
+	s.touch()
+	s.unwait(l)
+	switch {
+	case l.malformed:
+		s.core.Blame(&l.Stream)
+	case reset || !l.Ended():
+		s.core.Reset(&l.Stream, http2.InternalError)
+	case !l.Over():
+		s.core.Reset(&l.Stream, http2.NoError) // it may stop sending what nobody reads (RFC 9113 section 8.1)
+	}
+}
+
+var _ eventloop.Peer = (*lane)(nil)

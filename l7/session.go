@@ -1,0 +1,502 @@
+package l7
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/head"
+	"github.com/weirlb/weir/l7/http2"
+)
+
+const (
+	readAhead   = 64 << 10  // bytes of frames read at once
+	outMark     = 64 << 10  // of frames put together before they are written
+	maxUnsent   = 128 << 10 // that the client has not taken, above which nothing is read from it: all it can ask for is bounded so
+	flushRounds = 4         // of filling and writing before others on the loop get their turn
+	farewell    = time.Second
+)
+
+// session is a client's connection that speaks HTTP/2. It lives on one loop. Its requests have a lane and a conn each; what
+// they write is gathered, and leaves at the end of the loop's turn in one write.
+type session struct {
+	worker     *worker
+	prev, next *session // neighbours among the worker's open ones
+	front      *Front
+	set        *settings
+	stream     *eventloop.Stream
+	core       http2.Conn
+	timer      eventloop.Timer
+
+	first, last *lane // those that wait for room, who came first
+	turn        *lane // whose turn it is to write
+	touched     bool  // the loop will tell of the end of its turn
+
+	state    state // reading, lingering or closed
+	quiet    int   // ticks without a request
+	stalled  int   // ticks in the middle of a head
+	count    int   // requests begun
+	lingered int   // bytes dropped
+	unsent   int   // bytes that waited for the client to take them at the last tick
+	stuck    int   // ticks for which they have
+	began    time.Time
+	local    netip.AddrPort
+	security *Security // nil = plain
+	name     string    // server name of the hello
+	version  uint16    // of TLS
+	cipher   uint16
+}
+
+// converse makes a session of a connection whose client speaks HTTP/2. The conn is over.
+func (c *conn) converse() {
+	w := c.worker
+	s := &session{
+		worker: w, next: w.sessions, front: c.front, set: c.front.settings.Load(), stream: c.stream, state: reading, began: c.began,
+		local: c.localAddr(), security: c.security, name: c.name, version: c.version, cipher: c.cipher,
+	}
+	if w.sessions != nil {
+		w.sessions.prev = s
+	}
+	w.sessions = s
+	w.loop.Disarm(&c.timer)
+	if c.x != nil {
+		c.x.phase = over // what was read of the preface was no request
+	}
+	c.stream, c.state = nil, closed
+	s.begin()
+}
+
+func (s *session) begin() {
+	defer s.rescue()
+	s.stream.SetHandler(s)
+	s.touch()
+	o := s.set.FrontOptions
+	s.core.Start(http2.Options{Limits: o.Limits, Underscores: o.Underscores, MaxStreams: o.MaxStreams, Texts: &s.worker.texts}, time.Now())
+	s.worker.loop.Arm(&s.timer, s.set.tick, s)
+	if s.worker.server.draining.Load() {
+		s.retire()
+	}
+	s.read()
+}
+
+// touch has what is put together written at the end of the loop's turn. It is called before something is.
+func (s *session) touch() {
+	if s.state == closed {
+		return
+	}
+	if s.core.Out == nil {
+		s.core.Out = s.worker.frames()
+	}
+	if !s.touched {
+		s.touched = true
+		s.worker.loop.AtTurnEnd(s)
+	}
+}
+
+// Ready goes on after the client has sent something or has taken something.
+func (s *session) Ready(*eventloop.Stream) {
+	defer s.rescue()
+	switch {
+	case s.state == closed:
+	case !s.stream.IsOpen():
+		s.end(accesslog.Weir, accesslog.Shutdown, nil)
+		s.close()
+	case s.state == lingering:
+		s.drop()
+	default:
+		s.touch()
+		s.read()
+	}
+}
+
+// rescue ends what an event has led to; it is deferred, so that a panic costs this connection only.
+func (s *session) rescue() {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	s.worker.panicked(cause)
+	defer func() { _ = recover() }() // the first panic is logged; this one may come from the same broken state
+	defer s.close()
+	if s.stream != nil {
+		s.stream.Reset()
+	}
+	s.end(accesslog.Weir, accesslog.Internal, nil)
+}
+
+// read takes in frames. What they lead to is done at once; what they ask for is bounded by what the client takes.
+func (s *session) read() {
+	s.core.Clock(time.Now())
+	for budget := turnBudget; s.state == reading; {
+		switch {
+		case s.stream.Buffered() > maxUnsent:
+			return
+		case budget <= 0:
+			s.stream.Again()
+			return
+		}
+		err := s.stream.Fill(readAhead)
+		budget -= s.feed()
+		switch err {
+		case nil, eventloop.ErrPeekFull: // what is full holds at least one frame
+		case eventloop.ErrAgain:
+			return
+		default:
+			if s.state == reading {
+				s.end(accesslog.Client, accesslog.ClientAbort, nil)
+				s.close()
+			}
+		}
+	}
+}
+
+// feed gives complete frames to the core, and returns how many bytes they are.
+func (s *session) feed() (n int) {
+	for s.state == reading {
+		size, e, err := s.core.Next(s.stream.Peeked()[n:])
+		n += size
+		if err == http2.ErrShort {
+			break
+		}
+		s.event(e)
+		if err != nil {
+			s.fail(err)
+		}
+	}
+	if s.state == reading { // else all was dropped
+		s.stream.Consume(n)
+	}
+	return n
+}
+
+// event deals with what a frame has come to.
+func (s *session) event(e http2.Event) {
+	switch e.Kind {
+	case http2.Request:
+		s.count++
+		s.quiet = 0
+		pop(&s.worker.lanes).begin(s)
+		if s.worn() {
+			s.retire()
+		}
+	case http2.Content:
+		e.Stream.Owner.(*lane).content(e.Data)
+	case http2.Trailers:
+		e.Stream.Owner.(*lane).trailer(e.Data)
+	case http2.Broken:
+		reason := accesslog.ClientAbort
+		if e.Err != nil {
+			reason = accesslog.BadRequest
+		}
+		e.Stream.Owner.(*lane).conn.lost(accesslog.Client, reason, e.Err)
+	case http2.Room:
+		if e.Stream != nil {
+			s.wait(e.Stream.Owner.(*lane))
+			return
+		}
+		for stream := range s.core.Streams() {
+			s.wait(stream.Owner.(*lane))
+		}
+	}
+}
+
+// worn reports whether the connection has served its time.
+func (s *session) worn() bool {
+	set := s.set
+	return set.KeepAliveRequests > 0 && s.count >= set.KeepAliveRequests ||
+		set.KeepAliveTime > 0 && time.Since(s.began) >= set.KeepAliveTime
+}
+
+// room is how many bytes of content may be put together now.
+func (s *session) room() int {
+	if s.state != reading || s.stream.Buffered() > 0 {
+		return 0
+	}
+	return max(outMark-len(s.core.Out), 0)
+}
+
+// wait puts a lane behind the others that wait for room, if it has something to write.
+func (s *session) wait(l *lane) {
+	if l.stream.IsOpen() && !l.stream.HasRoom() {
+		s.enqueue(l, false)
+	}
+}
+
+func (s *session) enqueue(l *lane, front bool) {
+	if l.waits {
+		return
+	}
+	l.waits, l.prev, l.next = true, s.last, nil
+	if front {
+		l.prev, l.next = nil, s.first
+	}
+	if l.prev != nil {
+		l.prev.next = l
+	} else {
+		s.first = l
+	}
+	if l.next != nil {
+		l.next.prev = l
+	} else {
+		s.last = l
+	}
+	s.touch()
+}
+
+// unwait takes a lane out of those that wait.
+func (s *session) unwait(l *lane) {
+	if !l.waits {
+		return
+	}
+	if l.prev != nil {
+		l.prev.next = l.next
+	} else {
+		s.first = l.next
+	}
+	if l.next != nil {
+		l.next.prev = l.prev
+	} else {
+		s.last = l.prev
+	}
+	l.waits, l.prev, l.next = false, nil, nil
+}
+
+// EndTurn lets those who wait write as long as there is room, each its share, and sends it all.
+func (s *session) EndTurn() {
+	defer s.rescue()
+	s.touched = false
+	for round := 0; s.state == reading; round++ {
+		s.pump()
+		s.flush()
+		if s.first == nil || s.room() == 0 || s.core.Spare() <= 0 {
+			break
+		}
+		if round == flushRounds {
+			s.stream.Again()
+			break
+		}
+	}
+	switch {
+	case s.state == closed:
+	case s.stream.Failed() != nil:
+		s.end(accesslog.Client, accesslog.ClientAbort, nil)
+		s.close()
+	case s.state == reading && s.core.Done():
+		s.finish()
+	}
+}
+
+func (s *session) pump() {
+	for s.first != nil && s.room() > 0 && s.core.Spare() > 0 {
+		l := s.first
+		s.unwait(l)
+		if l.share <= 0 {
+			l.share = laneShare
+		}
+		s.turn = l
+		l.stream.Resume()
+		l.stream.Notify()
+		s.turn = nil
+	}
+}
+
+// flush writes what is put together.
+func (s *session) flush() {
+	out := s.core.Out
+	if len(out) > 0 {
+		_ = s.stream.Write(out) // an error stays with the stream
+	}
+	s.worker.framed(out)
+	s.core.Out = nil
+}
+
+// fail ends the connection because of what the client has sent. It is told why, and the log is.
+func (s *session) fail(err error) {
+	reason := "h2"
+	if e, ok := err.(*http2.Error); ok {
+		reason = e.Reason
+	}
+	s.end(accesslog.Client, accesslog.BadRequest, head.NewError(400, reason, ""))
+	s.record(reason)
+	s.finish()
+}
+
+// end ends all requests.
+func (s *session) end(by accesslog.Side, reason accesslog.Reason, err error) {
+	for stream := range s.core.Streams() {
+		stream.Owner.(*lane).conn.lost(by, reason, err)
+	}
+}
+
+// record writes a line for a connection that broke HTTP/2, and counts it as a request that was not answered.
+func (s *session) record(detail string) {
+	w := s.worker
+	took := time.Since(s.began)
+	s.front.counters.shares[w.loop.ID()].add(0, took, 0, 0)
+	if !w.log.Enabled() {
+		return
+	}
+	r := &w.line
+	*r = accesslog.Record{
+		Protocol: accesslog.HTTP, Start: s.began, By: accesslog.Client, Reason: accesslog.BadRequest, Detail: detail,
+		Client: s.stream.Remote(), Local: s.local, Entrypoint: s.front.name, Proto: head.HTTP2.String(), Total: took,
+		RequestCount: s.count,
+		Route:        accesslog.NotReached, Queue: accesslog.NotReached, Connect: accesslog.NotReached,
+		FirstByte: accesslog.NotReached, Origin: accesslog.NotReached,
+	}
+	r.Scheme = "http"
+	if s.security != nil {
+		r.Scheme = "https"
+		r.TLS, r.TLSVersion, r.TLSCipher, r.ServerName = accesslog.Terminated, s.version, s.cipher, s.name
+	}
+	w.record(r)
+}
+
+// finish ends a connection on which everything is said. What the client still sends is taken in for a while, so that it can
+// read what was said.
+func (s *session) finish() {
+	s.flush()
+	_ = s.stream.CloseWrite() // an error stays with the stream
+	s.state = lingering
+	s.worker.loop.Arm(&s.timer, s.worker.linger, s)
+	s.drop()
+}
+
+// drop takes in what a client still sends.
+func (s *session) drop() {
+	for s.state == lingering {
+		s.stream.Hold(nil)
+		b, err := s.stream.Receive(1 << 16)
+		s.lingered += len(b)
+		switch {
+		case s.stream.Failed() != nil, s.lingered > lingerBytes:
+			s.close()
+		case err == eventloop.ErrAgain:
+			return
+		case err != nil:
+			if s.stream.Buffered() == 0 {
+				s.close()
+			}
+			return
+		}
+	}
+}
+
+// retire lets the connection end: requests that are under way, or on their way here, are served.
+func (s *session) retire() {
+	if s.state != reading {
+		return
+	}
+	s.touch()
+	s.core.Leave()
+	s.worker.loop.Arm(&s.timer, min(farewell, s.set.tick), s)
+}
+
+// Expired looks at the timeouts.
+func (s *session) Expired(*eventloop.Timer) {
+	defer s.rescue()
+	switch s.state {
+	case lingering:
+		s.close()
+	case reading:
+		s.tick()
+	}
+	if s.state == reading {
+		s.worker.loop.Arm(&s.timer, s.set.tick, s)
+	}
+}
+
+func (s *session) tick() {
+	s.set = s.front.settings.Load()
+	if s.core.Leaving() { // the client has not answered the first word of it
+		s.touch()
+		s.core.LeaveNow()
+	}
+	if n := s.stream.Buffered(); n == 0 || n != s.unsent {
+		s.unsent, s.stuck = n, 0
+	} else if s.overdue(&s.stuck, s.set.ReadTimeout) {
+		s.stream.Reset()
+		s.end(accesslog.Client, accesslog.RequestTimeout, nil)
+		s.close()
+		return
+	}
+	if !s.core.MidHead() {
+		s.stalled = 0
+	} else if s.overdue(&s.stalled, s.set.ReadTimeout) {
+		s.giveUp()
+		return
+	}
+	begun := !s.core.Greeted() || len(s.stream.Peeked()) > 0
+	switch {
+	case s.core.Open() > 0:
+		s.quiet = 0 // each has timeouts of its own
+	case begun && s.overdue(&s.quiet, s.set.ReadTimeout), !begun && s.overdue(&s.quiet, s.set.KeepAliveTimeout):
+		s.giveUp()
+	}
+}
+
+// giveUp ends a connection on which nothing comes.
+func (s *session) giveUp() {
+	s.touch()
+	s.core.LeaveNow()
+	s.end(accesslog.Client, accesslog.RequestTimeout, nil)
+	s.finish()
+}
+
+// overdue counts a tick and reports whether as many have passed as d has.
+func (s *session) overdue(ticks *int, d time.Duration) bool {
+	*ticks++
+	return d > 0 && time.Duration(*ticks-1)*s.set.tick >= d
+}
+
+// close closes the connection. The requests must have been ended before.
+func (s *session) close() {
+	if s.state == closed {
+		return
+	}
+	s.state = closed
+	w := s.worker
+	w.loop.Disarm(&s.timer)
+	w.framed(s.core.Out)
+	s.core.Out = nil
+	if s.prev == nil {
+		w.sessions = s.next
+	} else {
+		s.prev.next = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.stream.Close()
+	s.stream = nil // somebody else's from now on
+}
+
+// frames gives the buffer in which a session puts frames together, and framed takes it back.
+func (w *worker) frames() []byte {
+	if n := len(w.outs); n > 0 {
+		b := w.outs[n-1]
+		w.outs = w.outs[:n-1]
+		return b
+	}
+	return make([]byte, 0, outMark+http2.MaxFrame)
+}
+
+const outsKept = 16
+
+func (w *worker) framed(b []byte) {
+	if b != nil && cap(b) <= 2*outMark && len(w.outs) < outsKept {
+		w.outs = append(w.outs, b[:0])
+	}
+}
+
+// forEachSession does something to every open session.
+func (w *worker) forEachSession(do func(*session)) {
+	for s := w.sessions; s != nil; {
+		next := s.next // do may end s, which unlinks it
+		do(s)
+		s = next
+	}
+}
+
+var _ eventloop.TurnEnder = (*session)(nil)

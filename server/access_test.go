@@ -1,0 +1,173 @@
+package server
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/internal/weirtest"
+)
+
+// withMiddleware is simpleWeb with one middleware on its router.
+func withMiddleware(text, server string) string {
+	return strings.Replace(simpleWeb("", "", server), "service: app }", "service: app, middlewares: [m] }\n  middlewares:\n    m: "+text, 1)
+}
+
+// with asks for a path, with further lines, and returns status and body.
+func (l *line) with(path string, lines ...string) (status int, body string) {
+	l.t.Helper()
+	if _, err := fmt.Fprintf(l, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, l.host, strings.Join(append(lines, ""), "\r\n")); err != nil {
+		l.t.Fatal(err)
+	}
+	return l.answer()
+}
+
+func authorization(userinfo string) string {
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(userinfo))
+}
+
+// TestUsersFileIsRead: users come from both places, and a file that has changed is read by a reload.
+func TestUsersFileIsRead(t *testing.T) {
+	const test = "$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/" // the password is test
+	file := filepath.Join(t.TempDir(), "users")
+	write(t, file, "# ours\r\nfile:"+test+"\r\nlisted:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\r\n")
+	a := serveWeb(t, "a")
+	text := withMiddleware(`{ basicAuth: { users: ["listed:`+test+`"], usersFile: `+file+` } }`, a.addr)
+	r := start(t, text)
+	conn := dial(t, r.addr("web"))
+	for userinfo, want := range map[string]int{"file:test": 200, "listed:test": 200, "other:test": 401, "file:x": 401} {
+		if status, _ := conn.with("/", authorization(userinfo)); status != want {
+			t.Errorf("%s: status %d, want %d", userinfo, status, want)
+		}
+	}
+	before := r.web.middlewares["m"]
+	r.mustReload(text)
+	if r.web.middlewares["m"] != before {
+		t.Error("a reload without a change makes the middleware anew")
+	}
+	write(t, file, "other:"+test+"\n")
+	r.mustReload(text)
+	if status, _ := conn.with("/", authorization("other:test")); status != 200 {
+		t.Errorf("the new user gets %d", status)
+	}
+	if status, _ := conn.with("/", authorization("file:test")); status != 401 {
+		t.Errorf("the old user gets %d", status)
+	}
+	write(t, file, "other:secret-in-clear\n")
+	err := r.tryReload(text)
+	if err == nil || !strings.Contains(err.Error(), "usersFile: "+file+": line 1: not a user") || strings.Contains(err.Error(), "secret-in-clear") {
+		t.Errorf("a bad file gives %v", err)
+	}
+	if status, _ := conn.with("/", authorization("other:test")); status != 200 {
+		t.Errorf("after a reload that failed the user gets %d", status)
+	}
+}
+
+// TestUnusedMiddlewareIsChecked: what only the packages behind can know is said of middlewares that no router names, too.
+func TestUnusedMiddlewareIsChecked(t *testing.T) {
+	for text, want := range map[string]string{
+		`{ basicAuth: { users: ["a:plain"] } }`:                                 "http.middlewares.m.basicAuth.users: line 1: not a user",
+		`{ digestAuth: { users: ["a:b:c"] } }`:                                  "http.middlewares.m.digestAuth.users: line 1: not a user",
+		`{ jwt: { keys: [ { file: /x } ] } }`:                                   "http.middlewares.m.jwt.keys[0].file: /x: not a public key",
+		`{ jwt: { keys: [ { secretFile: /x } ] } }`:                             "http.middlewares.m.jwt.keys[0].secretFile: /x holds 0 bytes",
+		`{ forwardAuth: { address: "https://a", tls: { ca: /x } } }`:            "http.middlewares.m.forwardAuth.tls.ca: /x holds no certificate",
+		`{ forwardAuth: { address: "https://a", tls: { cert: /x, key: /x } } }`: "http.middlewares.m.forwardAuth.tls: ",
+	} {
+		cfg, err := config.Parse("weir.yaml", []byte("http: { middlewares: { m: "+text+" } }\n"))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if _, err := compile(cfg, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestCountsSurviveAReload: what a client has in hand, and what it has used up, is known after a reload that changes
+// something else, and forgotten after one that changes the limit.
+func TestCountsSurviveAReload(t *testing.T) {
+	a := serveWeb(t, "a")
+	text := withMiddleware("{ inFlightReq: { amount: 1 } }", a.addr)
+	r := start(t, text)
+	one, two := dial(t, r.addr("web")), dial(t, r.addr("web"))
+	one.ask("/wait")
+	<-a.asked
+	other := text + "accessLog: { path: " + filepath.Join(t.TempDir(), "access.log") + " }\n"
+	for i, text := range []string{text, other} {
+		if status, _ := two.get("/"); status != 429 {
+			t.Errorf("before reload %d: status %d", i, status)
+		}
+		r.mustReload(text)
+		if status, _ := two.get("/"); status != 429 {
+			t.Errorf("after reload %d: status %d", i, status)
+		}
+	}
+	// The one in hand is given back to the limit that it was taken from.
+	r.mustReload(strings.Replace(other, "amount: 1", "amount: 2", 1))
+	a.answer <- struct{}{}
+	if status, _ := one.answer(); status != 200 {
+		t.Errorf("the one in hand: status %d", status)
+	}
+	if status, _ := two.get("/"); status != 200 {
+		t.Errorf("with a new limit: status %d", status)
+	}
+
+	r.mustReload(withMiddleware("{ rateLimit: { average: 1, period: 1h, sourceCriterion: { requestHeaderName: X-Key } } }", a.addr))
+	ask := func(want int) {
+		t.Helper()
+		if status, _ := two.with("/", "X-Key: 7"); status != want {
+			t.Errorf("status %d, want %d", status, want)
+		}
+	}
+	ask(200)
+	ask(429)
+	r.mustReload(withMiddleware("{ rateLimit: { average: 1, period: 1h, sourceCriterion: { requestHeaderName: X-Key } } }", a.addr) + "log: { level: debug }\n")
+	ask(429)
+}
+
+// TestEveryMiddlewareIsMade loads each middleware, and sends a request through it.
+func TestEveryMiddlewareIsMade(t *testing.T) {
+	a := serveWeb(t, "a")
+	ca := weirtest.CA(t)
+	cert := ca.Client("weir")
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, "0123456789abcdef0123456789abcdef\n")
+	yes := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(yes.Close)
+	r := start(t, simpleWeb("", "", a.addr))
+	conn := dial(t, r.addr("web"))
+	for text, want := range map[string]int{
+		`{ basicAuth: { users: ["a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M="] } }`: 401,
+		`{ contentType: {} }`:                    200,
+		`{ contentType: { autoDetect: false } }`: 200,
+		`{ digestAuth: { users: ["test:traefik:a2688e031edb4be6a3797f3882655c05"] } }`:                                                              401,
+		`{ forwardAuth: { address: "` + yes.URL + `", authResponseHeadersRegex: "^X-" } }`:                                                          200,
+		`{ forwardAuth: { address: "https://127.0.0.1:1", tls: { ca: ` + ca.File + `, cert: ` + cert.CertFile + `, key: ` + cert.KeyFile + ` } } }`: 503,
+		`{ headers: { accessControlAllowOriginListRegex: ["^a$"], frameDeny: true } }`:                                                              200,
+		`{ inFlightReq: { amount: 1 } }`:                                                            200,
+		`{ ipAllowList: { sourceRange: [ "127.0.0.1" ], ipStrategy: { depth: 1 } } }`:               403,
+		`{ ipDenyList: { sourceRange: [ "127.0.0.1" ] } }`:                                          403,
+		`{ jwt: { keys: [ { secretFile: ` + secret + ` } ] } }`:                                     401,
+		`{ passTLSClientCert: { pem: true, info: { subject: { commonName: true }, issuer: {} } } }`: 200,
+		`{ rateLimit: { average: 1, sourceCriterion: { requestHost: true } } }`:                     200,
+		`{ requestID: {} }`: 200,
+	} {
+		r.mustReload(withMiddleware(text, a.addr))
+		if m := r.web.middlewares["m"]; m == nil || m.Name != "m" {
+			t.Errorf("%s: there is none", text)
+		}
+		before := r.web.middlewares["m"]
+		if r.mustReload(withMiddleware(text, a.addr)); r.web.middlewares["m"] != before {
+			t.Errorf("%s: it is made anew without a change", text)
+		}
+		if status, _ := conn.get("/"); status != want {
+			t.Errorf("%s: status %d, want %d", text, status, want)
+		}
+	}
+}
