@@ -13,7 +13,7 @@ import (
 
 // pick asks the service for a backend and connects to it, or queues for one.
 func (c *session) pick(now time.Time) {
-	c.mark = now
+	c.mark = now.Sub(c.start)
 	pool, _ := (*c.route.Service.chooser.Load()).Choose(0)
 	if pool == nil {
 		c.giveUp(accesslog.NoBackend)
@@ -23,7 +23,7 @@ func (c *session) pick(now time.Time) {
 	o := pool.Options()
 	key := uint64(0)
 	if o.Strategy.Hashes() {
-		key = upstream.KeyOf(o.HashKey, c.source, c.name)
+		key = upstream.KeyOf(o.HashKey, c.source(), c.name)
 	}
 	b, err := pool.Acquire(key, c.tried, now)
 	switch {
@@ -84,8 +84,8 @@ func (t *ticket) granted(b *upstream.Backend) {
 	c.ticket = nil
 	c.worker.loop.Disarm(&c.timer)
 	now := time.Now()
-	c.queued += now.Sub(c.mark)
-	c.mark = now
+	c.queued += c.sinceMark(now)
+	c.mark = now.Sub(c.start)
 	c.dial(b, t.pool.Options().Connect.Timeout)
 }
 
@@ -150,7 +150,7 @@ func (c *session) tryAnother(reason accesslog.Reason, now time.Time) {
 	b := c.backend
 	c.server.Close()
 	c.worker.loop.Disarm(&c.timer)
-	c.connected += now.Sub(c.mark)
+	c.connected += c.sinceMark(now)
 	c.backend = nil
 	c.pool.Release(b)
 	c.failure = reason
@@ -186,9 +186,9 @@ func (c *session) greet() {
 
 func (c *session) appendProxy(dst []byte, version int) []byte {
 	if version == 1 {
-		return peek.AppendProxyV1(dst, c.source, c.calledAddr())
+		return peek.AppendProxyV1(dst, c.source(), c.calledAddr())
 	}
-	return peek.AppendProxyV2(dst, c.source, c.calledAddr(), false)
+	return peek.AppendProxyV2(dst, c.source(), c.calledAddr(), false)
 }
 
 // greeted reads the one byte with which a PostgreSQL server answers an SSLRequest. Anything but yes means that the
@@ -211,7 +211,7 @@ func (c *session) greeted() {
 // join begins the relay.
 func (c *session) join() {
 	now := time.Now()
-	took := now.Sub(c.mark)
+	took := c.sinceMark(now)
 	c.connected += took
 	c.backend.AddConnect(took)
 	c.pool.Succeeded(c.backend, now)

@@ -52,7 +52,6 @@ type session struct {
 	timer  eventloop.Timer // the deadline of the current phase
 
 	peer   netip.AddrPort // the other end of the socket
-	source netip.AddrPort // who the client is: the peer, or what a PROXY header says
 	called netip.AddrPort // what the client called; not valid while nobody has asked the kernel
 	name   []byte         // server name of its hello; the memory stays for the next connection
 	alpn   []byte         // likewise: the protocol agreed on, or the first one offered
@@ -66,14 +65,20 @@ type session struct {
 	few      [3]*upstream.Backend // room for tried
 
 	start                     time.Time
-	mark                      time.Time     // when the current phase began
+	mark                      time.Duration // when the current phase began, since start
 	routed, queued, connected time.Duration // until the decision; waiting for slots; connecting, all tries together
 	in, out                   int64         // bytes that are counted already
 }
 
+// source is who the client is: the other end of the socket, or whom a PROXY header names.
+func (c *session) source() netip.AddrPort { return c.client.Remote() }
+
+// sinceMark is how long the current phase has taken.
+func (c *session) sinceMark(now time.Time) time.Duration { return now.Sub(c.start) - c.mark }
+
 // begin starts the session of an accepted descriptor.
 func (c *session) begin(e *Entrypoint, set *settings, ln *eventloop.Listener, fd int, from netip.AddrPort) {
-	c.entry, c.set, c.peer, c.source, c.tried = e, set, from, from, c.few[:0]
+	c.entry, c.set, c.peer, c.tried = e, set, from, c.few[:0]
 	c.start = time.Now()
 	c.routed = accesslog.NotReached
 	if err := c.client.Open(c.worker.loop, fd, from, c); err != nil {
@@ -183,7 +188,6 @@ func (c *session) serve(h Handler) {
 	if c.worker.log.Enabled() && !c.recorded {
 		c.calledAddr() // the handler closes the client before the record is written
 	}
-	c.client.SetRemote(c.source)
 	if back := c.worker.guard(func() { h.Serve(&c.client) }); !back && c.phase == served {
 		c.client.SetHandler(nil) // it has seen enough
 		c.end(accesslog.Weir, accesslog.Internal)
@@ -287,7 +291,7 @@ func (c *session) record(by accesslog.Side, reason accesslog.Reason, last phase)
 		Start:      c.start,
 		By:         by,
 		Reason:     reason,
-		Client:     c.source,
+		Client:     c.source(),
 		Peer:       c.peer,
 		Local:      c.calledAddr(),
 		Entrypoint: c.entry.name,

@@ -92,7 +92,8 @@ func (c *session) readProxy(held []byte) (done bool) {
 	default:
 		c.client.Consume(n)
 		if header.Source.IsValid() {
-			c.source, c.called = header.Source, header.Destination
+			c.client.SetRemote(header.Source)
+			c.called = header.Destination
 		}
 	}
 	if !c.set.table.sniffs {
@@ -125,7 +126,7 @@ func (c *session) readHello(held []byte) (done bool) {
 		break
 	}
 	c.tls = accesslog.Passthrough
-	route, handler := c.set.table.tls(hello, c.source.Addr())
+	route, handler := c.set.table.tls(hello, c.source().Addr())
 	switch {
 	case handler != nil:
 		c.serve(handler)
@@ -142,7 +143,7 @@ func (c *session) readHello(held []byte) (done bool) {
 // fallsToBare gives a PostgreSQL client whose server name nobody wants to the plain catch-all: its backend is asked the
 // SSLRequest again and gets the hello as it came, so that between client and backend nothing is different.
 func (c *session) fallsToBare() bool {
-	route := c.set.table.bare(c.source.Addr())
+	route := c.set.table.bare(c.source().Addr())
 	if route == nil {
 		return false
 	}
@@ -171,7 +172,7 @@ func (c *session) answerPostgres(held []byte, answer byte) (done bool) {
 // hungUp deals with a client that closed its side before it was routed. What it has sent may be all it has to say, so
 // a plain route gets it; a server that speaks first may still have something to tell.
 func (c *session) hungUp() {
-	if c.phase == sniffing && !c.answered && c.set.table.bare(c.source.Addr()) != nil {
+	if c.phase == sniffing && !c.answered && c.set.table.bare(c.source().Addr()) != nil {
 		c.toBare()
 		return
 	}
@@ -182,7 +183,7 @@ func (c *session) hungUp() {
 // server to speak first: it falls to the plain catch-all where there is one.
 func (c *session) silent() {
 	asked := c.phase == readingProxy && c.set.Proxy.Require || c.answered
-	if len(c.client.Peeked()) == 0 && !asked && c.set.table.bare(c.source.Addr()) != nil {
+	if len(c.client.Peeked()) == 0 && !asked && c.set.table.bare(c.source().Addr()) != nil {
 		c.toBare()
 		return
 	}
@@ -191,7 +192,7 @@ func (c *session) silent() {
 
 // toBare routes a connection without TLS.
 func (c *session) toBare() {
-	if route := c.set.table.bare(c.source.Addr()); route != nil {
+	if route := c.set.table.bare(c.source().Addr()); route != nil {
 		c.follow(route)
 		return
 	}
@@ -207,11 +208,12 @@ func (c *session) toBare() {
 func (c *session) follow(r *Route) {
 	c.worker.loop.Disarm(&c.timer)
 	now := time.Now()
-	c.route, c.mark, c.routed = r, now, now.Sub(c.start)
+	c.route, c.routed = r, now.Sub(c.start)
+	c.mark = c.routed
 	c.serviceShare().opened.Add(1)
 	for _, m := range r.Middlewares {
 		reason := accesslog.Internal // of one that panics
-		c.worker.guard(func() { reason = m.Admit(c.source.Addr(), now) })
+		c.worker.guard(func() { reason = m.Admit(c.source().Addr(), now) })
 		if reason != accesslog.Unknown {
 			c.end(accesslog.Weir, reason)
 			return
@@ -231,7 +233,7 @@ func (c *session) leaveMiddlewares() {
 	}
 	for _, m := range c.route.Middlewares[:c.admitted] {
 		if l, ok := m.(Leaver); ok {
-			c.worker.guard(func() { l.Leave(c.source.Addr()) })
+			c.worker.guard(func() { l.Leave(c.source().Addr()) })
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 var (
 	manualBlock   = regexp.MustCompile("(?ms)^```(yaml weir|console)\n(.*?)^```$")
 	manualCommand = regexp.MustCompile(`^[$#] (?:bin/)?weir (.*)$`)
-	manualFile    = regexp.MustCompile(`/etc/weir/([\w-]+)\.(crt|key|pem)`)
+	manualFile    = regexp.MustCompile(`/etc/weir/([\w-]+)\.(crt|key|pem|secret|htpasswd|htdigest)`)
 )
 
 // offline are the verbs that need nothing but the configuration. The others are only held against the command line.
@@ -71,6 +71,10 @@ func writeManual(t *testing.T, text string) string {
 			written[filepath.Join(dir, m[1]+".key")] = true
 		case m[2] == "pem":
 			err = writePEM(file, 0o600, "CERTIFICATE", authority.cert.Raw)
+		case m[2] == "htpasswd":
+			err = os.WriteFile(file, []byte("ada:$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC\n"), 0o600)
+		case m[2] == "htdigest":
+			err = os.WriteFile(file, []byte("ada:meters:"+strings.Repeat("0f", 16)+"\n"), 0o600)
 		default: // a key without a certificate before it is a secret of another kind
 			err = os.WriteFile(file, []byte(strings.Repeat("secret", 6)), 0o600)
 		}
