@@ -58,6 +58,9 @@ func (s *Server) Drain() {
 		w.forEachSession((*session).retire)
 		w.stopMirrors(func(*mirrorCall) bool { return true }) // nobody waits for their responses
 		w.closeIdle(func(*link) bool { return true })
+		for _, p := range w.places {
+			p.closeIdleTrunks()
+		}
 	})
 }
 

@@ -29,6 +29,7 @@ const (
 	scheme
 	authority
 	path
+	status // of a response
 )
 
 // block is a head that is being decoded, or was last. Its bytes are those of an HTTP/1 head, so that everything behind
@@ -38,6 +39,7 @@ type block struct {
 	under   http1.Underscores
 	decoder *hpack.Decoder
 	trailer bool // it is a trailer section
+	reply   bool // it is the head of a response
 
 	raw     []byte
 	lines   []line
@@ -45,6 +47,7 @@ type block struct {
 	have    pseudo
 	begun   bool // other fields than pseudo-headers have come
 	method  string
+	status  string
 	scheme  string
 	host    string
 	path    string
@@ -97,7 +100,7 @@ func (b *block) add(name, value string) error {
 	return b.regular(name, value)
 }
 
-// pseudo takes a pseudo-header (RFC 9113 section 8.3.1). What its value may be is for package head.
+// pseudo takes a pseudo-header (RFC 9113 sections 8.3.1 and 8.3.2). What its value may be is for package head.
 func (b *block) pseudo(name, value string) error {
 	var p pseudo
 	var at *string
@@ -110,8 +113,10 @@ func (b *block) pseudo(name, value string) error {
 		p, at = authority, &b.host
 	case ":path":
 		p, at = path, &b.path
+	case ":status":
+		p, at = status, &b.status
 	}
-	if p == 0 || b.have&p != 0 || b.trailer || b.begun {
+	if p == 0 || b.reply != (p == status) || b.have&p != 0 || b.trailer || b.begun {
 		return ErrPseudo
 	}
 	b.have |= p
@@ -140,7 +145,7 @@ func (b *block) regular(name, value string) error {
 	} else if drop, err := b.special(known, value); drop || err != nil {
 		return err
 	}
-	if underscore && !b.trailer {
+	if underscore && !b.trailer && !b.reply {
 		if drop, err := b.under.Judge([]byte(name)); drop || err != nil {
 			return err
 		}
@@ -154,7 +159,7 @@ func (b *block) special(known head.Known, value string) (drop bool, err error) {
 	case head.Connection, head.ProxyConnection, head.KeepAlive, head.TransferEncoding, head.Upgrade:
 		return true, ErrConnectionField // RFC 9113 section 8.2.2
 	case head.TE:
-		if value != "trailers" {
+		if value != "trailers" && !b.reply {
 			return true, ErrTE
 		}
 	case head.ContentLength:
@@ -167,6 +172,9 @@ func (b *block) special(known head.Known, value string) (drop bool, err error) {
 		}
 		b.length = n
 	case head.Cookie:
+		if b.reply {
+			break // it means nothing there, and must not be joined
+		}
 		if len(b.cookie) > 0 {
 			b.cookie = append(b.cookie, "; "...)
 		}
