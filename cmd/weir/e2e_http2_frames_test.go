@@ -3,9 +3,11 @@ package main_test
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ type frames struct {
 	conn  net.Conn
 	hpack *hpack.Encoder
 	block bytes.Buffer
+	mu    sync.Mutex // of writing, where two goroutines do
 }
 
 // framesTo makes a connection over TLS to the server of a name at addr.
@@ -67,6 +70,8 @@ func (f *frames) read() (http2.Frame, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	switch v := frame.(type) {
 	case *http2.PingFrame:
 		if !v.IsAck() {
@@ -132,4 +137,81 @@ func install(t *testing.T, renewed, at *weirtest.Certificate) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// stream is one of a connection as bytes that come and go. One goroutine reads, one writes.
+type stream struct {
+	f      *frames
+	id     uint32
+	status string
+	in     []byte // come and not read
+	ended  bool
+
+	more  *sync.Cond
+	room  int // bytes that may be sent on the stream, and on all
+	rooms int
+}
+
+func (f *frames) stream(id uint32) *stream {
+	s := &stream{f: f, id: id, room: 65535, rooms: 65535}
+	s.more = sync.NewCond(&f.mu)
+	return s
+}
+
+// Read reads frames until there is content.
+func (s *stream) Read(p []byte) (int, error) {
+	for len(s.in) == 0 {
+		if s.ended {
+			return 0, io.EOF
+		}
+		frame, err := s.f.read()
+		if err != nil {
+			return 0, err
+		}
+		switch v := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			s.status = v.PseudoValue("status")
+		case *http2.DataFrame:
+			s.in, s.ended = append(s.in, v.Data()...), v.StreamEnded()
+		case *http2.RSTStreamFrame:
+			return 0, fmt.Errorf("stream is reset: %v", v.ErrCode)
+		case *http2.WindowUpdateFrame:
+			s.f.mu.Lock()
+			if v.StreamID == 0 {
+				s.rooms += int(v.Increment)
+			} else {
+				s.room += int(v.Increment)
+			}
+			s.more.Signal()
+			s.f.mu.Unlock()
+		}
+	}
+	n := copy(p, s.in)
+	s.in = s.in[n:]
+	return n, nil
+}
+
+// Write waits for room.
+func (s *stream) Write(p []byte) (n int, err error) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	for n < len(p) {
+		size := min(s.room, s.rooms, len(p)-n, 16<<10)
+		if size == 0 {
+			s.more.Wait()
+			continue
+		}
+		if err := s.f.WriteData(s.id, false, p[n:n+size]); err != nil {
+			return n, err
+		}
+		s.room, s.rooms, n = s.room-size, s.rooms-size, n+size
+	}
+	return n, nil
+}
+
+// Close ends what is said.
+func (s *stream) Close() error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	return s.f.WriteData(s.id, true, nil)
 }
