@@ -31,6 +31,7 @@ type collector struct {
 	serviceHTTP    httpFamilies
 	backendHTTP    httpFamilies
 	idle           *prometheus.Desc
+	http2          http2Families
 
 	entrypointUDP udpFamilies
 	serviceUDP    udpFamilies
@@ -120,6 +121,7 @@ func newCollector(weir Weir) *collector {
 		serviceHTTP:    newHTTPFamilies("service", ofClient, "protocol", "service"),
 		backendHTTP:    newHTTPFamilies("backend", ofBackend, "protocol", "service", "backend"),
 		idle:           prometheus.NewDesc("weir_upstream_idle_connections", "Open HTTP connections to backends that no request uses now.", []string{"protocol", "service"}, nil),
+		http2:          newHTTP2Families(),
 
 		entrypointUDP: newUDPFamilies("entrypoint", "entrypoint"),
 		serviceUDP:    newUDPFamilies("service", "protocol", "service"),
@@ -237,6 +239,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, f := range []*httpFamilies{&c.entrypointHTTP, &c.routerHTTP, &c.serviceHTTP, &c.backendHTTP} {
 		f.describe(out)
 	}
+	c.http2.describe(out)
 	c.entrypointUDP.describe(out)
 	c.serviceUDP.describe(out)
 	c.sources.describe(out)
@@ -265,6 +268,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		c.entrypoints.collect(out, e, e.Protocol, e.Name)
 		collectReasons(out, c.rejected, e.Rejected, e.Name)
 		c.entrypointHTTP.collect(out, e.HTTP, e.Name)
+		c.http2.collect(out, e.HTTP2, e.Name)
 		c.entrypointUDP.collect(out, e.UDP, e.Name)
 	}
 	for i := range s.Routers {

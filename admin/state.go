@@ -85,8 +85,9 @@ type Entrypoint struct {
 	AcceptErrors uint64            `json:"acceptErrors"`
 	Rejected     map[string]uint64 `json:"rejected"` // connections and requests turned away, by reason; none of UDP
 
-	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
-	UDP  *UDPStats  `json:"udp,omitempty"`  // nil: serves no UDP
+	HTTP  *HTTPStats  `json:"http,omitempty"`  // nil: serves no HTTP
+	HTTP2 *HTTP2Stats `json:"http2,omitempty"` // likewise
+	UDP   *UDPStats   `json:"udp,omitempty"`   // nil: serves no UDP
 }
 
 // Router is one routing rule.
@@ -182,6 +183,7 @@ type Status struct {
 	Flows         Flows             `json:"flows"`
 	Ended         map[string]uint64 `json:"ended"`
 	Requests      map[string]uint64 `json:"requests,omitempty"` // HTTP requests by class, as in HTTPStats; none: no entrypoint serves HTTP
+	HTTP2         *HTTP2Stats       `json:"http2,omitempty"`    // of all entrypoints together; nil: none serves HTTP
 	UDP           *UDPStats         `json:"udp,omitempty"`      // of all entrypoints together; nil: none serves UDP
 	AccessLog     AccessLog         `json:"accessLog"`
 	Entrypoints   int               `json:"entrypoints"`
@@ -217,6 +219,7 @@ func (s *State) status() *Status {
 	}
 	for i := range s.Entrypoints {
 		out.Requests = addRequests(out.Requests, s.Entrypoints[i].HTTP)
+		out.HTTP2 = addHTTP2(out.HTTP2, s.Entrypoints[i].HTTP2)
 		out.UDP = addUDP(out.UDP, s.Entrypoints[i].UDP)
 	}
 	for i := range s.Backends {

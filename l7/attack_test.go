@@ -118,6 +118,9 @@ func TestHTTP2Floods(t *testing.T) {
 			if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 32<<20 {
 				t.Errorf("the heap has grown by %d bytes", grown)
 			}
+			if n := b.front.SessionStats().GoAways[tt.word]; n != 1 {
+				t.Errorf("it is counted %d times", n)
+			}
 			for id := uint32(3); id < 13; id += 2 {
 				honest.get(id, "/fine")
 				honest.wants(id, "200", "fine")

@@ -55,7 +55,7 @@ func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.each(func(w *worker) {
 		w.forEach((*conn).retire)
-		w.forEachSession((*session).retire)
+		w.forEachSession(func(s *session) { s.retire(leavesStop) })
 		w.stopMirrors(func(*mirrorCall) bool { return true }) // nobody waits for their responses
 		w.closeIdle(func(*link) bool { return true })
 	})

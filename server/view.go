@@ -176,6 +176,7 @@ func (v *view) entrypoint(name string, ended map[string]uint64) admin.Entrypoint
 	if f := v.web.fronts[name]; f != nil {
 		http := f.Stats()
 		out.HTTP = httpStats(http)
+		out.HTTP2 = http2Stats(f.SessionStats())
 		out.BytesIn += uint64(http.In)
 		out.BytesOut += uint64(http.Out)
 	}
