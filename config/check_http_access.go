@@ -46,6 +46,9 @@ func (c *checker) httpAccess(at string, m *HTTPMiddleware) {
 	if p := m.PassTLSClientCert; p != nil && !p.PEM && p.Info == nil {
 		c.fail(at+".passTLSClientCert", "tells nothing", "write pem: true or info")
 	}
+	if g := m.GRPCWeb; g != nil {
+		c.grpcWeb(at+".grpcWeb", g)
+	}
 	if h := m.Headers; h != nil {
 		c.headersMiddleware(at+".headers", h)
 	}

@@ -121,6 +121,16 @@ func TestCheckJWT(t *testing.T) {
 	})
 }
 
+func TestCheckGRPCWeb(t *testing.T) {
+	checkMiddlewares(t, map[string][]string{
+		`{grpcWeb: {}}`: nil,
+		`{grpcWeb: {allowOrigins: ["*", "https://a.test", "http://[::1]:8080", "capacitor://localhost", "null"]}}`: nil,
+		`{grpcWeb: {allowOrigins: ["https://a.test/", a.test, "", "https://a.test?x", "https://u@a.test", "https://*"]}}`: {
+			`grpcWeb.allowOrigins[0]: "https://a.test/" is not an origin`, `grpcWeb.allowOrigins[1]: "a.test" is not`, `grpcWeb.allowOrigins[2]: `, `grpcWeb.allowOrigins[3]: `, `grpcWeb.allowOrigins[4]: `, `grpcWeb.allowOrigins[5]: `,
+		},
+	})
+}
+
 func TestCheckIdentity(t *testing.T) {
 	checkMiddlewares(t, map[string][]string{
 		`{passTLSClientCert: {pem: true}}`:                                               nil,

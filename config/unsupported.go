@@ -94,7 +94,6 @@ var foreign = map[string]string{
 	"http.middlewares.*.forwardAuth.forwardBody=true": "the server is asked before the body is read",
 	"http.middlewares.*.forwardAuth.maxBodySize":      "the server is asked before the body is read",
 	"http.middlewares.*.forwardAuth.tls.caOptional":   "",
-	"http.middlewares.*.grpcWeb":                      "gRPC takes HTTP/2 to servers, and weir speaks HTTP/1.1 to them",
 	"http.middlewares.*.headers.featurePolicy":        "write permissionsPolicy",
 	"http.middlewares.*.headers.sslForceHost":         "write a redirectRegex",
 	"http.middlewares.*.headers.sslHost":              "write a redirectRegex",
