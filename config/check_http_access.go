@@ -131,8 +131,10 @@ func (c *checker) forwardAuth(at string, f *ForwardAuth) {
 			c.failf(at+".authSigninURL", "%q is not a URL", abbreviated(s))
 		}
 	}
-	if f.MaxResponseBodySize < 0 {
-		f.MaxResponseBodySize = 16 << 20
+	for _, size := range [...]*int{&f.MaxBodySize, &f.MaxResponseBodySize} {
+		if *size < 0 {
+			*size = 16 << 20
+		}
 	}
 	if t := f.TLS; t != nil {
 		c.notContent(at+".tls.ca", t.CA)

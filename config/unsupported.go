@@ -91,8 +91,6 @@ var foreign = map[string]string{
 	"http.routers.*.tls.certResolver":                 "list certificates in tls.certificates",
 	"http.routers.*.tls.domains":                      "list certificates in tls.certificates; the rule says which names are routed",
 	"http.middlewares.*.encodedCharacters":            "",
-	"http.middlewares.*.forwardAuth.forwardBody=true": "the server is asked before the body is read",
-	"http.middlewares.*.forwardAuth.maxBodySize":      "the server is asked before the body is read",
 	"http.middlewares.*.forwardAuth.tls.caOptional":   "",
 	"http.middlewares.*.headers.featurePolicy":        "write permissionsPolicy",
 	"http.middlewares.*.headers.sslForceHost":         "write a redirectRegex",
