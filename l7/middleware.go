@@ -24,4 +24,6 @@ type Middleware struct {
 	// leaving. The response's head is as it came, or as weir has written it. Where it returns true it has led the request on, and the response is dropped: see Exchange.again and
 	// Exchange.askInstead. Those behind the one that does that by askInstead do not see what comes of it.
 	Outcome func(x *Exchange, status int) bool
+	// Compression counts what a middleware of Compress does; nil for others.
+	Compression *Compression
 }

@@ -173,3 +173,22 @@ func TestEveryMiddlewareIsMade(t *testing.T) {
 		}
 	}
 }
+
+// What a compress has done is shown, and lasts through a reload that does not change it.
+func TestCompressionIsShown(t *testing.T) {
+	a := serveWeb(t, "a")
+	r := start(t, withMiddleware("{ compress: { minResponseBodyBytes: 1 } }", a.addr))
+	conn := dial(t, r.addr("web"))
+	if status, _ := conn.get("/"); status != 200 {
+		t.Fatalf("status %d", status)
+	}
+	r.mustReload(withMiddleware("{ compress: { minResponseBodyBytes: 1 } }", a.addr) + "log: { level: debug }\n")
+	all := r.State().Compressions
+	if len(all) != 1 || all[0].Middleware != "m" || all[0].Skipped["client"] != 1 || all[0].Responses["gzip"] != 0 {
+		t.Fatalf("%+v", all)
+	}
+	r.mustReload(simpleWeb("", "", a.addr))
+	if all := r.State().Compressions; len(all) != 0 {
+		t.Errorf("one that is gone is still shown: %+v", all)
+	}
+}
