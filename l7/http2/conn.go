@@ -416,12 +416,12 @@ func (c *Conn) decode(id uint32, p []byte) (Event, error) {
 		return c.trailers(c.streams[id])
 	}
 	c.last = id
-	c.budget.transfers++
-	switch {
-	case c.leave == left:
+	if c.leave == left {
 		c.bury(id) // the peer was told that nobody looks at it, and may try elsewhere
-		return Event{Kind: Refused}, nil
-	case len(c.streams) >= c.options.MaxStreams:
+		return Event{Kind: Refused}, c.budget.frame(lateCost)
+	}
+	c.budget.transfers++
+	if len(c.streams) >= c.options.MaxStreams {
 		c.bury(id)
 		c.Out = appendReset(c.Out, id, RefusedStream)
 		return Event{Kind: Refused, Code: RefusedStream}, c.budget.reset()

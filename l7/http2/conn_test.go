@@ -414,6 +414,12 @@ func TestFloods(t *testing.T) {
 			}
 		}, 110, "h2-resets"},
 		{"more streams than are allowed", func(p *peer, id uint32) { p.ask(id, true, get...) }, DefaultStreams + 110, "h2-resets"},
+		{"streams behind the last one", func(p *peer, id uint32) {
+			if id == 3 {
+				p.conn.LeaveNow()
+			}
+			p.ask(id, true, get...)
+		}, 1100, "h2-flood"},
 		{"continuations", func(p *peer, id uint32) {
 			if id == 3 {
 				_ = p.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 3, BlockFragment: p.encode(get...)})
