@@ -150,6 +150,7 @@ func TestEveryMiddlewareIsMade(t *testing.T) {
 		`{ forwardAuth: { address: "` + yes.URL + `", authResponseHeadersRegex: "^X-" } }`:                                                          200,
 		`{ forwardAuth: { address: "` + yes.URL + `", forwardBody: true, maxBodySize: 10 } }`:                                                       200,
 		`{ forwardAuth: { address: "https://127.0.0.1:1", tls: { ca: ` + ca.File + `, cert: ` + cert.CertFile + `, key: ` + cert.KeyFile + ` } } }`: 503,
+		`{ encodedCharacters: { allowEncodedSlash: true } }`:                                                                                        200,
 		`{ grpcWeb: { allowOrigins: ["*"] } }`:                                                                                                      200,
 		`{ headers: { accessControlAllowOriginListRegex: ["^a$"], frameDeny: true } }`:                                                              200,
 		`{ inFlightReq: { amount: 1 } }`:                                                                                                            200,
