@@ -102,6 +102,9 @@ func (x *Exchange) hear(b []byte, n int) {
 		x.switchProtocols(b[n:])
 	case status < 200:
 		x.interim(b[n:])
+	case status < 300 && x.conn.connects():
+		x.detail = "not-switched"
+		x.fail(502, accesslog.Backend, accesslog.BadResponse)
 	default:
 		x.answer(b[n:])
 	}
@@ -181,7 +184,7 @@ func (x *Exchange) finishHead(rest []byte) bool {
 	if !responded {
 		return false
 	}
-	x.status = x.res.Status()
+	x.tell(&x.res)
 	x.stick()
 	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
 	if x.filters.n > 0 {
