@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"l4":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/rule", "l4/flow", "l4/peek", "upstream", "sni"},
 	"l4/flow":            {"upstream"},
 	"l4/peek":            {"sni"},
-	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/predicate", "internal/rule", "l7/head", "l7/http1", "l7/http2", "l7/route", "upstream", "sni"},
+	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/predicate", "internal/rule", "internal/span", "internal/trace", "l7/head", "l7/http1", "l7/http2", "l7/route", "upstream", "sni"},
 	"l7/head":            {},
 	"l7/http1":           {"l7/head"},
 	"l7/http2":           {"l7/head", "l7/http1"},
@@ -43,6 +43,8 @@ var mayImport = map[string][]string{
 	"internal/limit":     {},
 	"internal/predicate": {},
 	"internal/rule":      {},
+	"internal/span":      {"internal/trace"},
+	"internal/trace":     {},
 	"internal/trail":     {},
 	"internal/weirtest":  {},
 }

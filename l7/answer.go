@@ -92,6 +92,7 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 		return
 	}
 	x.status = h.Status()
+	x.capture()
 	c := x.conn
 	c.last = c.last || !x.reqBody.Done() // said to the client, which finish could not
 	h.SetHop(c.persist(false, &x.req))

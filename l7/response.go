@@ -181,6 +181,7 @@ func (x *Exchange) finishHead(rest []byte) bool {
 	}
 	x.status = x.res.Status()
 	x.stick()
+	x.capture()
 	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
 	if x.filters.n > 0 {
 		x.frameFiltered()

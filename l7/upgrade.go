@@ -34,6 +34,7 @@ func (x *Exchange) switchProtocols(rest []byte) {
 	}
 	x.status = 101
 	x.stick()
+	x.capture()
 	x.res.StripHop()
 	x.res.SetHop(head.HopUpgrade)
 	out := x.res.AppendResponse(x.worker.scratch())
