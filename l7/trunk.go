@@ -211,13 +211,13 @@ func (k *trunk) event(e http2.Event) {
 		e.Stream.Owner.(*branch).content(e.Data)
 	case http2.Trailers:
 		e.Stream.Owner.(*branch).trailer(e.Data)
-	case http2.Broken:
+	case http2.Cancelled, http2.Broken:
 		b := e.Stream.Owner.(*branch)
-		if e.Code == http2.HTTP11Required && k.transport.HTTP2 == OfferHTTP2 {
+		if e.Kind == http2.Cancelled && e.Code == http2.HTTP11Required && k.transport.HTTP2 == OfferHTTP2 {
 			k.place.plain, k.place.plainUntil = k.transport, time.Now().Add(plainTime)
 			b.unserved = !b.heard
 		}
-		b.unserved = b.unserved || e.Code == http2.RefusedStream && e.Err == nil && !b.heard
+		b.unserved = b.unserved || e.Kind == http2.Cancelled && e.Code == http2.RefusedStream && !b.heard
 		b.lost(broken(e))
 	case http2.Away:
 		for s := range k.core.Unserved() {

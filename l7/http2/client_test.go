@@ -101,7 +101,7 @@ func TestReplies(t *testing.T) {
 			[]string{`1 response "HTTP/1.1 204 No Content\r\n\r\n" none 0`, `1 content "" over=true`}},
 		{"cookies", "GET", func(p *peer) { p.say(1, true, ":status", "200", "set-cookie", "a", "set-cookie", "b") },
 			[]string{`1 response "HTTP/1.1 200 OK\r\nset-cookie: a\r\nset-cookie: b\r\n\r\n" length 0`}},
-		{"reset", "GET", func(p *peer) { _ = p.WriteRSTStream(1, xhttp2.ErrCodeRefusedStream) }, []string{"1 broken refused-stream err=<nil>"}},
+		{"reset", "GET", func(p *peer) { _ = p.WriteRSTStream(1, xhttp2.ErrCodeRefusedStream) }, []string{"1 cancelled refused-stream"}},
 
 		{"no status", "GET", func(p *peer) { p.say(1, true, "x", "y") }, []string{"1 broken protocol-error err=http: pseudo-header…"}},
 		{"two statuses", "GET", func(p *peer) { p.say(1, true, ":status", "200", ":status", "200") }, []string{"1 broken protocol-error err=http: pseudo-header…"}},
@@ -361,7 +361,7 @@ func TestEverySplitOfReplies(t *testing.T) {
 	all := replyStory(t)
 	want := playReply(t, all, func(left int) int { return left })
 	for _, part := range []string{`1 response \"HTTP/1.1 103`, `3 content \"lo\" over=true`, `1 trailers \"x-sum: 1\\r\\n\"`, "5 broken protocol-error err=http: field name has a capital",
-		"7 broken refused-stream", "9 broken protocol-error", "away no-error"} {
+		"7 cancelled refused-stream", "9 broken protocol-error", "away no-error"} {
 		if !strings.Contains(want, part) {
 			t.Fatalf("%q is missing in %s", part, want)
 		}

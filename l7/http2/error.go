@@ -83,6 +83,13 @@ var (
 	errCalmResets    = &Error{EnhanceYourCalm, "h2-resets"}
 )
 
+// Reasons are the words of all Errors.
+var Reasons = [...]string{
+	"h2-preface", "h2-frame-size", "h2-frame-length", "h2-stream-id", "h2-idle-stream", "h2-padding",
+	"h2-continuation", "h2-long-block", "h2-hpack", "h2-push", "h2-closed-stream", "h2-settings",
+	"h2-settings-window", "h2-window", "h2-window-zero", "h2-flood", "h2-fields", "h2-resets",
+} // never written
+
 // Reasons to refuse a request or a response, beside those of packages head and http1.
 var (
 	ErrPseudo          error = head.NewError(400, "bad-pseudo", "pseudo-header is unknown, repeated, missing or behind other fields")
@@ -93,5 +100,7 @@ var (
 	ErrLengthMismatch  error = head.NewError(400, "length-mismatch", "content is not as long as Content-Length says")
 	ErrStatus          error = head.NewError(502, "bad-status", "status is not three digits, or one that HTTP/2 does not have")
 	ErrEarlyContent    error = head.NewError(502, "early-content", "content comes before the head of the response")
+	ErrProtocol        error = head.NewError(400, "bad-protocol", ":protocol is not that of a CONNECT without Content-Length")
+	ErrProtocolUnknown error = head.NewError(501, "unknown-protocol", ":protocol is not websocket")
 	ErrTrailerSection  error = head.NewError(400, "bad-trailer-section", "trailer section is malformed or does not end the stream")
 )
