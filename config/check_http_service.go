@@ -114,7 +114,7 @@ func (c *checker) scheme(at string, l *HTTPLoadBalancer) {
 			c.fail(at+".scheme", fmt.Sprintf("servers[%d] is spoken to in %s", i, u.scheme), apart)
 			return
 		default:
-			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), fmt.Sprintf("%s and %s servers in one service are not supported by weir", l.Scheme, u.scheme), apart)
+			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), fmt.Sprintf("%s and %s servers in one service are not supported by weir", min(l.Scheme, u.scheme), max(l.Scheme, u.scheme)), apart)
 		}
 	}
 	l.Scheme = orDefault(l.Scheme, "http")
