@@ -12,8 +12,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-
-	"golang.org/x/net/http2"
 )
 
 // interimLimit bounds the 1xx responses before the final one.
@@ -196,20 +194,22 @@ func (p httpProber) speak1(_ context.Context, conn net.Conn, r httpRequest, host
 	return resp, nil
 }
 
-// speaker2 speaks HTTP/2. The connection's own goroutine, which reads, ends with it.
+// speaker2 speaks HTTP/2. The goroutines of the transport end with the connection.
 func speaker2(fields http.Header) func(context.Context, net.Conn, httpRequest, string) (*http.Response, error) {
-	transport := &http2.Transport{AllowHTTP: true, DisableCompression: true, MaxHeaderListSize: readLimit}
 	return func(ctx context.Context, conn net.Conn, r httpRequest, host string) (*http.Response, error) {
-		c, err := transport.NewClientConn(conn)
-		if err != nil {
-			return nil, fmt.Errorf("begin HTTP/2: %w", reason(err))
+		transport := &http.Transport{
+			DialContext:            func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+			Protocols:              new(http.Protocols),
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: readLimit,
 		}
+		transport.Protocols.SetUnencryptedHTTP2(true)
 		req, err := http.NewRequestWithContext(ctx, r.method, "http://"+host+r.path, nil)
 		if err != nil {
 			return nil, err
 		}
 		req.Header = fields.Clone()
-		resp, err := c.RoundTrip(req)
+		resp, err := transport.RoundTrip(req)
 		if err != nil {
 			return nil, fmt.Errorf("ask over HTTP/2: %w", reason(err))
 		}

@@ -11,6 +11,9 @@
 // held for a slow peer. Everything here runs on one loop and never blocks; Exchange.Go takes work that does to a goroutine
 // and brings the result back.
 //
+// A client that speaks HTTP/2 has a session, whose streams are lanes with a conn each; a server that does has trunks, whose
+// streams are branches with a link each. The heads pass beside them, and so conn, link and Exchange are the same for all.
+//
 // What a request is decided with (routing table, options) is one immutable value per entrypoint behind one atomic pointer,
 // loaded once per request.
 package l7

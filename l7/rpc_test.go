@@ -85,7 +85,9 @@ func TestCallsThatFail(t *testing.T) {
 			})
 			b := newBed(t, setup{backends: []netip.AddrPort{addr}, transport: Transport{HTTP2: OnlyHTTP2}, rule: "Path(`/`)",
 				middlewares: []*Middleware{Retry("again", RetryOptions{Attempts: 3, MaxBody: -1, IgnoreNetworkErrors: false})}})
-			b.lb.CountErrors = true
+			lb := *b.lb
+			lb.CountErrors = true
+			b.svc.Set(&lb)
 			w := b.plain()
 			w.ask(1, false, ":method", "POST", ":scheme", "http", ":authority", "a", ":path", tt.path, "content-type", "application/grpc+proto", "te", "trailers")
 			_ = w.WriteData(1, true, []byte("\x00\x00\x00\x00\x00"))

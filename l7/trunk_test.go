@@ -148,6 +148,24 @@ func TestTrunkForms(t *testing.T) {
 	}
 }
 
+// A client that waits for the server's leave gets it, and its body goes on then.
+func TestTrunkExpect(t *testing.T) {
+	addr, _ := server2(t, 0, forms)
+	b := newBed(t, setup{backends: []netip.AddrPort{addr}, transport: Transport{HTTP2: OnlyHTTP2}})
+	c := b.dial()
+	r := bufio.NewReader(c)
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
+	if line, err := r.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	_, _ = io.WriteString(c, "body")
+	all, err := io.ReadAll(r)
+	if err != nil {
+		t.Error(err)
+	}
+	has(t, string(all), "HTTP/1.1 200 OK\r\n", "body", "end")
+}
+
 // Requests that come while the first connection is being made share it, and what the server allows at one time is kept to.
 func TestTrunkIsShared(t *testing.T) {
 	for _, tt := range []struct {
