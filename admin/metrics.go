@@ -147,6 +147,9 @@ func processMetrics() []definition[State] {
 		{"weir_access_log_records_total", "Access-log records written.", counter, func(s *State) float64 { return float64(s.AccessLog.Written) }},
 		{"weir_access_log_dropped_total", "Access-log records dropped because the sink was too slow or failed.", counter, func(s *State) float64 { return float64(s.AccessLog.Dropped) }},
 		{"weir_access_log_errors_total", "Writes to the access log that failed; they are tried again.", counter, func(s *State) float64 { return float64(s.AccessLog.Errors) }},
+		{"weir_spans_exported_total", "Spans that the collector has taken.", counter, func(s *State) float64 { return float64(s.Spans.Exported) }},
+		{"weir_spans_failed_total", "Spans that the collector refused, or that no attempt delivered.", counter, func(s *State) float64 { return float64(s.Spans.Failed) }},
+		{"weir_spans_dropped_total", "Spans that were not sent, because too many waited or weir stopped.", counter, func(s *State) float64 { return float64(s.Spans.Dropped) }},
 	}
 }
 

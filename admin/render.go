@@ -147,6 +147,9 @@ func statusRows(s *Status) [][]string {
 	if l := s.AccessLog; l != (AccessLog{}) {
 		rows = append(rows, []string{"access log", fmt.Sprintf("%d records, %d dropped, %d errors", l.Written, l.Dropped, l.Errors)})
 	}
+	if p := s.Spans; p != (Spans{}) {
+		rows = append(rows, []string{"spans", fmt.Sprintf("%d exported, %d failed, %d dropped", p.Exported, p.Failed, p.Dropped)})
+	}
 	rows = append(rows, reasonRows("ended: ", s.Ended)...)
 	return append(rows, udpStatusRows(s)...)
 }

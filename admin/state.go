@@ -26,6 +26,7 @@ type State struct {
 	Flows       Flows
 	Ended       map[string]uint64 // connections that ended, by reason
 	AccessLog   AccessLog
+	Spans       Spans
 	Entrypoints []Entrypoint
 	Routers     []Router
 	Services    []Service
@@ -72,6 +73,13 @@ type AccessLog struct {
 	Written uint64 `json:"written"`
 	Dropped uint64 `json:"dropped"`
 	Errors  uint64 `json:"errors"`
+}
+
+// Spans counts what became of the spans of requests.
+type Spans struct {
+	Exported uint64 `json:"exported"`
+	Failed   uint64 `json:"failed"`  // refused by the collector, or not delivered in any attempt
+	Dropped  uint64 `json:"dropped"` // not sent, because too many waited or weir stopped
 }
 
 // Entrypoint is one place where weir listens.
@@ -188,6 +196,7 @@ type Status struct {
 	HTTP2         *HTTP2Stats       `json:"http2,omitempty"`    // of all entrypoints together; nil: none serves HTTP
 	UDP           *UDPStats         `json:"udp,omitempty"`      // of all entrypoints together; nil: none serves UDP
 	AccessLog     AccessLog         `json:"accessLog"`
+	Spans         Spans             `json:"spans"`
 	Entrypoints   int               `json:"entrypoints"`
 	Routers       int               `json:"routers"`
 	Services      int               `json:"services"`
@@ -213,7 +222,7 @@ func (s *State) status() *Status {
 		Started: s.Started, UptimeSeconds: s.Now.Sub(s.Started).Seconds(),
 		Ready: len(s.NotReady) == 0, NotReady: s.NotReady,
 		Generation: s.Generation, ConfigHash: s.ConfigHash, Reloads: s.Reloads, LogLevel: s.LogLevel,
-		Loops: notNil(s.Loops), Connections: s.Connections, Flows: s.Flows, Ended: s.Ended, AccessLog: s.AccessLog,
+		Loops: notNil(s.Loops), Connections: s.Connections, Flows: s.Flows, Ended: s.Ended, AccessLog: s.AccessLog, Spans: s.Spans,
 		Entrypoints: len(s.Entrypoints), Routers: len(s.Routers), Services: len(s.Services),
 	}
 	if out.Ended == nil {

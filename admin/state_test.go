@@ -29,6 +29,7 @@ func busy() State {
 		Connections: Connections{Active: 7, Max: 1000},
 		Ended:       map[string]uint64{"done": 90, "client-abort": 2, "no-route": 1, "drain": 0},
 		AccessLog:   AccessLog{Written: 92, Dropped: 1},
+		Spans:       Spans{Exported: 41, Failed: 3, Dropped: 2},
 		Entrypoints: []Entrypoint{{
 			Name: "postgres", Protocol: "tcp", Address: "[::]:5432", Connections: 100, Active: 7, Max: 500,
 			BytesIn: 2048, BytesOut: 3 << 20, AcceptErrors: 1, Rejected: map[string]uint64{"no-route": 1, "sniff-timeout": 2},

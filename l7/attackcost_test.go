@@ -3,9 +3,8 @@ package l7
 import (
 	"fmt"
 	"runtime"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // attack measures what one costs weir: the processor time of its loops, on whose threads nothing else runs, and memory, in
@@ -28,8 +27,8 @@ func (b *bed) attack() *attack {
 // processorTime is that which the loops have had.
 func (b *bed) processorTime() (all time.Duration) {
 	b.server.each(func(*worker) {
-		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_THREAD, &u); err != nil {
 			b.t.Error(err)
 		}
 		all += time.Duration(u.Utime.Nano() + u.Stime.Nano())

@@ -238,6 +238,7 @@ func TestTablesOverHTTP2(t *testing.T) {
 		{"jwt", TestJWT}, {"grpcWeb", TestGRPCWeb}, {"grpcWeb preflight", TestGRPCWebPreflight}, {"contentType", TestContentType}, {"compress", TestCompress},
 		{"retry", TestRetry}, {"circuitBreaker", TestCircuitBreaker},
 		{"contentType and compress", TestContentTypeAndCompress}, {"filters", TestFiltersInOrder}, {"compressed bodies", TestCompressBodies},
+		{"trace context", TestTraceContext}, {"spans", TestSpansOfARequest}, {"spans of attempts", TestAttemptsAreSpans}, {"spans of failures", TestSpansOfFailures},
 		{"sticky, refused", TestStickyBackendThatRefuses}, {"queue", TestQueue}, {"unix socket", TestBackendBehindUnixSocket},
 	} {
 		t.Run(tt.name, tt.test)
