@@ -57,6 +57,8 @@ func (l language) yamlOf(v reflect.Value) *yaml.Node {
 		return yamlText(v.Interface().(Duration).String())
 	case v.Type() == prefixType:
 		return yamlText(v.Interface().(netip.Prefix).String())
+	case v.Type() == shareType:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: v.Interface().(Share).String()}
 	case v.Type() == statusType:
 		return yamlText(v.Interface().(StatusRange).String())
 	}

@@ -34,7 +34,6 @@ var foreign = map[string]string{
 	"serversTransport":        "",
 	"spiffe":                  "",
 	"tcpServersTransport":     "write loadBalancer.connect and loadBalancer.serversTransport",
-	"tracing":                 "",
 	"log.filePath":            "weir logs to standard error",
 	"log.noColor":             "",
 	"log.maxSize":             "",
@@ -46,6 +45,9 @@ var foreign = map[string]string{
 	"accessLog.filters":       "",
 	"accessLog.fields":        "",
 	"accessLog.addInternals":  "",
+
+	"tracing.addInternals":     "",
+	"tracing.globalAttributes": "write resourceAttributes",
 
 	"entryPoints.*.allowACMEByPass":                                       "",
 	"entryPoints.*.forwardedHeaders.addXForwardedSchemeHeaders":           "",
