@@ -22,6 +22,7 @@ type Middleware struct {
 	// Outcome sees the status of each response before anything else is done with it: a backend's, or weir's own where a
 	// middleware behind this one or the service gave it, but for what the client itself brought about by breaking HTTP or
 	// leaving. Where it returns true it has led the request on, and the response is dropped: see Exchange.again and
-	// Exchange.askInstead. Those behind the one that does that by askInstead do not see what comes of it.
+	// Exchange.askInstead, which are this package's own; others return false. Those behind the one that does that by askInstead
+	// do not see what comes of it.
 	Outcome func(x *Exchange, status int) bool
 }
