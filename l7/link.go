@@ -15,7 +15,7 @@ import (
 // not used again.
 type Transport struct {
 	TLS             *tls.Config   // nil = plain; without a ServerName the server's address stands for it
-	MaxIdle         int           // idle connections to each server, on each loop
+	MaxIdle         int           // idle connections to each server, on each loop; more rest for a sweep or two; 0 = none
 	IdleTimeout     time.Duration // for which one may rest; 0 = for ever
 	MaxRequests     int           // on one connection; 0 = no limit
 	ResponseTimeout time.Duration // from the request to the head of its response; 0 = the entrypoint's idle timeout alone
