@@ -43,6 +43,7 @@ type worker struct {
 	conns     []*conn
 	exchanges []*Exchange
 	links     []*link
+	branches  []*branch
 	sessions  *session // the open ones, newest first
 	lanes     []*lane
 	outs      [][]byte // buffers in which sessions put frames together
