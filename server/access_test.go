@@ -145,7 +145,7 @@ func TestEveryMiddlewareIsMade(t *testing.T) {
 	t.Cleanup(yes.Close)
 	r := start(t, simpleWeb("", "", a.addr))
 	conn := dial(t, r.addr("web"))
-	made := map[string]bool{"Chain": true} // which is what it is made of
+	made := map[string]bool{"Chain": true, "Plugin": true} // which are what they are made of, and with
 	for text, want := range map[string]int{
 		`{ addPrefix: { prefix: /x } }`: 200,
 		`{ buffering: {} }`:             200,
