@@ -145,7 +145,7 @@ func TestEveryMiddlewareIsMade(t *testing.T) {
 	t.Cleanup(yes.Close)
 	r := start(t, simpleWeb("", "", a.addr))
 	conn := dial(t, r.addr("web"))
-	made := map[string]bool{"Chain": true, "Plugin": true} // which are what they are made of, and with
+	made := map[string]bool{"Chain": true} // which is what it is made of
 	for text, want := range map[string]int{
 		`{ addPrefix: { prefix: /x } }`: 200,
 		`{ buffering: {} }`:             200,
@@ -198,7 +198,7 @@ func TestEveryMiddlewareIsMade(t *testing.T) {
 		}
 	}
 	for kind, is := range made {
-		if !is {
+		if !is && kind != "Plugin" { // what others build in has tests of its own
 			t.Errorf("%s is not in the table", kind)
 		}
 	}
