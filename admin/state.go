@@ -33,6 +33,8 @@ type State struct {
 	Backends    []Backend
 	Sources     []Source
 	Cluster     *Cluster // nil: this weir is on its own
+
+	Compressions []Compression // of HTTP middlewares that compress; shown as metrics alone
 }
 
 // Reloads counts attempts to load a changed configuration.
@@ -93,8 +95,9 @@ type Entrypoint struct {
 	AcceptErrors uint64            `json:"acceptErrors"`
 	Rejected     map[string]uint64 `json:"rejected"` // connections and requests turned away, by reason; none of UDP
 
-	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
-	UDP  *UDPStats  `json:"udp,omitempty"`  // nil: serves no UDP
+	HTTP  *HTTPStats  `json:"http,omitempty"`  // nil: serves no HTTP
+	HTTP2 *HTTP2Stats `json:"http2,omitempty"` // likewise
+	UDP   *UDPStats   `json:"udp,omitempty"`   // nil: serves no UDP
 }
 
 // Router is one routing rule.
@@ -190,6 +193,7 @@ type Status struct {
 	Flows         Flows             `json:"flows"`
 	Ended         map[string]uint64 `json:"ended"`
 	Requests      map[string]uint64 `json:"requests,omitempty"` // HTTP requests by class, as in HTTPStats; none: no entrypoint serves HTTP
+	HTTP2         *HTTP2Stats       `json:"http2,omitempty"`    // of all entrypoints together; nil: none serves HTTP
 	UDP           *UDPStats         `json:"udp,omitempty"`      // of all entrypoints together; nil: none serves UDP
 	AccessLog     AccessLog         `json:"accessLog"`
 	Spans         Spans             `json:"spans"`
@@ -226,6 +230,7 @@ func (s *State) status() *Status {
 	}
 	for i := range s.Entrypoints {
 		out.Requests = addRequests(out.Requests, s.Entrypoints[i].HTTP)
+		out.HTTP2 = addHTTP2(out.HTTP2, s.Entrypoints[i].HTTP2)
 		out.UDP = addUDP(out.UDP, s.Entrypoints[i].UDP)
 	}
 	for i := range s.Backends {

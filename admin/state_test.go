@@ -76,6 +76,10 @@ func busyHTTP() State {
 	s.Entrypoints = append(s.Entrypoints, Entrypoint{
 		Name: "web", Protocol: "tcp", Address: "[::]:80", Connections: 20, Active: 2, Rejected: map[string]uint64{"bad-request": 3},
 		HTTP: stats(200, 4, 1),
+		HTTP2: &HTTP2Stats{
+			Connections: 6, Active: 2, Streams: 180, ActiveStreams: 17,
+			Reset: map[string]uint64{"cancelled": 9, "limit": 0}, GoAways: map[string]uint64{"age": 3, "h2-flood": 1},
+		},
 	})
 	s.Routers = append(s.Routers, Router{
 		Name: "orders", Protocol: "http", Entrypoints: []string{"web"}, Rule: "Host(`shop.example.com`)", Priority: 24, Service: "shop",

@@ -128,10 +128,10 @@ func (l language) yamlStruct(v reflect.Value) *yaml.Node {
 }
 
 // isEmpty reports whether a value says nothing. A pointer to an empty object
-// does say something: that the object is there.
+// does say something: that the object is there. So does an empty list where
+// none would be another one.
 func isEmpty(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Map, reflect.Slice:
+	if v.Kind() == reflect.Map {
 		return v.Len() == 0
 	}
 	return v.IsZero()

@@ -26,14 +26,13 @@ type Options struct {
 
 // Server is the HTTP side of a running weir: what is open on its loops.
 type Server struct {
-	options      Options
-	workers      []*worker
-	hands        // for Exchange.Go
-	panics       atomic.Int64
-	uncompressed atomic.Int64
-	draining     atomic.Bool
-	tracing      atomic.Pointer[Tracing] // nil = requests are not traced; writer: the owner of the topology
-	places       sync.Map                // *upstream.Backend to its *Counters; loops write when a backend is first used
+	options  Options
+	workers  []*worker
+	hands    // for Exchange.Go
+	panics   atomic.Int64
+	draining atomic.Bool
+	tracing  atomic.Pointer[Tracing] // nil = requests are not traced; writer: the owner of the topology
+	places   sync.Map                // *upstream.Backend to its *Counters; loops write when a backend is first used
 }
 
 // NewServer returns a server for the loops. It starts nothing: connections bring it to life.
@@ -61,7 +60,7 @@ func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.each(func(w *worker) {
 		w.forEach((*conn).retire)
-		w.forEachSession((*session).retire)
+		w.forEachSession(func(s *session) { s.retire(leavesStop) })
 		w.stopMirrors(func(*mirrorCall) bool { return true }) // nobody waits for their responses
 		w.closeIdle(func(*link) bool { return true })
 	})

@@ -150,6 +150,9 @@ func (s *Server) State() *admin.State {
 	for _, name := range sorted(v.web.services) {
 		out.Services = append(out.Services, v.webService(name))
 	}
+	for _, name := range sorted(v.web.compressions) {
+		out.Compressions = append(out.Compressions, v.web.compression(name))
+	}
 	for _, s := range v.sources {
 		out.Sources = append(out.Sources, s.state())
 	}
@@ -181,6 +184,7 @@ func (v *view) entrypoint(name string, ended map[string]uint64) admin.Entrypoint
 	if f := v.web.fronts[name]; f != nil {
 		http := f.Stats()
 		out.HTTP = httpStats(http)
+		out.HTTP2 = http2Stats(f.SessionStats())
 		out.BytesIn += uint64(http.In)
 		out.BytesOut += uint64(http.Out)
 	}
