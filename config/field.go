@@ -88,6 +88,8 @@ var (
 	durationType = reflect.TypeFor[Duration]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
 	statusType   = reflect.TypeFor[StatusRange]()
+	shareType    = reflect.TypeFor[Share]()
+	freeType     = reflect.TypeFor[Free]()
 )
 
 // language remembers the keys of the types it has met: reading struct tags

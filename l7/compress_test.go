@@ -46,8 +46,20 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"gzip;q=2"}, ""}, {[]string{"gzip;q=1.001"}, ""}, {[]string{"gzip;q=0.1234"}, ""}, {[]string{"gzip;q="}, ""}, {[]string{"gzip;level=1"}, ""},
 		{[]string{"gzip q=1"}, ""}, {[]string{"gz ip"}, ""}, {[]string{";q=1"}, ""}, {[]string{"gzip;q=1.000"}, "gzip"}, {[]string{"gzip;q=1,gzip;q=0"}, ""},
 	} {
-		if got := negotiate(valuesOf(tt.accept...), Codings[:]); got != tt.want {
+		if got := negotiate(valuesOf(tt.accept...), Codings[:], ""); got != tt.want {
 			t.Errorf("%q: %q, want %q", tt.accept, got, tt.want)
+		}
+	}
+}
+
+// A client that takes anything gets the usual coding; one that names others, or does not take it, does not.
+func TestNegotiateAnything(t *testing.T) {
+	for _, tt := range []struct{ accept, usual, want string }{
+		{"*", "zstd", "zstd"}, {"*;q=0.5", "br", "br"}, {"gzip, *", "zstd", "gzip"}, {"gzip;q=0.5, *", "zstd", "zstd"}, {"*, zstd;q=0", "zstd", "gzip"},
+		{"*, zstd;q=0.5", "zstd", "gzip"}, {"br, gzip", "zstd", "gzip"}, {"*;q=0", "zstd", ""}, {"identity, *;q=0.5", "zstd", ""}, {"br;q=0.5, *;q=0.5", "gzip", "gzip"},
+	} {
+		if got := negotiate(valuesOf(tt.accept), Codings[:], tt.usual); got != tt.want {
+			t.Errorf("%q, usually %s: %q, want %q", tt.accept, tt.usual, got, tt.want)
 		}
 	}
 }
@@ -57,7 +69,7 @@ func FuzzNegotiate(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := negotiate(valuesOf(s), Codings[:])
+		got := negotiate(valuesOf(s), Codings[:], "")
 		if got != "" && !slices.Contains(Codings[:], got) {
 			t.Errorf("%q: %q", s, got)
 		}
@@ -103,8 +115,7 @@ func (b *bed) fetch(method, path, accept string, more ...string) (resp *http.Res
 	for i := 0; i+1 < len(more); i += 2 {
 		req.Header.Set(more[i], more[i+1])
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}, Timeout: patience}
-	if resp, err = client.Do(req); err != nil {
+	if resp, err = b.client().Do(req); err != nil {
 		b.t.Fatal(err)
 	}
 	defer resp.Body.Close()
@@ -155,6 +166,8 @@ func TestCompress(t *testing.T) {
 		{"nothing has changed", nil, func(w http.ResponseWriter) { w.WriteHeader(304) }, "GET", "gzip", nil, "", false},
 		{"an error", nil, func(w http.ResponseWriter) { w.WriteHeader(500) }, "GET", "gzip", nil, "gzip", true},
 		{"excluded", func(o *CompressOptions) { o.Excluded = []string{"text/x-own"} }, func(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/X-own; a=b") }, "GET", "gzip", nil, "", false},
+		{"excluded by the request", func(o *CompressOptions) { o.Excluded = []string{"text/x-own"} }, nil, "POST", "gzip", []string{"Content-Type", "Text/x-own; a=b"}, "", false},
+		{"anything, as usual", func(o *CompressOptions) { o.Default = "zstd" }, nil, "GET", "*", nil, "zstd", true},
 		{"not excluded", func(o *CompressOptions) { o.Excluded = []string{"text/x-own"} }, nil, "GET", "gzip", nil, "gzip", true},
 		{"included", func(o *CompressOptions) { o.Included = []string{"image/png"} }, func(w http.ResponseWriter) { w.Header().Set("Content-Type", "image/png") }, "GET", "gzip", nil, "gzip", true},
 		{"not included", func(o *CompressOptions) { o.Included = []string{"text/html"} }, nil, "GET", "gzip", nil, "", false},
@@ -283,7 +296,7 @@ func TestCompressKnowsShortChunks(t *testing.T) {
 	b := newBed(t, setup{backends: []netip.AddrPort{raw(t, answers(short))}})
 	b.add(b.server.Compress("compress", usualCompress))
 	text := b.exchange("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n")
-	if strings.Contains(text, "Content-Encoding") || !strings.HasSuffix(text, "5\r\nhello\r\n0\r\n\r\n") {
+	if strings.Contains(text, "Content-Encoding") || !strings.HasSuffix(text, "\r\n\r\n"+inChunks("hello")) {
 		t.Error(text)
 	}
 }
@@ -462,8 +475,7 @@ func TestCompressCounts(t *testing.T) {
 	} {
 		req, _ := http.NewRequestWithContext(t.Context(), ask.method, "http://"+b.addr+ask.path, nil)
 		req.Header.Set("Accept-Encoding", ask.accept)
-		tr := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
-		resp, err := tr.RoundTrip(req)
+		resp, err := b.client().Transport.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}

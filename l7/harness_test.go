@@ -107,6 +107,9 @@ func newBed(t testing.TB, o setup) *bed {
 	if o.pool.Queue.Timeout == 0 {
 		o.pool.Queue = upstream.QueueOptions{Limit: 10, Timeout: time.Second}
 	}
+	if behindHTTP2 {
+		o.transport.HTTP2 = OnlyHTTP2
+	}
 	if o.transport.MaxIdle == 0 {
 		o.transport.MaxIdle = 100
 	}
@@ -177,6 +180,9 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 			b.t.Errorf("loop %d still has an open connection", w.loop.ID())
 		}
 		for _, p := range w.places {
+			if len(p.trunks) != 0 || p.waits != 0 {
+				b.t.Errorf("loop %d still has %d trunks, and %d requests that wait for one", w.loop.ID(), len(p.trunks), p.waits)
+			}
 			if p.count != 0 {
 				b.t.Errorf("loop %d still has %d idle connections", w.loop.ID(), p.count)
 			}
@@ -248,7 +254,12 @@ func (b *bed) route(name, text string, ms []*Middleware, security *Security) {
 // backend is an HTTP server of the standard library.
 func backend(t testing.TB, h http.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	s := httptest.NewServer(h)
+	s := httptest.NewUnstartedServer(h)
+	if behindHTTP2 {
+		s.Config.Protocols = new(http.Protocols)
+		s.Config.Protocols.SetUnencryptedHTTP2(true)
+	}
+	s.Start()
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().(*net.TCPAddr).AddrPort()
 }
@@ -304,15 +315,19 @@ func (b *bed) exchange(text string) string {
 	return string(all)
 }
 
+// client is one that has a connection for each request, or one of HTTP/2.
+func (b *bed) client() *http.Client {
+	if overHTTP2 {
+		spoken++
+		return h2client(b.t, nil)
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}, Timeout: patience}
+}
+
 // get asks for a path on a fresh connection.
 func (b *bed) get(path string) (status int, body string) {
 	b.t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}, Timeout: patience}
-	if overHTTP2 {
-		client = h2client(b.t, nil)
-		defer client.CloseIdleConnections()
-	}
-	resp, err := client.Get("http://" + b.addr + path)
+	resp, err := b.client().Get("http://" + b.addr + path)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 
 // place is what a loop holds for one backend.
 type place struct {
+	grove
+	worker   *worker
 	backend  *upstream.Backend
 	counters *share // of the backend, this loop's
 	newest   *link  // of the idle ones; the one that rested last is used first, so that a lull lets the others go
@@ -20,22 +22,35 @@ type place struct {
 func (w *worker) place(b *upstream.Backend) *place {
 	p := w.places[b]
 	if p == nil {
-		p = &place{backend: b, counters: &w.server.counters(b).shares[w.loop.ID()]}
+		p = &place{worker: w, backend: b, counters: &w.server.counters(b).shares[w.loop.ID()]}
 		w.places[b] = p
 	}
 	return p
 }
 
-// reuse takes an idle link of the backend, nil if there is none. With certain set it makes sure that the server has not
-// closed it: a request that cannot be repeated must not meet a closed door.
-func (w *worker) reuse(b *upstream.Backend, t *Transport, certain bool) *link {
+// reuse gives h a link on an open trunk, or an idle one of the backend: only such a one with apart set. nil = there is none.
+// With certain set it makes sure that the server has not closed it: a request that cannot be repeated must not meet a closed
+// door.
+func (w *worker) reuse(h holder, b *upstream.Backend, t *Transport, certain, apart bool) *link {
 	p := w.places[b]
 	if p == nil {
 		return nil
 	}
+	if !apart && p.multiplexes(t) {
+		k := p.vacancy(t, certain)
+		if k == nil {
+			return nil
+		}
+		l := w.newLink(h, b, t)
+		pop(&w.branches).begin(l)
+		l.branch.join(k)
+		l.served = k.served
+		return l
+	}
 	for l := p.newest; l != nil; l = p.newest {
 		p.remove(l)
 		if l.transport == t && (!certain || l.stream.Quiet()) {
+			l.x = h
 			return l
 		}
 		l.close()
@@ -120,8 +135,11 @@ func (w *worker) closeIdle(meant func(*link) bool) {
 	}
 }
 
-// forget closes the idle links of a backend that has left, and drops its place.
+// forget closes the idle links and the trunks of a backend that has left, and drops its place.
 func (w *worker) forget(b *upstream.Backend) {
+	if p := w.places[b]; p != nil {
+		p.closeTrunks()
+	}
 	w.closeIdle(func(l *link) bool { return l.place.backend == b })
 	delete(w.places, b)
 }

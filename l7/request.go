@@ -16,6 +16,8 @@ func (x *Exchange) send() {
 	x.sentAt, x.firstAt = time.Now(), time.Time{}
 	x.req.StripHop()
 	x.req.SetHop(hopOf(&x.req))
+	x.traced.pass(x.worker, &x.req)
+	x.traced.attempt.way = x.link.version()
 	if x.copies != 0 && x.template == nil {
 		x.template = x.req.AppendRequest(nil)
 	}
@@ -23,13 +25,15 @@ func (x *Exchange) send() {
 		x.fail(500, accesslog.Weir, accesslog.Internal)
 		return
 	}
-	out := x.req.AppendRequest(x.worker.scratch())
+	out := x.link.appendRequest(x.worker.scratch(), &x.req)
 	out, err := x.firstOfBody(append(out, x.replay.sent...))
 	if err != nil {
 		x.refuse(err)
 		return
 	}
-	_ = x.link.stream.Write(out) // an error stays with the stream, where upload and listen see it
+	if len(out) > 0 {
+		_ = x.link.stream.Write(out) // an error stays with the stream, where upload and listen see it
+	}
 	x.worker.sent(out)
 	x.up.Open(x.conn.stream, &x.link.stream)
 	x.await()

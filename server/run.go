@@ -17,6 +17,7 @@ import (
 	"github.com/weirlb/weir/discovery"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/span"
 	"github.com/weirlb/weir/l4"
 	"github.com/weirlb/weir/l7"
 	"github.com/weirlb/weir/upstream"
@@ -30,6 +31,9 @@ type Options struct {
 	Signals <-chan os.Signal               // SIGHUP, SIGUSR1, SIGTERM, SIGINT; may be nil
 	Log     *Log
 	Build   Build
+
+	// Middlewares are kinds of HTTP middlewares that are not weir's own, by the name below http.middlewares.*.plugin.
+	Middlewares map[string]Maker
 }
 
 // lastRecords is how long, at the end, the access log is given to take the last records.
@@ -42,6 +46,7 @@ type Build struct{ Version, Commit string }
 type Server struct {
 	o         Options
 	log       *slog.Logger
+	kinds     *ownKinds
 	start     time.Time
 	admin     *admin.Server
 	view      atomic.Pointer[view] // writer: Run's goroutine
@@ -75,7 +80,7 @@ type Server struct {
 // New returns a server that does nothing until Run.
 func New(o Options) *Server {
 	s := &Server{
-		o: o, log: o.Log.Logger, start: time.Now(), ready: make(chan struct{}),
+		o: o, log: o.Log.Logger, kinds: &ownKinds{o.Middlewares}, start: time.Now(), ready: make(chan struct{}),
 		loads:       make(chan loaded),
 		transitions: make(chan health.Transition),
 		findings:    make(chan finding),
@@ -141,7 +146,7 @@ func (s *Server) begin(aside context.Context) error {
 	if err != nil {
 		return err
 	}
-	first, err := compile(s.o.Config, contents)
+	first, err := compileWith(s.kinds, s.o.Config, contents)
 	if err != nil {
 		return err
 	}
@@ -243,8 +248,10 @@ func (s *Server) open(first *plan, loops int) error {
 	if err != nil {
 		s.log.Warn("the host does not tell its name: X-Forwarded-Server is left out", "error", err)
 	}
-	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Log: s.log})
+	spans := span.NewQueue()
+	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Spans: spans, Log: s.log})
 	s.topology = newTopology(engine, newWeb(requests), accessLog, s.log)
+	s.tracer = tracer{queue: spans, version: s.o.Build.Version, host: hostname}
 	s.who, s.wake, s.setLog, s.tellFound = probing{emit: s.tell}, s.trip, s.o.Log.set, s.find
 	if s.tier != nil {
 		s.who.looked, s.orders = s.tier.looked.add, s.tier.orders()
@@ -381,6 +388,10 @@ func (s *Server) finish() {
 	s.engine.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	if e := s.tracer.exporter; e != nil {
+		e.Finish()
+		e.Wait(ctx)
+	}
 	if err := s.accessLog.Close(ctx); err != nil {
 		s.log.Error("access log", "error", err)
 	}
