@@ -58,7 +58,9 @@ func (t *Transport) tlsTo(b *upstream.Backend, protocols []string) *tls.Config {
 		return t.TLS
 	}
 	c := t.TLS.Clone()
-	c.NextProtos = protocols
+	if protocols != nil {
+		c.NextProtos = protocols
+	}
 	if c.ServerName == "" {
 		c.ServerName = b.Addr().Addr().WithZone("").String()
 	}

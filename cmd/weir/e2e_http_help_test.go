@@ -117,6 +117,7 @@ type requestRecord struct {
 	RequestCount, RetryAttempts               int
 	RequestContentSize, DownstreamContentSize int64
 	OriginStatus, DownstreamStatus            int
+	GRPCStatus                                *int
 	TLSVersion, SNI                           string
 	Duration, FirstByteDuration               time.Duration
 	EndedBy, Reason, Detail, TerminationState string
