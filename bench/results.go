@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"time"
+
+	"github.com/weirlb/weir/bench/load"
 )
 
 // results is everything that a run found, as -json writes it.
@@ -28,6 +31,11 @@ type entrant struct {
 	balancer balancer
 }
 
+// own is the index of weir; -1 if it is not measured.
+func (r *results) own() int {
+	return slices.IndexFunc(r.Entrants, func(e *entrant) bool { return e.Own })
+}
+
 // label is the name with the version.
 func (e *entrant) label() string {
 	if e.Version == "" {
@@ -44,6 +52,12 @@ type outcome struct {
 	Rate  string `json:"rate"` // unit of the throughput
 	Goal  *goal  `json:"goal,omitempty"`
 	Rows  []*row `json:"rows"` // one for each entrant, in the same order
+
+	// A scenario that differs from others in one number alone is one point of
+	// their series; Series is its name, empty for one on its own.
+	Series string  `json:"series,omitempty"`
+	X      float64 `json:"x,omitempty"`     // the number
+	XName  string  `json:"xName,omitempty"` // what it counts, such as backends
 
 	Datagrams  bool   `json:"datagrams,omitempty"`  // some may be lost
 	Impossible string `json:"impossible,omitempty"` // why it cannot be measured on this machine
@@ -75,12 +89,16 @@ type sample struct {
 	Bytes     int64         `json:"bytes"`
 	P50       time.Duration `json:"p50Nanoseconds"`
 	P99       time.Duration `json:"p99Nanoseconds"`
+	P999      time.Duration `json:"p999Nanoseconds"`
 	Busy      float64       `json:"busy"`   // CPUs that the balancer kept busy
 	Load      float64       `json:"load"`   // the same of client and backend
 	Others    float64       `json:"others"` // the same of everything else on the machine
 	Errors    int           `json:"errors"`
 	LastError string        `json:"lastError,omitempty"`
 	Stalled   int           `json:"stalled"` // connections without an exchange
+
+	Latencies []load.Point `json:"latencies,omitempty"` // at rising quantiles
+	Offered   float64      `json:"offered,omitempty"`   // exchanges asked for in a second, where the client sets the pace
 
 	// Datagrams, where there are any.
 	Sent       int `json:"sent,omitempty"`

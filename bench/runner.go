@@ -392,11 +392,12 @@ func sampleOf(u unit, before, after reading, res load.Result) sample {
 	return sample{
 		Cost: u.costOf(m), Rate: u.rateOf(m),
 		CPU: m.cpu, RSS: after.balancer.RSS, Elapsed: res.Elapsed,
-		Exchanges: res.Exchanges, Bytes: res.Bytes, P50: res.P50, P99: res.P99,
-		Busy:   over(m.cpu.Seconds(), res.Elapsed.Seconds()),
-		Load:   over(loadCPU.Seconds(), res.Elapsed.Seconds()),
-		Others: over(othersCPU.Seconds(), res.Elapsed.Seconds()),
-		Errors: res.Errors, LastError: res.LastError, Stalled: res.Stalled,
+		Exchanges: res.Exchanges, Bytes: res.Bytes, P50: res.P50, P99: res.P99, P999: res.P999,
+		Latencies: res.Curve,
+		Busy:      over(m.cpu.Seconds(), res.Elapsed.Seconds()),
+		Load:      over(loadCPU.Seconds(), res.Elapsed.Seconds()),
+		Others:    over(othersCPU.Seconds(), res.Elapsed.Seconds()),
+		Errors:    res.Errors, LastError: res.LastError, Stalled: res.Stalled,
 		Sent: res.Sent, Lost: res.Lost, Late: res.Late, Reordered: res.Reordered, Duplicated: res.Duplicated,
 	}
 }

@@ -30,6 +30,10 @@ type Flows struct {
 	latency Histogram
 	res     Result
 	held    int // flows that a holding client has had an answer on
+
+	// Of an open loop at a rate.
+	pace   *pace
+	turnOf uint32 // flow that sends next
 }
 
 // NewFlows checks a spec and opens its sockets; nothing is sent yet.
@@ -117,6 +121,8 @@ func (c *Flows) Run(stop *atomic.Bool, measuring func()) (Result, error) {
 		return c.pour(stop, measuring)
 	case c.spec.Open:
 		return c.flood(stop, measuring)
+	case c.spec.Rate > 0:
+		return c.paced(stop, measuring)
 	}
 	if err := c.drive(stop, c.now()+c.spec.Warm); err != nil {
 		return c.res, err
@@ -139,7 +145,7 @@ func (c *Flows) begin() {
 
 // conclude fills in what is known at the end about answers.
 func (c *Flows) conclude() {
-	c.res.P50, c.res.P99 = c.latency.Quantile(0.50), c.latency.Quantile(0.99)
+	c.res.timed(&c.latency)
 	for _, n := range c.done {
 		if n == 0 {
 			c.res.Stalled++
@@ -222,7 +228,9 @@ func (c *Flows) sweep() {
 	for i := range c.flows {
 		if given := c.flows[i].expire(now - c.spec.Patience); given > 0 {
 			c.res.Lost += given
-			c.hungry = append(c.hungry, uint32(i))
+			if c.pace == nil {
+				c.hungry = append(c.hungry, uint32(i))
+			}
 		}
 	}
 }
@@ -349,7 +357,7 @@ func (c *Flows) take(socket, i int, b []byte, now time.Duration) error {
 	if c.spec.Hold && c.done[flow] == 1 {
 		c.held++
 	}
-	if c.spec.Open {
+	if c.spec.Open || c.pace != nil {
 		return nil
 	}
 	return c.ask(flow, now)

@@ -23,6 +23,10 @@ type FlowSpec struct {
 	// Open sends as fast as it goes, whatever comes back. InFlight is how
 	// many of each flow are remembered then.
 	Open bool
+	// Rate sends so many datagrams in a second, the flows in turn, whatever comes
+	// back; latencies count from when a datagram was to be sent. 0 is a closed
+	// loop.
+	Rate float64
 	// Counter is the address at which the backend reports what it gets,
 	// where nothing is answered.
 	Counter  string
@@ -58,6 +62,13 @@ func (s FlowSpec) check() error {
 		return errors.New("no patience: say after what time a datagram is lost")
 	case s.Datagrams.OneWay && (s.Open || s.Hold), s.Open && s.Hold:
 		return errors.New("two ways to send at once")
+	case s.Rate > 0 && (s.Datagrams.OneWay || s.Open || s.Hold || s.Datagrams.Train > 1):
+		return errors.New("a rate is for single datagrams that are answered")
+	case s.Rate*2*s.Patience.Seconds() > float64(s.Flows)*float64(s.InFlight):
+		return fmt.Errorf("%.0f datagrams a second: %d flows with %d under way each do not hold what may be lost at once", s.Rate, s.Flows, s.InFlight)
+	}
+	if err := checkRate(s.Rate); err != nil {
+		return err
 	}
 	return s.Datagrams.check()
 }

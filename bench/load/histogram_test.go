@@ -1,6 +1,7 @@
 package load
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"testing"
@@ -66,5 +67,37 @@ func BenchmarkHistogramAdd(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		h.Add(123456)
+	}
+}
+
+// A histogram survives the way from one process to another, and what two count is what one would have.
+func TestHistogramsMerge(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.SliceOf(rapid.Int64Range(0, int64(time.Hour))).Draw(t, "values")
+		var whole, sum Histogram
+		var parts [2]Histogram
+		for i, v := range values {
+			whole.Add(time.Duration(v))
+			parts[i%2].Add(time.Duration(v))
+		}
+		for i := range parts {
+			text, err := json.Marshal(&parts[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			var read Histogram
+			if err := json.Unmarshal(text, &read); err != nil {
+				t.Fatal(err)
+			}
+			sum.Merge(&read)
+		}
+		if sum != whole {
+			t.Errorf("%d values merged, median %v; want %d, %v", sum.Count(), sum.Quantile(0.5), whole.Count(), whole.Quantile(0.5))
+		}
+	})
+	for _, text := range []string{`[[9999999,1]]`, `{}`, `[[1]`} {
+		if err := json.Unmarshal([]byte(text), new(Histogram)); err == nil {
+			t.Errorf("%s is a histogram", text)
+		}
 	}
 }
