@@ -18,11 +18,15 @@ FUZZTIME ?= 10s
 BENCHFLAGS ?=
 CLUSTERFLAGS ?=
 MICROFLAGS ?= -benchtime 300ms
+# BASE is the commit that bench-compare compares with, COMPARE_PACKAGES the directories whose benchmarks it runs; none are those
+# of the hot pieces.
+BASE ?=
+COMPARE_PACKAGES ?=
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
 .DEFAULT_GOAL := build
-.PHONY: build demo deps test race lint fuzz bench bench-cluster microbench clean help
+.PHONY: build demo deps test race lint fuzz bench bench-cluster microbench bench-compare clean help
 
 build: ## write bin/weir
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
@@ -64,6 +68,9 @@ bench-cluster: build ## measure how soon the nodes of a cluster know what has di
 
 microbench: ## run the benchmarks that stand beside the code
 	go test -run '^$$' -bench . -benchmem $(MICROFLAGS) ./...
+
+bench-compare: ## compare the benchmarks beside the code with those of another commit, BASE=ref
+	@./scripts/bench-compare.sh '$(BASE)' $(COMPARE_PACKAGES)
 
 clean: ## remove what was built
 	rm -rf bin
