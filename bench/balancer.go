@@ -19,6 +19,8 @@ import (
 	"text/template"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/weirlb/weir/bench/proc"
 )
 
@@ -34,27 +36,39 @@ type balancer struct {
 	configs map[shape]string
 	lacks   string            // why there is no configuration for the other shapes
 	extras  map[string]string // further files that configurations name, templates over a site
-	ready   string            // template of a URL that answers 200; empty means that it accepts connections
+	// reloadBy is the signal that makes it load its configuration again, and
+	// reloadable the arguments that run it so that it does; nil are args.
+	reloadBy   unix.Signal
+	reloadable []string
+	ready      string // template of a URL that answers 200; empty means that it accepts connections
 }
 
 // site is what a template may fill in.
 type site struct {
-	Network string    // that the clients use: tcp or udp
-	Listen  string    // the address that the clients use
-	Admin   string    // an address for the balancer's own use
-	Origins [2]string // the backends; the shape tcp has the first only
-	Names   [2]string // host names of the backends in the shape sni
-	Hosts   []string  // host names of the HTTP shapes
-	Paths   []string  // prefixes of paths, for each host the same
-	Dir     string    // scratch directory, where relative paths start
-	Config  string    // path of the configuration file
-	MaxConn int       // connections that the descriptors allow
-	NoFile  int       // descriptors
+	Network  string    // that the clients use: tcp or udp
+	Listen   string    // the address that the clients use
+	Admin    string    // an address for the balancer's own use
+	Origins  [2]string // the backends; most shapes have the first only
+	Backends []string  // many more addresses of the first one
+	Loops    int       // threads, workers or loops
+	Proxied  bool      // clients begin with a PROXY header
+	Names    [2]string // host names of the backends in the shape sni
+	Hosts    []string  // host names of the HTTP shapes
+	Paths    []string  // prefixes of paths, for each host the same
+	Dir      string    // scratch directory, where relative paths start
+	Config   string    // path of the configuration file
+	MaxConn  int       // connections that the descriptors allow
+	NoFile   int       // descriptors
 	certificate
 }
 
-// furnish adds to a site what HTTP and TLS need.
+// furnish adds to a site what a scenario needs.
 func (at *site) furnish(sc scenario) error {
+	at.Loops, at.Proxied = max(1, sc.loops), sc.exchange.Proxy
+	var err error
+	if at.Backends, err = manyAddrs(at.Origins[0], sc.backends); err != nil {
+		return err
+	}
 	if !sc.exchange.HTTP {
 		return nil
 	}
@@ -62,9 +76,21 @@ func (at *site) furnish(sc scenario) error {
 	if sc.shape != secure {
 		return nil
 	}
-	var err error
 	at.certificate, err = makeCertificate(at.Dir, at.Hosts[0])
 	return err
+}
+
+// manyAddrs are n addresses of loopback at the port of another one.
+func manyAddrs(addr string, n int) ([]string, error) {
+	one, err := netip.ParseAddrPort(addr)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	all := make([]string, n)
+	for i := range all {
+		all[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 96, byte(i >> 8), byte(i)}), one.Port()).String()
+	}
+	return all, nil
 }
 
 // errMissing is returned for a program that is not installed.
@@ -146,13 +172,22 @@ func (b balancer) write(sh shape, at *site) error {
 	for name, text := range files {
 		config, err := render(text, *at)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(at.Dir, name), []byte(config), 0o644)
+			err = replace(filepath.Join(at.Dir, name), config)
 		}
 		if err != nil {
 			return fmt.Errorf("configuration of %s: %w", b.name, err)
 		}
 	}
 	return nil
+}
+
+// replace writes a file whole: a program that is running may read it at any time.
+func replace(path, text string) error {
+	part := path + ".part"
+	if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(part, path)
 }
 
 // render fills in a template over a site. Besides the site's fields it may
@@ -183,12 +218,12 @@ func renderAll(texts []string, at site) ([]string, error) {
 }
 
 // startLimit is how long a balancer may take until it is ready.
-const startLimit = 10 * time.Second
+const startLimit = 30 * time.Second
 
 // start runs the program at path with the configuration of the site, and
 // returns when it is ready. An error carries the end of its log.
-func (b balancer) start(ctx context.Context, path string, at site, cpu int) (*proc.Process, error) {
-	args, err := renderAll(b.args, at)
+func (b balancer) start(ctx context.Context, path string, args []string, at site, cpu int) (*proc.Process, error) {
+	args, err := renderAll(args, at)
 	if err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", b.name, err)
 	}

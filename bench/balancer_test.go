@@ -94,6 +94,37 @@ func TestRivalsTakeTheirConfigurations(t *testing.T) {
 	}
 }
 
+// So does weir itself, which is built for it.
+func TestWeirTakesItsConfigurations(t *testing.T) {
+	program := builtWeir(t)
+	b := weir(program)
+	for _, sh := range shapes() {
+		t.Run(string(sh), func(t *testing.T) {
+			at := example(t, sh)
+			if err := b.write(sh, &at); err != nil {
+				t.Fatal(err)
+			}
+			args, err := renderAll(b.check, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if said, err := exec.Command(program, args...).CombinedOutput(); err != nil || strings.Contains(strings.ToLower(string(said)), "warn") {
+				t.Errorf("%v\n%s", err, said)
+			}
+		})
+	}
+}
+
+// builtWeir is the weir of this tree.
+func builtWeir(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "weir")
+	if said, err := exec.Command("go", "build", "-o", program, "../cmd/weir").CombinedOutput(); err != nil {
+		t.Fatalf("build weir: %v\n%s", err, said)
+	}
+	return program
+}
+
 // HAProxy has nothing for UDP, and says so.
 func TestEveryBalancerHasEveryShape(t *testing.T) {
 	for _, b := range append(rivalBalancers(), weir("bin/weir")) {
@@ -335,7 +366,7 @@ func TestRenderRefusesWhatASiteLacks(t *testing.T) {
 // A program that fails says why in its log, and the error repeats it.
 func TestStartExplainsAFailure(t *testing.T) {
 	b := balancer{name: "broken", binary: "/bin/sh", args: []string{"-c", "echo unknown directive in line 7 >&2; exit 1"}}
-	_, err := b.start(t.Context(), b.binary, example(t, relay), -1)
+	_, err := b.start(t.Context(), b.binary, b.args, example(t, relay), -1)
 	if err == nil || !strings.Contains(err.Error(), "unknown directive in line 7") {
 		t.Errorf("error %v", err)
 	}
@@ -345,7 +376,7 @@ func TestStartGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := balancer{name: "mute", binary: "/bin/sh", args: []string{"-c", "exec tail -f /dev/null"}}
-	if _, err := b.start(ctx, b.binary, example(t, relay), -1); err == nil {
+	if _, err := b.start(ctx, b.binary, b.args, example(t, relay), -1); err == nil {
 		t.Error("no error")
 	}
 	onlySelfIsLeft(t)

@@ -36,6 +36,8 @@ type options struct {
 	weir      string
 	rivals    []string
 	json      string
+	clients   int
+	syscalls  bool
 	list      bool
 }
 
@@ -110,6 +112,8 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	flags.StringVar(&o.weir, "weir", "bin/weir", "the weir to measure; empty measures the rivals alone")
 	flags.StringVar(&rivals, "rivals", "haproxy,nginx", "balancers to compare with, separated by commas")
 	flags.StringVar(&o.json, "json", "", "file to write every sample to")
+	flags.IntVar(&o.clients, "clients", 1, "processes that make the load side by side, 1 to 64; for machines with CPUs to spare")
+	flags.BoolVar(&o.syscalls, "syscalls", true, "count the system calls of each unit by strace, in a short round of its own")
 	flags.BoolVar(&o.list, "list", false, "list the scenarios and stop")
 	if err := readFlags(flags, args); err != nil {
 		return o, err
@@ -120,6 +124,9 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	}
 	if o.duration < 100*time.Millisecond || o.duration > 10*time.Minute {
 		return wrong("-duration %v: give 100ms to 10m", o.duration)
+	}
+	if o.clients < 1 || o.clients > maxClients {
+		return wrong("-clients %d: give 1 to %d", o.clients, maxClients)
 	}
 	o.rivals = split(rivals)
 	for _, name := range o.rivals {

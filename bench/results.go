@@ -59,6 +59,8 @@ type outcome struct {
 	X      float64 `json:"x,omitempty"`     // the number
 	XName  string  `json:"xName,omitempty"` // what it counts, such as backends
 
+	Uncounted string `json:"uncounted,omitempty"` // why no system calls were counted
+
 	Datagrams  bool   `json:"datagrams,omitempty"`  // some may be lost
 	Impossible string `json:"impossible,omitempty"` // why it cannot be measured on this machine
 }
@@ -69,6 +71,9 @@ type row struct {
 	Samples  []sample `json:"samples,omitempty"` // one for each round
 	Failed   string   `json:"failed,omitempty"`  // why there are no more; its figures do not count then
 	Out      string   `json:"out,omitempty"`     // why it takes no part, which is no failure
+
+	// System calls for each unit, by name.
+	Syscalls map[string]float64 `json:"syscalls,omitempty"`
 
 	// The medians of the samples, and what they mean for weir.
 	Cost   float64 `json:"cost"`
@@ -99,6 +104,12 @@ type sample struct {
 
 	Latencies []load.Point `json:"latencies,omitempty"` // at rising quantiles
 	Offered   float64      `json:"offered,omitempty"`   // exchanges asked for in a second, where the client sets the pace
+
+	Unanswered int `json:"unanswered,omitempty"` // of those
+	// Of a scenario that says what a balancer adds to latencies: what it managed a second in a closed loop, and the latencies
+	// at the same rate without it.
+	Capacity float64      `json:"capacity,omitempty"`
+	Direct   []load.Point `json:"direct,omitempty"`
 
 	// Datagrams, where there are any.
 	Sent       int `json:"sent,omitempty"`

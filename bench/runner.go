@@ -35,6 +35,9 @@ type runner struct {
 	machine  machine
 	entrants []*entrant
 	rounds   int
+	clients  int           // processes that make the load
+	counting bool          // system calls are counted
+	strace   string        // the program that counts them
 	duration time.Duration // measured in each round
 	warm     time.Duration // load before it
 	settle   time.Duration // silence before memory is read
@@ -63,7 +66,7 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	}
 	fmt.Fprintln(progress, m)
 	r := &runner{
-		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration,
+		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration, clients: o.clients, counting: o.syscalls, strace: "strace",
 		warm: 500 * time.Millisecond, settle: time.Second, leastCPU: 50 * time.Millisecond,
 		progress: progress, scratch: scratch, steps: o.rounds * len(o.scenarios) * present(res.Entrants),
 	}
@@ -151,6 +154,7 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 	}
 	got := &outcome{
 		Name: sc.name, Title: sc.title, Cost: sc.unit.cost, Rate: sc.unit.rate, Goal: sc.goal, Datagrams: sc.flows != nil,
+		Series: sc.series, X: sc.x, XName: sc.xName,
 	}
 	on, err := r.ground(ctx, sc)
 	if ctx.Err() != nil {
@@ -189,6 +193,9 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 			row.Samples = append(row.Samples, s)
 		}
 	}
+	if err := r.countAll(ctx, sc, on, got); err != nil {
+		return nil, err
+	}
 	got.conclude(own)
 	return got, nil
 }
@@ -216,7 +223,7 @@ func order(n, round int) []int {
 // announce runs one round and prints how it went.
 func (r *runner) announce(ctx context.Context, sc scenario, on *ground, round int, e *entrant) (sample, error) {
 	fmt.Fprintf(r.progress, "[%*d/%d] %-18s round %d  %-14s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
-	s, err := r.round(ctx, sc, on, e)
+	s, err := r.round(ctx, sc, on, e, r.play)
 	if ctx.Err() != nil {
 		fmt.Fprintln(r.progress, "interrupted")
 		return s, ctx.Err()
@@ -229,13 +236,24 @@ func (r *runner) announce(ctx context.Context, sc scenario, on *ground, round in
 	return s, nil
 }
 
-// round starts everything anew, measures, and stops it.
-func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant) (sample, error) {
+// bout is one round of one balancer, when everything runs but the client.
+type bout struct {
+	sc      scenario
+	e       *entrant
+	at      site
+	p       *proc.Process // the balancer
+	backend *tool
+	from    place  // of the clients
+	hello   []byte // what requests are made of, where it is not any bytes
+}
+
+// round starts everything anew, plays, and stops it.
+func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant, play func(context.Context, *bout) (sample, error)) (sample, error) {
 	dir, err := os.MkdirTemp(r.scratch, e.Name+"-")
 	if err != nil {
 		return sample{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startLimit+r.warm+r.duration+2*reportGrace)
+	ctx, cancel := context.WithTimeout(ctx, startLimit+3*(r.warm+r.duration+reportGrace))
 	defer cancel()
 	sc, hello, err := withHello(sc)
 	if err != nil {
@@ -257,22 +275,35 @@ func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant)
 	if err := e.balancer.write(sc.shape, &at); err != nil {
 		return sample{}, err
 	}
-	p, err := e.balancer.start(ctx, e.Path, at, r.machine.BalancerCPU)
+	args, cpu := e.balancer.args, r.machine.BalancerCPU
+	if sc.reload > 0 && e.balancer.reloadable != nil {
+		args = e.balancer.reloadable
+	}
+	if at.Loops > 1 {
+		cpu = proc.Anywhere
+	}
+	p, err := e.balancer.start(ctx, e.Path, args, at, cpu)
 	if err != nil {
 		return sample{}, err
 	}
 	defer p.Stop(stopGrace)
 	from := place{dir: dir, cpu: r.machine.LoadCPU, via: on.client}
-	var s sample
-	if sc.idle {
-		s, err = r.hold(ctx, sc, r.client(sc, at, hello), p, from)
-	} else {
-		s, err = r.drive(ctx, sc, r.client(sc, at, hello), p, backend, from)
-	}
+	s, err := play(ctx, &bout{sc: sc, e: e, at: at, p: p, backend: backend, from: from, hello: hello})
 	if err != nil {
 		return s, e.balancer.explain(err, at)
 	}
 	return s, nil
+}
+
+// play measures what a scenario is about.
+func (r *runner) play(ctx context.Context, b *bout) (sample, error) {
+	switch {
+	case b.sc.idle:
+		return r.hold(ctx, b)
+	case b.sc.share > 0:
+		return r.latency(ctx, b)
+	}
+	return r.drive(ctx, b, r.client(b.sc, b.at, b.hello))
 }
 
 // withHello returns the scenario with the length of its request, and what
@@ -289,7 +320,9 @@ func withHello(sc scenario) (scenario, []byte, error) {
 // backend is the job of the backends in a scenario.
 func (sc scenario) backend() job {
 	if sc.flows == nil {
-		return job{serverTool, []load.Exchange{sc.exchange, sc.exchange}}
+		return job{serverTool, load.ServerSpec{
+			Kinds: []load.Exchange{sc.exchange, sc.exchange}, Everywhere: sc.backends > 0, Flap: sc.flap,
+		}}
 	}
 	at := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	if sc.cabled {
@@ -311,7 +344,7 @@ func (r *runner) client(sc scenario, at site, hello []byte) job {
 	}
 	spec := load.ClientSpec{
 		Addr: at.Listen, Connections: sc.connections, Exchange: sc.exchange, Payload: hello, Targets: sc.targets,
-		Warm: r.warm, Duration: r.duration, Hold: sc.idle,
+		Warm: r.warm, Duration: r.duration, Hold: sc.idle, Lenient: sc.lenient(),
 	}
 	if sc.shape == secure {
 		spec.TLS = &load.TLS{Name: at.Hosts[0], Certificate: at.der, Resume: sc.resume}
@@ -347,38 +380,47 @@ func (r *runner) site(dir string, on *ground, origins []string, sc scenario) (si
 }
 
 // drive measures the CPU time of a balancer under load.
-func (r *runner) drive(ctx context.Context, sc scenario, work job, p *proc.Process, backend *tool, from place) (sample, error) {
-	client, err := startTool(work, from)
+func (r *runner) drive(ctx context.Context, b *bout, work job) (sample, error) {
+	c, err := r.startClients(work, b.from)
 	if err != nil {
 		return sample{}, err
 	}
-	defer client.stop()
-	if _, err := client.expect(ctx, load.Measuring); err != nil {
-		return sample{}, alive(p, err)
+	defer c.stop()
+	if _, err := c.expect(ctx, load.Measuring); err != nil {
+		return sample{}, alive(b.p, err)
 	}
-	before, err := read(p, client.p, backend.p)
+	before, err := read(b.p, c, b.backend.p)
 	if err != nil {
-		return sample{}, alive(p, err)
+		return sample{}, alive(b.p, err)
 	}
-	done, err := client.expect(ctx, load.Finished)
+	end := b.meanwhile(ctx)
+	done, err := c.expect(ctx, load.Finished)
+	if err := errors.Join(err, end()); err != nil {
+		return sample{}, alive(b.p, err)
+	}
+	after, err := read(b.p, c, b.backend.p)
 	if err != nil {
-		return sample{}, alive(p, err)
+		return sample{}, alive(b.p, err)
 	}
-	after, err := read(p, client.p, backend.p)
-	if err != nil {
-		return sample{}, alive(p, err)
+	if err := sound(done); err != nil {
+		return sample{}, alive(b.p, err)
 	}
-	if done.Result.Exchanges == 0 {
-		return sample{}, alive(p, fmt.Errorf("not one exchange; %d errors, the last: %q", done.Result.Errors, done.Result.LastError))
-	}
-	if done.Result.Wrong > 0 {
-		return sample{}, alive(p, fmt.Errorf("%d wrong answers, the last: %s", done.Result.Wrong, done.Result.LastError))
-	}
-	s := sampleOf(sc.unit, before, after, *done.Result)
+	s := sampleOf(b.sc.unit, before, after, done)
 	if s.CPU < r.leastCPU {
-		return s, alive(p, fmt.Errorf("it used %v of CPU, too little to tell; measure longer or on a quieter machine", s.CPU))
+		return s, alive(b.p, fmt.Errorf("it used %v of CPU, too little to tell; measure longer or on a quieter machine", s.CPU))
 	}
-	return s, alive(p, nil)
+	return s, alive(b.p, nil)
+}
+
+// sound reports a result that says nothing about a balancer, or the worst.
+func sound(res load.Result) error {
+	if res.Exchanges == 0 {
+		return fmt.Errorf("not one exchange; %d errors, the last: %q", res.Errors, res.LastError)
+	}
+	if res.Wrong > 0 {
+		return fmt.Errorf("%d wrong answers, the last: %s", res.Wrong, res.LastError)
+	}
+	return nil
 }
 
 // sampleOf turns what was read before and after into a sample.
@@ -393,17 +435,18 @@ func sampleOf(u unit, before, after reading, res load.Result) sample {
 		Cost: u.costOf(m), Rate: u.rateOf(m),
 		CPU: m.cpu, RSS: after.balancer.RSS, Elapsed: res.Elapsed,
 		Exchanges: res.Exchanges, Bytes: res.Bytes, P50: res.P50, P99: res.P99, P999: res.P999,
-		Latencies: res.Curve,
-		Busy:      over(m.cpu.Seconds(), res.Elapsed.Seconds()),
-		Load:      over(loadCPU.Seconds(), res.Elapsed.Seconds()),
-		Others:    over(othersCPU.Seconds(), res.Elapsed.Seconds()),
-		Errors:    res.Errors, LastError: res.LastError, Stalled: res.Stalled,
+		Latencies: res.Curve, Unanswered: res.Unanswered,
+		Busy:   over(m.cpu.Seconds(), res.Elapsed.Seconds()),
+		Load:   over(loadCPU.Seconds(), res.Elapsed.Seconds()),
+		Others: over(othersCPU.Seconds(), res.Elapsed.Seconds()),
+		Errors: res.Errors, LastError: res.LastError, Stalled: res.Stalled,
 		Sent: res.Sent, Lost: res.Lost, Late: res.Late, Reordered: res.Reordered, Duplicated: res.Duplicated,
 	}
 }
 
 // hold measures what idle connections add to a balancer's memory.
-func (r *runner) hold(ctx context.Context, sc scenario, work job, p *proc.Process, from place) (sample, error) {
+func (r *runner) hold(ctx context.Context, b *bout) (sample, error) {
+	sc, p := b.sc, b.p
 	if err := pause(ctx, r.settle); err != nil {
 		return sample{}, err
 	}
@@ -412,7 +455,7 @@ func (r *runner) hold(ctx context.Context, sc scenario, work job, p *proc.Proces
 		return sample{}, alive(p, err)
 	}
 	begun := time.Now()
-	client, err := startTool(work, from)
+	client, err := startTool(r.client(sc, b.at, b.hello), b.from)
 	if err != nil {
 		return sample{}, err
 	}
@@ -442,11 +485,11 @@ type reading struct {
 }
 
 // read takes a reading, the balancer first.
-func read(balancer, client, backend *proc.Process) (reading, error) {
+func read(balancer *proc.Process, load clients, backend *proc.Process) (reading, error) {
 	var now reading
 	var errs [4]error
 	now.balancer, errs[0] = proc.Measure(balancer.PID)
-	now.client, errs[1] = proc.Measure(client.PID)
+	now.client, errs[1] = load.usage()
 	now.backend, errs[2] = proc.Measure(backend.PID)
 	now.machine, errs[3] = proc.Busy()
 	return now, errors.Join(errs[:]...)
@@ -481,6 +524,9 @@ func trouble(s sample) string {
 	}
 	if s.Stalled > 0 {
 		fmt.Fprintf(&b, "; %d connections stalled", s.Stalled)
+	}
+	if s.Unanswered > 0 {
+		fmt.Fprintf(&b, "; %d not answered", s.Unanswered)
 	}
 	for _, odd := range []struct {
 		n    int

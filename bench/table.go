@@ -37,12 +37,16 @@ func scenarioTable(o *outcome, entrants []*entrant) string {
 			share(r, func(s sample) float64 { return s.Load }),
 			verdict(r),
 		})
+		if text := addition(r); text != "" {
+			notes = append(notes, text)
+		}
 		for round, s := range r.Samples {
 			if t := trouble(s); t != "" {
 				notes = append(notes, fmt.Sprintf("%s, round %d%s", e.Name, round+1, t))
 			}
 		}
 	}
+	notes = append(notes, callsNotes(o)...)
 	if others := disturbance(o); others > quiet {
 		notes = append(notes, fmt.Sprintf("the machine was not quiet: other programs used %.1f CPUs; trust only differences well above the spread", others))
 	}

@@ -128,12 +128,16 @@ func NewClient(spec ClientSpec) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	asks, err := spec.requests()
+	if err != nil {
+		return nil, err
+	}
 	poll, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
 	answer := pattern(spec.Exchange.Answer)
-	return &Client{spec: spec, to: to, poll: poll, asks: spec.requests(), answer: answer, start: time.Now()}, nil
+	return &Client{spec: spec, to: to, poll: poll, asks: asks, answer: answer, start: time.Now()}, nil
 }
 
 // check reports a spec that makes no sense.
@@ -153,19 +157,33 @@ func (s ClientSpec) check() error {
 	if s.Targets.Hosts < 0 || s.Targets.Paths < 0 {
 		return fmt.Errorf("%d hosts with %d paths", s.Targets.Hosts, s.Targets.Paths)
 	}
+	if s.Exchange.Proxy && s.Exchange.HTTP {
+		return errors.New("PROXY headers before HTTP")
+	}
 	return s.Exchange.check()
 }
 
 // requests returns what the connections send in turn.
-func (s ClientSpec) requests() []*message {
+func (s ClientSpec) requests() ([]*message, error) {
 	if s.Exchange.HTTP {
-		return s.Targets.requests(s.Exchange)
+		return s.Targets.requests(s.Exchange), nil
 	}
 	body := s.Payload
 	if body == nil {
 		body = pattern(s.Exchange.Request)
 	}
-	return []*message{newMessage(nil, body, s.Exchange.Request)}
+	if !s.Exchange.Proxy {
+		return []*message{newMessage(nil, body, s.Exchange.Request)}, nil
+	}
+	heads, err := announcements()
+	if err != nil {
+		return nil, err
+	}
+	var all []*message
+	for _, head := range heads {
+		all = append(all, newMessage(head, body, s.Exchange.Request))
+	}
+	return all, nil
 }
 
 // Close closes every connection.

@@ -31,9 +31,8 @@ type Flows struct {
 	res     Result
 	held    int // flows that a holding client has had an answer on
 
-	// Of an open loop at a rate.
-	pace   *pace
-	turnOf uint32 // flow that sends next
+	pace   *pace  // of an open loop at a rate
+	turnOf uint32 // flow that sends next, where they take turns
 }
 
 // NewFlows checks a spec and opens its sockets; nothing is sent yet.
@@ -67,6 +66,9 @@ func NewFlows(spec FlowSpec) (*Flows, error) {
 	for i := range c.flows {
 		c.flows[i] = newLedger(spec.InFlight)
 		c.hungry[i] = uint32(i)
+	}
+	if spec.Window > 0 {
+		c.hungry, c.turnOf = c.hungry[:spec.Window], uint32(spec.Window%spec.Flows)
 	}
 	for range spec.sockets() {
 		if err := c.open(); err != nil {
@@ -360,7 +362,20 @@ func (c *Flows) take(socket, i int, b []byte, now time.Duration) error {
 	if c.spec.Open || c.pace != nil {
 		return nil
 	}
+	if c.spec.Window > 0 {
+		flow = c.another()
+	}
 	return c.ask(flow, now)
+}
+
+// another is the flow whose turn it is of those that have nothing under way; there is one, because one has just been answered.
+func (c *Flows) another() uint32 {
+	for c.flows[c.turnOf].open > 0 {
+		c.turnOf = (c.turnOf + 1) % uint32(len(c.flows))
+	}
+	flow := c.turnOf
+	c.turnOf = (c.turnOf + 1) % uint32(len(c.flows))
+	return flow
 }
 
 // known tells what an answer answers, and checks that it came to where the

@@ -302,12 +302,12 @@ func TestRatesThatMakeNoSense(t *testing.T) {
 			t.Errorf("%+v is accepted", spec)
 		}
 	}
-	good := FlowSpec{Addr: netip.MustParseAddrPort("127.0.0.1:1").String(), Flows: 10, InFlight: 10, Datagrams: Datagrams{Size: 64}, Patience: time.Second, Rate: 50}
+	good := FlowSpec{Addr: netip.MustParseAddrPort("127.0.0.1:1").String(), Flows: 10, InFlight: 10, Datagrams: Datagrams{Size: 64}, Patience: time.Second, Rate: 250}
 	if err := good.check(); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*FlowSpec){
-		"more than is remembered": func(s *FlowSpec) { s.Rate = 51 },
+		"more than is remembered": func(s *FlowSpec) { s.Rate = 270 },
 		"not answered":            func(s *FlowSpec) { s.Datagrams.OneWay, s.Counter = true, "127.0.0.1:2" },
 		"a flood too":             func(s *FlowSpec) { s.Open = true },
 		"trains":                  func(s *FlowSpec) { s.Datagrams.Train = 2 },

@@ -34,6 +34,11 @@ func (p *poller) change(fd int, out bool) error {
 	return p.control(unix.EPOLL_CTL_MOD, fd, out)
 }
 
+// remove watches fd no more.
+func (p *poller) remove(fd int) error {
+	return p.control(unix.EPOLL_CTL_DEL, fd, false)
+}
+
 func (p *poller) control(op, fd int, out bool) error {
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
 	if out {
