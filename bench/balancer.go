@@ -27,6 +27,7 @@ import (
 type balancer struct {
 	name    string
 	binary  string   // path, or a name to look for in PATH and in the sbin directories
+	module  string   // directory of the Go module that binary is built from; empty is none
 	version []string // arguments that make it print its version
 	file    string   // name of the configuration file
 	args    []string // arguments that run it in the foreground; templates over a site
@@ -34,6 +35,7 @@ type balancer struct {
 	configs map[shape]string
 	lacks   string            // why there is no configuration for the other shapes
 	extras  map[string]string // further files that configurations name, templates over a site
+	ports   []string          // names of the ports that it wants besides those of every site
 	ready   string            // template of a URL that answers 200; empty means that it accepts connections
 }
 
@@ -51,6 +53,8 @@ type site struct {
 	MaxConn int       // connections that the descriptors allow
 	NoFile  int       // descriptors
 	certificate
+
+	Ports map[string]string // addresses that the balancer has asked for, by name
 }
 
 // furnish adds to a site what HTTP and TLS need.
@@ -70,7 +74,7 @@ func (at *site) furnish(sc scenario) error {
 // errMissing is returned for a program that is not installed.
 var errMissing = errors.New("not installed")
 
-// rivalBalancers are the balancers that weir can be compared with.
+// rivalBalancers are the balancers that weir is compared with as a rule.
 func rivalBalancers() []balancer { return []balancer{haproxy(), nginx()} }
 
 func findBalancer(all []balancer, name string) (balancer, bool) {
@@ -79,6 +83,25 @@ func findBalancer(all []balancer, name string) (balancer, bool) {
 		return balancer{}, false
 	}
 	return all[i], true
+}
+
+// locate returns where the program is, and builds it first if that is its way.
+func (b balancer) locate(ctx context.Context) (string, error) {
+	if b.module != "" {
+		if err := b.build(ctx); err != nil {
+			return "", err
+		}
+	}
+	return b.find()
+}
+
+// command shows how the program at path is run.
+func (b balancer) command(path string) string {
+	args, err := renderAll(b.args, site{Listen: "127.0.0.1:0", Dir: ".", Config: b.file})
+	if err != nil {
+		return path // it needs more than is known before it runs
+	}
+	return path + " " + strings.Join(args, " ")
 }
 
 // find returns where the program is.
@@ -156,10 +179,15 @@ func (b balancer) write(sh shape, at *site) error {
 }
 
 // render fills in a template over a site. Besides the site's fields it may
-// ask whether a file exists.
+// ask whether a file exists, and for the halves of an address. A port that the
+// balancer has not asked for is an error.
 func render(text string, at site) (string, error) {
-	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
-	t, err := template.New("").Funcs(template.FuncMap{"exists": exists}).Parse(text)
+	functions := template.FuncMap{
+		"exists": func(path string) bool { _, err := os.Stat(path); return err == nil },
+		"host":   func(addr string) (string, error) { host, _, err := net.SplitHostPort(addr); return host, err },
+		"port":   func(addr string) (string, error) { _, port, err := net.SplitHostPort(addr); return port, err },
+	}
+	t, err := template.New("").Option("missingkey=error").Funcs(functions).Parse(text)
 	if err != nil {
 		return "", err
 	}

@@ -13,24 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
-
-// shapes are those of all scenarios.
-func shapes() []shape {
-	var all []shape
-	for _, sc := range scenarios() {
-		if !slices.Contains(all, sc.shape) {
-			all = append(all, sc.shape)
-		}
-	}
-	return all
-}
 
 // example is a site for a shape in a scratch directory, on ports that are
 // free.

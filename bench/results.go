@@ -4,12 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/weirlb/weir/bench/load"
 )
 
 // results is everything that a run found, as -json writes it.
 type results struct {
 	Date      time.Time  `json:"date"`
+	Command   string     `json:"command"` // that made the bench do it
 	Machine   machine    `json:"machine"`
 	Rounds    int        `json:"rounds"`
 	Seconds   float64    `json:"seconds"` // measured in each round
@@ -22,10 +27,16 @@ type entrant struct {
 	Name    string `json:"name"`
 	Path    string `json:"path,omitempty"`
 	Version string `json:"version,omitempty"`
+	Command string `json:"command,omitempty"` // that starts it
 	Missing string `json:"missing,omitempty"` // why it is not measured
 	Own     bool   `json:"own,omitempty"`     // it is weir, and the others are its rivals
 
 	balancer balancer
+}
+
+// own is the index of weir; -1 if it is not measured.
+func (r *results) own() int {
+	return slices.IndexFunc(r.Entrants, func(e *entrant) bool { return e.Own })
 }
 
 // label is the name with the version.
@@ -44,6 +55,12 @@ type outcome struct {
 	Rate  string `json:"rate"` // unit of the throughput
 	Goal  *goal  `json:"goal,omitempty"`
 	Rows  []*row `json:"rows"` // one for each entrant, in the same order
+
+	// A scenario that differs from others in one number alone is one point of
+	// their series; Series is its name, empty for one on its own.
+	Series string  `json:"series,omitempty"`
+	X      float64 `json:"x,omitempty"`     // the number
+	XName  string  `json:"xName,omitempty"` // what it counts, such as backends
 
 	Datagrams  bool   `json:"datagrams,omitempty"`  // some may be lost
 	Impossible string `json:"impossible,omitempty"` // why it cannot be measured on this machine
@@ -75,12 +92,16 @@ type sample struct {
 	Bytes     int64         `json:"bytes"`
 	P50       time.Duration `json:"p50Nanoseconds"`
 	P99       time.Duration `json:"p99Nanoseconds"`
+	P999      time.Duration `json:"p999Nanoseconds"`
 	Busy      float64       `json:"busy"`   // CPUs that the balancer kept busy
 	Load      float64       `json:"load"`   // the same of client and backend
 	Others    float64       `json:"others"` // the same of everything else on the machine
 	Errors    int           `json:"errors"`
 	LastError string        `json:"lastError,omitempty"`
 	Stalled   int           `json:"stalled"` // connections without an exchange
+
+	Latencies []load.Point `json:"latencies,omitempty"` // at rising quantiles
+	Offered   float64      `json:"offered,omitempty"`   // exchanges asked for in a second, where the client sets the pace
 
 	// Datagrams, where there are any.
 	Sent       int `json:"sent,omitempty"`
@@ -146,18 +167,29 @@ func (o *outcome) reached(own int) (figure float64, met bool) {
 	return figure, figure > 0 && figure <= o.Goal.Most
 }
 
+// family is the first word of a scenario's name.
+func (o *outcome) family() string {
+	family, _, _ := strings.Cut(o.Name, "-")
+	return family
+}
+
 // save writes results to a file, whole or not at all.
 func save(path string, results any) error {
 	text, err := json.MarshalIndent(results, "", "  ")
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
+	return writeWhole(path, append(text, '\n'))
+}
+
+// writeWhole writes a file, whole or not at all.
+func writeWhole(path string, text []byte) error {
 	part := path + ".part"
-	if err := os.WriteFile(part, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("results: %w", err)
+	if err := os.WriteFile(part, text, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(part, path); err != nil {
-		return fmt.Errorf("results: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }

@@ -56,8 +56,8 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	res := &results{Date: time.Now().UTC(), Machine: m, Rounds: o.rounds, Seconds: o.duration.Seconds()}
-	res.Entrants, err = enter(ctx, o)
+	res := &results{Date: time.Now().UTC().Round(time.Second), Command: o.command, Machine: m, Rounds: o.rounds, Seconds: o.duration.Seconds()}
+	res.Entrants, err = enter(ctx, o, progress)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	}
 	fmt.Fprint(out, summaryTable(res))
 	if o.json != "" {
-		if err := save(o.json, res); err != nil {
+		if err := res.publish(o.json, progress); err != nil {
 			return err
 		}
 	}
@@ -89,23 +89,24 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 
 // enter finds the programs. A rival that is not there is entered as missing;
 // without weir itself there is no point in a run that asks for it.
-func enter(ctx context.Context, o options) ([]*entrant, error) {
+func enter(ctx context.Context, o options, progress io.Writer) ([]*entrant, error) {
 	var all []*entrant
 	if o.weir != "" {
 		all = append(all, &entrant{Name: "weir", Own: true, balancer: weir(o.weir)})
 	}
-	for _, name := range o.rivals {
-		b, ok := findBalancer(rivalBalancers(), name)
-		if !ok {
-			return nil, fmt.Errorf("unknown rival %q", name)
-		}
-		all = append(all, &entrant{Name: name, balancer: b})
+	for _, b := range o.rivals {
+		all = append(all, &entrant{Name: b.name, balancer: b})
 	}
 	for _, e := range all {
-		path, err := e.balancer.find()
+		if e.balancer.module != "" {
+			fmt.Fprintf(progress, "building %s\n", e.Name)
+		}
+		path, err := e.balancer.locate(ctx)
 		switch {
 		case err == nil:
-			e.Path, e.Version = path, e.balancer.versionOf(ctx, path)
+			e.Path, e.Version, e.Command = path, e.balancer.versionOf(ctx, path), e.balancer.command(path)
+		case ctx.Err() != nil:
+			return nil, errInterrupted
 		case e.Own:
 			return nil, fmt.Errorf("%w: build it with `make build`, or give -weir \"\" to measure the rivals alone", err)
 		default:
@@ -254,6 +255,9 @@ func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant)
 	if err != nil {
 		return sample{}, err
 	}
+	if err := e.balancer.furnish(&at); err != nil {
+		return sample{}, err
+	}
 	if err := e.balancer.write(sc.shape, &at); err != nil {
 		return sample{}, err
 	}
@@ -392,11 +396,12 @@ func sampleOf(u unit, before, after reading, res load.Result) sample {
 	return sample{
 		Cost: u.costOf(m), Rate: u.rateOf(m),
 		CPU: m.cpu, RSS: after.balancer.RSS, Elapsed: res.Elapsed,
-		Exchanges: res.Exchanges, Bytes: res.Bytes, P50: res.P50, P99: res.P99,
-		Busy:   over(m.cpu.Seconds(), res.Elapsed.Seconds()),
-		Load:   over(loadCPU.Seconds(), res.Elapsed.Seconds()),
-		Others: over(othersCPU.Seconds(), res.Elapsed.Seconds()),
-		Errors: res.Errors, LastError: res.LastError, Stalled: res.Stalled,
+		Exchanges: res.Exchanges, Bytes: res.Bytes, P50: res.P50, P99: res.P99, P999: res.P999,
+		Latencies: res.Curve,
+		Busy:      over(m.cpu.Seconds(), res.Elapsed.Seconds()),
+		Load:      over(loadCPU.Seconds(), res.Elapsed.Seconds()),
+		Others:    over(othersCPU.Seconds(), res.Elapsed.Seconds()),
+		Errors:    res.Errors, LastError: res.LastError, Stalled: res.Stalled,
 		Sent: res.Sent, Lost: res.Lost, Late: res.Late, Reordered: res.Reordered, Duplicated: res.Duplicated,
 	}
 }

@@ -439,10 +439,10 @@ func TestSampleOf(t *testing.T) {
 
 func TestEnter(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if _, err := enter(t.Context(), options{weir: "bin/no-such-weir"}); !errors.Is(err, errMissing) {
+	if _, err := enter(t.Context(), options{weir: "bin/no-such-weir"}, io.Discard); !errors.Is(err, errMissing) {
 		t.Errorf("error %v, want %v", err, errMissing)
 	}
-	all, err := enter(t.Context(), options{weir: "/bin/true", rivals: []string{"haproxy", "nginx"}})
+	all, err := enter(t.Context(), options{weir: "/bin/true", rivals: rivalBalancers()}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,9 @@ type Result struct {
 	Wrong     int    // those of them that were cut short or answered wrongly
 	LastError string // the last of the wrong ones if there are any
 	Stalled   int    // connections that finished no exchange
-	P50, P99  time.Duration
+	// Latencies of the exchanges, and those at the quantiles between.
+	P50, P99, P999 time.Duration
+	Curve          []Point `json:",omitempty"`
 
 	// Of UDP, in datagrams; a flow is a connection above.
 	Sent       int `json:",omitempty"`
@@ -42,6 +44,12 @@ type Result struct {
 	Late       int `json:",omitempty"` // answered after they had been given up
 	Reordered  int `json:",omitempty"` // answered after a later one of their flow
 	Duplicated int `json:",omitempty"` // answers beyond the first
+}
+
+// timed enters latencies.
+func (r *Result) timed(h *Histogram) {
+	r.P50, r.P99, r.P999 = h.Quantile(0.50), h.Quantile(0.99), h.Quantile(0.999)
+	r.Curve = h.Curve()
 }
 
 // ErrTooManyErrors ends a load that is not worth measuring.
@@ -161,7 +169,7 @@ func (c *Client) Run(stop *atomic.Bool, measuring func()) (Result, error) {
 	begun := c.now()
 	err := c.drive(stop, begun+c.spec.Duration)
 	c.res.Elapsed = c.now() - begun
-	c.res.P50, c.res.P99 = c.latency.Quantile(0.50), c.latency.Quantile(0.99)
+	c.res.timed(&c.latency)
 	for _, n := range slots {
 		if n == 0 {
 			c.res.Stalled++

@@ -139,7 +139,7 @@ func (c *Flows) begin() {
 
 // conclude fills in what is known at the end about answers.
 func (c *Flows) conclude() {
-	c.res.P50, c.res.P99 = c.latency.Quantile(0.50), c.latency.Quantile(0.99)
+	c.res.timed(&c.latency)
 	for _, n := range c.done {
 		if n == 0 {
 			c.res.Stalled++

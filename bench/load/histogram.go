@@ -41,6 +41,29 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return 0
 }
 
+// Point is a quantile of latencies.
+type Point struct {
+	Quantile float64 `json:"quantile"` // share of the exchanges that took no longer; 1 is all
+	MS       float64 `json:"ms"`       // milliseconds
+}
+
+// Curve returns the quantiles that a plot of latencies needs, rising. Between
+// the median and the slowest of all it has those that at least one exchange
+// was slower than; nil when nothing was added.
+func (h *Histogram) Curve() []Point {
+	if h.total == 0 {
+		return nil
+	}
+	var curve []Point
+	for _, q := range []float64{0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 0.99999, 1} {
+		if q > 0.5 && q < 1 && int(q*float64(h.total)+0.999999) >= h.total {
+			continue
+		}
+		curve = append(curve, Point{Quantile: q, MS: h.Quantile(q).Seconds() * 1000})
+	}
+	return curve
+}
+
 // Reset empties the histogram.
 func (h *Histogram) Reset() { *h = Histogram{} }
 
