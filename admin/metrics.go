@@ -35,8 +35,9 @@ type collector struct {
 	entrypointUDP udpFamilies
 	serviceUDP    udpFamilies
 
-	sources sourceFamilies
-	cluster clusterFamilies
+	sources      sourceFamilies
+	cluster      clusterFamilies
+	compressions compressionFamilies
 }
 
 // family is one metric that every T has.
@@ -124,8 +125,9 @@ func newCollector(weir Weir) *collector {
 		entrypointUDP: newUDPFamilies("entrypoint", "entrypoint"),
 		serviceUDP:    newUDPFamilies("service", "protocol", "service"),
 
-		sources: newSourceFamilies(),
-		cluster: newClusterFamilies(),
+		sources:      newSourceFamilies(),
+		cluster:      newClusterFamilies(),
+		compressions: newCompressionFamilies(),
 	}
 }
 
@@ -241,6 +243,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	c.serviceUDP.describe(out)
 	c.sources.describe(out)
 	c.cluster.describe(out)
+	c.compressions.describe(out)
 }
 
 func describe[T any](out chan<- *prometheus.Desc, all []family[T]) {
@@ -290,6 +293,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		c.sources.collect(out, &s.Sources[i])
 	}
 	c.cluster.collect(out, s.Cluster)
+	for i := range s.Compressions {
+		c.compressions.collect(out, &s.Compressions[i])
+	}
 }
 
 func collect[T any](out chan<- prometheus.Metric, all []family[T], of *T, labels ...string) {

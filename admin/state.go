@@ -32,6 +32,8 @@ type State struct {
 	Backends    []Backend
 	Sources     []Source
 	Cluster     *Cluster // nil: this weir is on its own
+
+	Compressions []Compression // of HTTP middlewares that compress; shown as metrics alone
 }
 
 // Reloads counts attempts to load a changed configuration.

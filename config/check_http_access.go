@@ -46,6 +46,9 @@ func (c *checker) httpAccess(at string, m *HTTPMiddleware) {
 	if p := m.PassTLSClientCert; p != nil && !p.PEM && p.Info == nil {
 		c.fail(at+".passTLSClientCert", "tells nothing", "write pem: true or info")
 	}
+	if g := m.GRPCWeb; g != nil {
+		c.grpcWeb(at+".grpcWeb", g)
+	}
 	if h := m.Headers; h != nil {
 		c.headersMiddleware(at+".headers", h)
 	}
@@ -128,8 +131,10 @@ func (c *checker) forwardAuth(at string, f *ForwardAuth) {
 			c.failf(at+".authSigninURL", "%q is not a URL", abbreviated(s))
 		}
 	}
-	if f.MaxResponseBodySize < 0 {
-		f.MaxResponseBodySize = 16 << 20
+	for _, size := range [...]*int{&f.MaxBodySize, &f.MaxResponseBodySize} {
+		if *size < 0 {
+			*size = 16 << 20
+		}
 	}
 	if t := f.TLS; t != nil {
 		c.notContent(at+".tls.ca", t.CA)

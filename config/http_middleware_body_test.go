@@ -13,13 +13,11 @@ http:
   middlewares:
     a: {buffering: {maxRequestBodyBytes: -1, memRequestBodyBytes: 16777217, retryExpression: "RequestMethod() == GET"}}
     b: {buffering: {memResponseBodyBytes: -1, maxResponseBodyBytes: 1000000000000}}
-    c: {grpcWeb: {allowOrigins: ["*"]}}
 `, []string{
 			`4:42: http.middlewares.a.buffering.maxRequestBodyBytes: -1 is less than 0, the least there may be`,
 			`4:67: http.middlewares.a.buffering.memRequestBodyBytes: 16777217 is more than 16777216, the most there may be`,
 			`4:94: http.middlewares.a.buffering.retryExpression: at byte 19: 'G' stands where text in quotes is expected`,
 			`5:43: http.middlewares.b.buffering.memResponseBodyBytes: -1 is less than 0, the least there may be`,
-			`6:9: http.middlewares.c.grpcWeb: not supported by weir (gRPC takes HTTP/2 to servers, and weir speaks HTTP/1.1 to them)`,
 		}},
 		{"circuit breakers", `
 http:

@@ -293,39 +293,6 @@ func TestHTTP2Cuts(t *testing.T) {
 	b.idle(0)
 }
 
-// A drain is announced, what is under way is answered, and the connection ends.
-func TestHTTP2Drain(t *testing.T) {
-	release := make(chan struct{})
-	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, r *http.Request) {
-		<-release
-		_, _ = io.WriteString(w, "done")
-	})}})
-	w := b.plain()
-	w.get(1, "/")
-	weirtest.Eventually(t, patience, func() bool { return b.inPhase(waiting) == 1 }, "the request is at the server")
-	b.server.Drain()
-	for w.gone == nil {
-		if err := w.read(true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if w.gone.LastStreamID != 1<<31-1 || w.gone.ErrCode != xhttp2.ErrCodeNo {
-		t.Errorf("first %v", w.gone)
-	}
-	w.get(3, "/") // it was on its way
-	for w.gone.LastStreamID != 3 {
-		if err := w.read(true); err != nil {
-			t.Fatalf("%v; last %v", err, w.gone)
-		}
-	}
-	close(release)
-	w.wants(1, "200", "done")
-	w.wants(3, "200", "done")
-	if err := w.end(); err != io.EOF {
-		t.Error(err)
-	}
-}
-
 // A connection that has served what it may says so.
 func TestHTTP2WearsOut(t *testing.T) {
 	b := newBed(t, setup{backends: []netip.AddrPort{silent(t)}, front: FrontOptions{KeepAliveRequests: 2}})

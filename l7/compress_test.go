@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/andybalholm/brotli"
+	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/weirlb/weir/internal/weirtest"
@@ -433,15 +434,64 @@ func TestCompressFraming(t *testing.T) {
 	}
 }
 
+// What is compressed is counted with its bytes, and what is not with the reason; what has no body of a server's is neither.
+func TestCompressCounts(t *testing.T) {
+	text := pattern(5000)
+	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range r.URL.Query() {
+			w.Header().Set(name, values[0])
+		}
+		switch r.URL.Path {
+		case "/none":
+			w.WriteHeader(204)
+			return
+		case "/part":
+			w.WriteHeader(206)
+		case "/short":
+			_, _ = io.WriteString(w, "short")
+			return
+		}
+		_, _ = w.Write(text)
+	})}})
+	m := b.server.Compress("compress", usualCompress)
+	b.add(m)
+	wire := map[string]int64{}
+	for _, ask := range []struct{ method, path, accept string }{
+		{"GET", "/", "gzip"}, {"GET", "/", "gzip"}, {"GET", "/", "zstd"}, {"GET", "/", "deflate"}, {"GET", "/?Content-Encoding=br", "gzip"}, {"GET", "/?Content-Type=image/png", "gzip"},
+		{"GET", "/?Cache-Control=no-transform", "gzip"}, {"GET", "/part", "gzip"}, {"GET", "/short", "gzip"}, {"GET", "/none", "gzip"}, {"HEAD", "/", "gzip"},
+	} {
+		req, _ := http.NewRequestWithContext(t.Context(), ask.method, "http://"+b.addr+ask.path, nil)
+		req.Header.Set("Accept-Encoding", ask.accept)
+		tr := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire[resp.Header.Get("Content-Encoding")] += n
+	}
+	want := CompressionStats{
+		Responses: map[string]int64{"gzip": 2, "br": 0, "zstd": 1}, In: 15000, Out: wire["gzip"] + wire["zstd"],
+		Skipped: map[string]int64{"encoded": 1, "type": 1, "no-transform": 1, "part": 1, "short": 1, "client": 1, "busy": 0},
+	}
+	if diff := cmp.Diff(want, m.Compression.Stats()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Encoders are bounded: what is too much leaves as it is, and is counted.
 func TestCompressIsBounded(t *testing.T) {
 	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pattern(2000)) })}})
-	b.add(b.server.Compress("compress", usualCompress))
+	m := b.server.Compress("compress", usualCompress)
+	b.add(m)
 	b.server.each(func(w *worker) { w.encoders.busy = maxEncoding })
 	if resp, body := b.fetch("GET", "/", "gzip"); resp.Header.Get("Content-Encoding") != "" || len(body) != 2000 || resp.Header.Get("Vary") == "" {
 		t.Errorf("%v", resp.Header)
 	}
-	if n := b.server.Uncompressed(); n != 1 {
+	if n := m.Compression.Stats().Skipped["busy"]; n != 1 {
 		t.Errorf("%d are counted", n)
 	}
 	b.server.each(func(w *worker) { w.encoders.busy = 0 })

@@ -38,11 +38,13 @@ type ForwardAuthOptions struct {
 	UserField       string         // of its answer, for the log
 	KeepLocation    bool           // Location is not made absolute
 	KeepMethod      bool           // it is asked with the method of the request, not with GET
+	TellBody        bool           // it is told the body of the request, which is held until it is here
+	MaxTold         int64          // bytes of that; requests with more are refused
 	Signin          string         // where a client is sent to whom it answers 401; empty = nowhere
 }
 
 // ForwardAuth returns a middleware that asks another server whether a request may pass: a status of 2xx says so, any other
-// answer is given to the client. The question is asked before the body is read.
+// answer is given to the client. The question is asked before the body is read, unless the body is part of it.
 func ForwardAuth(name string, o ForwardAuthOptions) *Middleware {
 	a := &forwardAuth{ForwardAuthOptions: o, asking: new(hands)}
 	a.asking.init(maxAsking, maxAskWaiting)
@@ -81,6 +83,20 @@ var (
 )
 
 func (a *forwardAuth) request(x *Exchange) Action {
+	if a.TellBody {
+		switch action, err := x.takeIn(a.MaxTold); {
+		case err == errLongBody:
+			x.detail = "auth-long-body"
+			x.Reject(401, accesslog.Denied) // and not 413: what the server would have said is not known
+			return Answered
+		case err != nil:
+			x.detail = "auth-busy"
+			x.Reject(503, accesslog.Limit)
+			return Answered
+		case action != Next:
+			return action
+		}
+	}
 	// The time that it waits for others counts: nobody waits longer for an answer than was said.
 	ctx, cancel := context.WithTimeout(context.Background(), a.Timeout)
 	q := a.question(x).WithContext(ctx)
@@ -108,6 +124,9 @@ func (a *forwardAuth) question(x *Exchange) *http.Request {
 	}
 	if a.KeepMethod {
 		q.Method = string(h.Method())
+	}
+	if a.TellBody {
+		tellBody(q, x.taken())
 	}
 	named := nominated(h)
 	for name, value := range h.All() {
@@ -141,7 +160,17 @@ func (a *forwardAuth) question(x *Exchange) *http.Request {
 	return q
 }
 
-// ofConnection are fields that are about one connection, or frame one message. A question has no body.
+// tellBody makes content the body of a question. It is not copied: nobody writes to what was taken in.
+func tellBody(q *http.Request, content []byte) {
+	if len(content) == 0 {
+		return
+	}
+	q.ContentLength = int64(len(content))
+	q.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil } // on another connection
+	q.Body, _ = q.GetBody()
+}
+
+// ofConnection are fields that are about one connection, or frame one message: a question is one of its own.
 var ofConnection = map[string]bool{
 	"Connection": true, "Content-Length": true, "Expect": true, "Http2-Settings": true, "Keep-Alive": true, "Proxy-Authenticate": true,
 	"Proxy-Authentication-Info": true, "Proxy-Authorization": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,

@@ -58,6 +58,9 @@ func (l *lane) begin(s *session) {
 	c.x = w.exchange(c)
 	err := s.core.Accept(&l.Stream, &c.x.req)
 	l.chunked = c.x.req.Framing().Kind == head.Chunked
+	if l.Connects() {
+		c.x.proposeKey()
+	}
 	c.serve(err)
 }
 
@@ -81,6 +84,13 @@ func (c *conn) lost(by accesslog.Side, reason accesslog.Reason, err error) {
 		return
 	}
 	c.stream.Break(errLaneReset)
+	if c.state == tunnelling {
+		if err != nil {
+			_, c.x.detail = head.Refusal(err)
+		}
+		c.x.tunnel.lost(by, reason)
+		return
+	}
 	if c.state == busy && c.x.phase != over {
 		if err != nil {
 			_, c.x.detail = head.Refusal(err)
@@ -196,6 +206,8 @@ func (l *lane) Closed(reset bool) {
 	switch {
 	case l.malformed:
 		s.core.Blame(&l.Stream)
+	case l.Connects() && (reset || !l.Ended()):
+		s.core.Reset(&l.Stream, http2.Cancel) // what a reset of TCP is here (RFC 8441 section 5)
 	case reset || !l.Ended():
 		s.core.Reset(&l.Stream, http2.InternalError)
 	case !l.Over():

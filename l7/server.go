@@ -24,13 +24,12 @@ type Options struct {
 
 // Server is the HTTP side of a running weir: what is open on its loops.
 type Server struct {
-	options      Options
-	workers      []*worker
-	hands        // for Exchange.Go
-	panics       atomic.Int64
-	uncompressed atomic.Int64
-	draining     atomic.Bool
-	places       sync.Map // *upstream.Backend to its *Counters; loops write when a backend is first used
+	options  Options
+	workers  []*worker
+	hands    // for Exchange.Go
+	panics   atomic.Int64
+	draining atomic.Bool
+	places   sync.Map // *upstream.Backend to its *Counters; loops write when a backend is first used
 }
 
 // NewServer returns a server for the loops. It starts nothing: connections bring it to life.

@@ -64,20 +64,34 @@ func (c *conn) converse() {
 		c.x.phase = over // what was read of the preface was no request
 	}
 	c.stream, c.state = nil, closed
-	s.begin()
+	s.begin(c.security != nil && c.renewal != c.front.renewals.Load())
 }
 
-func (s *session) begin() {
+// begin starts the session's life. renewed says that its handshake may have begun with what is not in force any more.
+func (s *session) begin(renewed bool) {
 	defer s.rescue()
 	s.stream.SetHandler(s)
 	s.touch()
 	o := s.set.FrontOptions
 	s.core.Start(http2.Options{Limits: o.Limits, Underscores: o.Underscores, MaxStreams: o.MaxStreams, Texts: &s.worker.texts}, time.Now())
 	s.worker.loop.Arm(&s.timer, s.set.tick, s)
-	if s.worker.server.draining.Load() {
+	if s.worker.server.draining.Load() || renewed {
 		s.retire()
 	}
 	s.read()
+}
+
+// outdated reports whether the TLS of the connection is not what its client would get now.
+func (s *session) outdated(changed func(serverName string) bool) bool {
+	if s.security == nil {
+		return false
+	}
+	set := s.front.settings.Load()
+	if set.Security == nil {
+		return false // nothing else is in force
+	}
+	now, ok := set.Security.First([]byte(s.name))
+	return ok && now.Config != s.security.Config || changed(s.name)
 }
 
 // touch has what is put together written at the end of the loop's turn. It is called before something is.

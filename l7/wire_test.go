@@ -235,7 +235,7 @@ func TestTablesOverHTTP2(t *testing.T) {
 		{"sticky", TestStickySession}, {"sticky and state", TestStickyBackendState}, {"sticky weighted", TestStickyWeighted},
 		{"redirectRegex", TestRedirectRegex}, {"requestID", TestRequestID},
 		{"headers", TestHeaders}, {"basicAuth", TestBasicAuth}, {"digestAuth", TestDigestAuth},
-		{"jwt", TestJWT}, {"contentType", TestContentType}, {"compress", TestCompress},
+		{"jwt", TestJWT}, {"grpcWeb", TestGRPCWeb}, {"grpcWeb preflight", TestGRPCWebPreflight}, {"contentType", TestContentType}, {"compress", TestCompress},
 		{"retry", TestRetry}, {"circuitBreaker", TestCircuitBreaker},
 		{"contentType and compress", TestContentTypeAndCompress}, {"filters", TestFiltersInOrder}, {"compressed bodies", TestCompressBodies},
 		{"sticky, refused", TestStickyBackendThatRefuses}, {"queue", TestQueue}, {"unix socket", TestBackendBehindUnixSocket},

@@ -11,6 +11,7 @@ mariadb-client	mariadb
 redis-server	redis-server
 redis-tools	redis-benchmark
 nginx	nginx
+chromium	chromium
 nodejs	node
 varnish	varnishtest
 slowhttptest	slowhttptest

@@ -148,14 +148,16 @@ func TestEveryMiddlewareIsMade(t *testing.T) {
 		`{ contentType: { autoDetect: false } }`: 200,
 		`{ digestAuth: { users: ["test:traefik:a2688e031edb4be6a3797f3882655c05"] } }`:                                                              401,
 		`{ forwardAuth: { address: "` + yes.URL + `", authResponseHeadersRegex: "^X-" } }`:                                                          200,
+		`{ forwardAuth: { address: "` + yes.URL + `", forwardBody: true, maxBodySize: 10 } }`:                                                       200,
 		`{ forwardAuth: { address: "https://127.0.0.1:1", tls: { ca: ` + ca.File + `, cert: ` + cert.CertFile + `, key: ` + cert.KeyFile + ` } } }`: 503,
+		`{ grpcWeb: { allowOrigins: ["*"] } }`:                                                                                                      200,
 		`{ headers: { accessControlAllowOriginListRegex: ["^a$"], frameDeny: true } }`:                                                              200,
-		`{ inFlightReq: { amount: 1 } }`:                                                            200,
-		`{ ipAllowList: { sourceRange: [ "127.0.0.1" ], ipStrategy: { depth: 1 } } }`:               403,
-		`{ ipDenyList: { sourceRange: [ "127.0.0.1" ] } }`:                                          403,
-		`{ jwt: { keys: [ { secretFile: ` + secret + ` } ] } }`:                                     401,
-		`{ passTLSClientCert: { pem: true, info: { subject: { commonName: true }, issuer: {} } } }`: 200,
-		`{ rateLimit: { average: 1, sourceCriterion: { requestHost: true } } }`:                     200,
+		`{ inFlightReq: { amount: 1 } }`:                                                                                                            200,
+		`{ ipAllowList: { sourceRange: [ "127.0.0.1" ], ipStrategy: { depth: 1 } } }`:                                                               403,
+		`{ ipDenyList: { sourceRange: [ "127.0.0.1" ] } }`:                                                                                          403,
+		`{ jwt: { keys: [ { secretFile: ` + secret + ` } ] } }`:                                                                                     401,
+		`{ passTLSClientCert: { pem: true, info: { subject: { commonName: true }, issuer: {} } } }`:                                                 200,
+		`{ rateLimit: { average: 1, sourceCriterion: { requestHost: true } } }`:                                                                     200,
 		`{ requestID: {} }`: 200,
 	} {
 		r.mustReload(withMiddleware(text, a.addr))
@@ -169,5 +171,24 @@ func TestEveryMiddlewareIsMade(t *testing.T) {
 		if status, _ := conn.get("/"); status != want {
 			t.Errorf("%s: status %d, want %d", text, status, want)
 		}
+	}
+}
+
+// What a compress has done is shown, and lasts through a reload that does not change it.
+func TestCompressionIsShown(t *testing.T) {
+	a := serveWeb(t, "a")
+	r := start(t, withMiddleware("{ compress: { minResponseBodyBytes: 1 } }", a.addr))
+	conn := dial(t, r.addr("web"))
+	if status, _ := conn.get("/"); status != 200 {
+		t.Fatalf("status %d", status)
+	}
+	r.mustReload(withMiddleware("{ compress: { minResponseBodyBytes: 1 } }", a.addr) + "log: { level: debug }\n")
+	all := r.State().Compressions
+	if len(all) != 1 || all[0].Middleware != "m" || all[0].Skipped["client"] != 1 || all[0].Responses["gzip"] != 0 {
+		t.Fatalf("%+v", all)
+	}
+	r.mustReload(simpleWeb("", "", a.addr))
+	if all := r.State().Compressions; len(all) != 0 {
+		t.Errorf("one that is gone is still shown: %+v", all)
 	}
 }

@@ -24,6 +24,8 @@ func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 		return c.digestAuth(at+".digestAuth", m.DigestAuth)
 	case m.ForwardAuth != nil:
 		return c.forwardAuth(at+".forwardAuth", m.ForwardAuth)
+	case m.GRPCWeb != nil:
+		return grpcWebPlan{slices.Clone(m.GRPCWeb.AllowOrigins)}
 	case m.Headers != nil:
 		return headersPlanOf(m.Headers)
 	case m.InFlightReq != nil:

@@ -76,6 +76,8 @@ func (c *compiler) forwardAuth(at string, f *config.ForwardAuth) webMaker {
 			UserField:       f.HeaderField,
 			KeepLocation:    f.PreserveLocationHeader,
 			KeepMethod:      f.PreserveRequestMethod,
+			TellBody:        f.ForwardBody,
+			MaxTold:         int64(f.MaxBodySize),
 			Signin:          f.AuthSigninURL,
 		},
 	}

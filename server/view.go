@@ -145,6 +145,9 @@ func (s *Server) State() *admin.State {
 	for _, name := range sorted(v.web.services) {
 		out.Services = append(out.Services, v.webService(name))
 	}
+	for _, name := range sorted(v.web.compressions) {
+		out.Compressions = append(out.Compressions, v.web.compression(name))
+	}
 	for _, s := range v.sources {
 		out.Sources = append(out.Sources, s.state())
 	}

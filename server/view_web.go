@@ -13,6 +13,8 @@ type webView struct {
 	fronts   map[string]*l7.Front
 	routers  map[string]*l7.Counters
 	services map[string]*l7.Service
+
+	compressions map[string]*l7.Compression // by middleware
 }
 
 func (w *web) view() webView {
@@ -21,6 +23,8 @@ func (w *web) view() webView {
 		fronts:   make(map[string]*l7.Front),
 		routers:  make(map[string]*l7.Counters),
 		services: make(map[string]*l7.Service),
+
+		compressions: make(map[string]*l7.Compression),
 	}
 	for name, f := range w.fronts {
 		v.fronts[name] = f
@@ -30,6 +34,11 @@ func (w *web) view() webView {
 	}
 	for name, s := range w.services {
 		v.services[name] = s
+	}
+	for name, m := range w.middlewares {
+		if m.Compression != nil {
+			v.compressions[name] = m.Compression
+		}
 	}
 	return v
 }
@@ -96,6 +105,21 @@ func (v *view) webService(name string) admin.Service {
 			out.Connections += s.Connections
 			out.Idle += v.web.server.Idle(b.backend)
 		}
+	}
+	return out
+}
+
+func (v *webView) compression(name string) admin.Compression {
+	s := v.compressions[name].Stats()
+	return admin.Compression{
+		Middleware: name, Responses: counts(s.Responses), Skipped: counts(s.Skipped), BytesIn: uint64(s.In), BytesOut: uint64(s.Out),
+	}
+}
+
+func counts(m map[string]int64) map[string]uint64 {
+	out := make(map[string]uint64, len(m))
+	for name, n := range m {
+		out[name] = uint64(n)
 	}
 	return out
 }

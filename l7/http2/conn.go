@@ -115,9 +115,10 @@ func (c *Conn) Start(o Options, now time.Time) {
 	c.encoder.texts = o.Texts
 	c.budget.began = now
 
-	c.Out = appendHeader(c.Out, 2*6, frameSettings, 0, 0)
+	c.Out = appendHeader(c.Out, 3*6, frameSettings, 0, 0)
 	c.Out = appendSetting(c.Out, settingStreams, uint32(o.MaxStreams))
 	c.Out = appendSetting(c.Out, settingListSize, uint32(o.Limits.Head))
+	c.Out = appendSetting(c.Out, settingConnect, 1)
 	c.Out = appendWindow(c.Out, 0, ConnWindow-initialWindow)
 }
 
@@ -438,6 +439,7 @@ func (c *Conn) Accept(s *Stream, h *head.Head) error {
 			c.due = c.budget.reset()
 		}
 	}
+	s.connect = err == nil && c.block.connects()
 	return err
 }
 
@@ -448,7 +450,7 @@ func (c *Conn) trailers(s *Stream) (Event, error) {
 		return Event{}, nil
 	case s.over:
 		return c.breakStream(s, StreamClosed, nil)
-	case !c.ending:
+	case !c.ending, s.connect: // RFC 9113 section 8.5
 		return c.breakStream(s, ProtocolError, ErrTrailerSection)
 	case c.block.err != nil:
 		return c.breakStream(s, ProtocolError, c.block.err)

@@ -17,7 +17,7 @@ import (
 
 func TestStart(t *testing.T) {
 	p := newPeer(t, Options{})
-	wants(t, "said", p.said(), "settings 3=250 6=32768", "0 window 983041")
+	wants(t, "said", p.said(), "settings 3=250 6=32768 8=1", "0 window 983041")
 	p.in.WriteString(Preface[:10])
 	p.run()
 	p.in.WriteString(Preface[10:])
@@ -167,6 +167,7 @@ func TestStreamErrors(t *testing.T) {
 		{"too little data", with(post, "content-length", "2"), false, data(true, "a"), ProtocolError, ErrLengthMismatch},
 		{"too little data before trailers", with(post, "content-length", "2"), false, trailers(true, "x-a", "1"), ProtocolError, ErrLengthMismatch},
 		{"trailers that end nothing", post, false, trailers(false, "x-a", "1"), ProtocolError, ErrTrailerSection},
+		{"trailers where another protocol is spoken", connect, false, trailers(true, "x-a", "1"), ProtocolError, ErrTrailerSection},
 		{"trailers with a pseudo-header", post, false, trailers(true, ":path", "/"), ProtocolError, ErrPseudo},
 		{"trailers that frame", post, false, trailers(true, "content-length", "0"), ProtocolError, http1.ErrTrailerName},
 		{"trailers that route", post, false, trailers(true, "x_forwarded_for", "1"), ProtocolError, http1.ErrTrailerName},

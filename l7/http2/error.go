@@ -83,5 +83,7 @@ var (
 	ErrConnectionField error = head.NewError(400, "connection-field", "field is about a connection of HTTP/1")
 	ErrTE              error = head.NewError(400, "bad-te", "TE is not trailers")
 	ErrLengthMismatch  error = head.NewError(400, "length-mismatch", "content is not as long as Content-Length says")
+	ErrProtocol        error = head.NewError(400, "bad-protocol", ":protocol is not that of a CONNECT without Content-Length")
+	ErrProtocolUnknown error = head.NewError(501, "unknown-protocol", ":protocol is not websocket")
 	ErrTrailerSection  error = head.NewError(400, "bad-trailer-section", "trailer section is malformed or does not end the stream")
 )

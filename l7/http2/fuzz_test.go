@@ -32,6 +32,8 @@ func story(t testing.TB, long int) []byte {
 	_ = p.WriteWindowUpdate(0, 7)
 	_ = p.WriteWindowUpdate(1, 0)
 	_ = p.WritePriority(11, xhttp2.PriorityParam{StreamDep: 11})
+	p.ask(13, false, connect...)
+	_ = p.WriteData(13, true, []byte("frames"))
 	_ = p.WriteSettingsAck()
 	return bytes.Clone(p.in.Bytes())
 }

@@ -62,6 +62,7 @@ func (p *peer) encode(fields ...string) []byte {
 }
 
 var get = []string{":method", "GET", ":scheme", "http", ":authority", "a", ":path", "/"}
+var connect = []string{":method", "CONNECT", ":scheme", "http", ":protocol", "websocket", ":path", "/", ":authority", "a"}
 var post = []string{":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/"}
 
 func with(base []string, more ...string) []string {
