@@ -33,7 +33,7 @@ type balancer struct {
 	args    []string // arguments that run it in the foreground; templates over a site
 	check   []string // arguments that check the configuration; templates over a site
 	configs map[shape]string
-	lacks   string            // why there is no configuration for the other shapes
+	lacks   map[shape]string  // why there is no configuration for other shapes
 	extras  map[string]string // further files that configurations name, templates over a site
 	ports   []string          // names of the ports that it wants besides those of every site
 	ready   string            // template of a URL that answers 200; empty means that it accepts connections
@@ -48,6 +48,7 @@ type site struct {
 	Names   [2]string // host names of the backends in the shape sni
 	Hosts   []string  // host names of the HTTP shapes
 	Paths   []string  // prefixes of paths, for each host the same
+	Lanes   int       // connections to the backend that must be kept for all HTTP requests that are under way at one time
 	Dir     string    // scratch directory, where relative paths start
 	Config  string    // path of the configuration file
 	MaxConn int       // connections that the descriptors allow
@@ -57,13 +58,17 @@ type site struct {
 	Ports map[string]string // addresses that the balancer has asked for, by name
 }
 
+// fewestLanes is enough for what speaks HTTP/1.
+const fewestLanes = 64
+
 // furnish adds to a site what HTTP and TLS need.
 func (at *site) furnish(sc scenario) error {
 	if !sc.exchange.HTTP {
 		return nil
 	}
 	at.Hosts, at.Paths = sc.targets.HostNames(), sc.targets.PathPrefixes()
-	if sc.shape != secure {
+	at.Lanes = max(fewestLanes, sc.connections*sc.streams)
+	if sc.shape != secure && sc.shape != second {
 		return nil
 	}
 	var err error
@@ -153,7 +158,7 @@ func (b balancer) without(sh shape) string {
 	if _, ok := b.configs[sh]; ok {
 		return ""
 	}
-	return b.lacks
+	return b.lacks[sh]
 }
 
 // write renders the configuration for a shape, and the files that it may

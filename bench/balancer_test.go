@@ -82,11 +82,11 @@ func TestRivalsTakeTheirConfigurations(t *testing.T) {
 	}
 }
 
-// HAProxy has nothing for UDP, and says so.
+// HAProxy has nothing for UDP, and no rival has weir's middlewares; both say so.
 func TestEveryBalancerHasEveryShape(t *testing.T) {
 	for _, b := range append(rivalBalancers(), weir("bin/weir")) {
 		for _, sc := range scenarios() {
-			out := b.name == "haproxy" && sc.network() == "udp"
+			out := b.name == "haproxy" && sc.network() == "udp" || b.name != "weir" && sc.shape == passes
 			if (b.configs[sc.shape] == "") != out || (b.without(sc.shape) != "") != out {
 				t.Errorf("%s in %s: configuration %q, out for %q", b.name, sc.name, b.configs[sc.shape], b.without(sc.shape))
 			}
@@ -187,16 +187,27 @@ func TestWeirConfiguration(t *testing.T) {
 }
 
 func TestWeirConfigurationOfHTTP(t *testing.T) {
-	for _, sh := range []shape{web, secure, routes} {
+	for _, sh := range []shape{web, secure, second, passes, routes} {
 		t.Run(string(sh), func(t *testing.T) {
 			at := example(t, sh)
 			all := object{"entryPoints": []any{"bench"}, "rule": "PathPrefix(`/`)", "service": "origin"}
 			routers := object{"all": all}
 			besides := object{}
 			switch sh {
-			case secure:
+			case secure, second:
 				all["tls"] = object{}
 				besides["tls"] = object{"certificates": []any{object{"certFile": at.Cert, "keyFile": at.Key}}}
+			case passes:
+				names, chained := []any{}, object{}
+				for _, m := range chain() {
+					var does object
+					if err := yaml.Unmarshal([]byte(m.does), &does); err != nil {
+						t.Fatal(err)
+					}
+					names, chained[m.name] = append(names, m.name), does
+				}
+				all["middlewares"] = names
+				besides["http"] = object{"middlewares": chained}
 			case routes:
 				routers = object{}
 				for h, host := range at.Hosts {
@@ -208,9 +219,14 @@ func TestWeirConfigurationOfHTTP(t *testing.T) {
 					}
 				}
 			}
-			besides["http"] = object{"routers": routers, "services": object{
+			section, _ := besides["http"].(object)
+			if section == nil {
+				section = object{}
+			}
+			section["routers"], section["services"] = routers, object{
 				"origin": object{"loadBalancer": object{"servers": []any{object{"url": "http://" + at.Origins[0]}}}},
-			}}
+			}
+			besides["http"] = section
 			if diff := cmp.Diff(weirMust(at, besides), weirSays(t, sh, at)); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

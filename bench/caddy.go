@@ -23,7 +23,6 @@ func caddy(built bool) balancer {
 		file:    "Caddyfile",
 		args:    []string{"run", "--adapter", "caddyfile", "--config", "{{.Config}}"},
 		check:   []string{"validate", "--adapter", "caddyfile", "--config", "{{.Config}}"},
-		lacks:   "it is measured in HTTP/1.1 alone; TCP and UDP would take a module that is not Caddy's own",
 		ready:   "http://{{.Admin}}/config/",
 		configs: map[shape]string{
 			web: caddyHead + `
@@ -32,13 +31,8 @@ http://:{{port .Listen}} {
 	reverse_proxy {{index .Origins 0}}
 }
 `,
-			secure: caddyHead + `
-https://:{{port .Listen}} {
-	bind {{host .Listen}}
-	tls {{.Cert}} {{.Key}}
-	reverse_proxy {{index .Origins 0}}
-}
-`,
+			secure: caddyHead + caddyTLS,
+			second: caddyHead + caddyTLS,
 			// A site for each host, with one matcher of all its paths: each
 			// reverse_proxy has connections to the backend of its own.
 			routes: caddyHead + `
@@ -57,6 +51,8 @@ http://{{.}}:{{port $.Listen}} {
 `,
 		},
 	}
+	b.lacks = others(b.configs, "TCP and UDP would take a module that is not Caddy's own")
+	b.lacks[passes] = noMiddlewares
 	if built {
 		b.module, b.binary = "tools/caddy", "bin/caddy"
 	}
@@ -64,7 +60,7 @@ http://{{.}}:{{port $.Listen}} {
 }
 
 // caddyHead is common to all shapes.
-const caddyHead = `# HTTP/1.1 alone, as the clients speak. Nothing is logged below a warning, and
+const caddyHead = `# No HTTP/3, which no client speaks. Nothing is logged below a warning, and
 # nothing kept on disk; certificates are given, not asked for.
 {
 	admin {{.Admin}}
@@ -74,8 +70,17 @@ const caddyHead = `# HTTP/1.1 alone, as the clients speak. Nothing is logged bel
 		level WARN
 	}
 	servers {
-		protocols h1
+		protocols h1 h2
 	}
+}
+`
+
+// caddyTLS are the shapes behind TLS; the client says which HTTP it wants.
+const caddyTLS = `
+https://:{{port .Listen}} {
+	bind {{host .Listen}}
+	tls {{.Cert}} {{.Key}}
+	reverse_proxy {{index .Origins 0}}
 }
 `
 

@@ -44,7 +44,7 @@ func TestCaddy(t *testing.T) {
 			t.Errorf("%s: %v\n%s", sh, err, said)
 		}
 	}
-	for _, name := range []string{"http-keepalive", "http-1000-routers", "https-handshake"} {
+	for _, name := range []string{"http-keepalive", "http-1000-routers", "https-handshake", "http2-few"} {
 		r := shortRunner(t, io.Discard, e)
 		r.rounds = 1
 		got, err := r.scenario(t.Context(), scenarioNamed(t, name))

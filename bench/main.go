@@ -18,11 +18,12 @@ import (
 
 // The load tools are this same program under names that no user types.
 const (
-	serverTool = "load-server"
-	clientTool = "load-client"
-	echoTool   = "load-echo"
-	flowsTool  = "load-flows"
-	holdTool   = "hold-namespace"
+	serverTool  = "load-server"
+	clientTool  = "load-client"
+	streamsTool = "load-streams"
+	echoTool    = "load-echo"
+	flowsTool   = "load-flows"
+	holdTool    = "hold-namespace"
 )
 
 // errUsage is returned for a wrong command line, after it has been explained.
@@ -58,6 +59,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) error {
 			return load.ServerTool(args[1], in, out)
 		case clientTool:
 			return load.ClientTool(args[1], in, out)
+		case streamsTool:
+			return load.StreamsTool(args[1], in, out)
 		case echoTool:
 			return load.EchoTool(args[1], in, out)
 		case flowsTool:
@@ -110,7 +113,7 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	var quick bool
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	flags.StringVar(&names, "scenario", "all", "scenarios or families (tcp, udp, http, https) to run, separated by commas; -list shows them")
+	flags.StringVar(&names, "scenario", "all", "scenarios or families (tcp, udp, http, https, http2) to run, separated by commas; -list shows them")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each scenario and balancer, 1 to 100")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "time measured in each round, 100ms to 10m")
 	flags.BoolVar(&quick, "quick", false, "run a few scenarios of each family, for a second a round, where nothing else is asked for")

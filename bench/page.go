@@ -76,7 +76,7 @@ func newPage(r *results) *page {
 	for i, e := range r.Entrants {
 		one := legend{entrant: e, Label: e.label(), Class: seriesClass(i)}
 		p.Legend = append(p.Legend, one)
-		if !e.Own {
+		if !e.Own || slices.ContainsFunc(r.Scenarios, func(o *outcome) bool { return o.Rows[i].Bare != nil }) {
 			p.Rivals = append(p.Rivals, one)
 		}
 	}

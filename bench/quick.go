@@ -11,8 +11,9 @@ func quickScenarios() []string {
 	return []string{
 		"tcp-keepalive", "tcp-connect", "tcp-download", "tcp-idle",
 		"udp-roundtrip", "udp-dns",
-		"http-keepalive", "http-connect", "http-1000-routers",
+		"http-keepalive", "http-connect", "http-1000-routers", "http-middlewares",
 		"https-keepalive", "https-handshake",
+		"http2-streams",
 	}
 }
 

@@ -23,25 +23,46 @@ const (
 	mostRatio  = 4.0
 )
 
+// comparison is one ratio of weir's cost.
+type comparison struct {
+	ratio
+	index int    // of the balancer that it is compared with, maybe weir itself
+	whom  string // its name in a sentence
+	note  string // what is said beside the figure
+}
+
+// comparisons are those of a scenario.
+func comparisons(o *outcome, entrants []*entrant) []comparison {
+	var all []comparison
+	for i, row := range o.Rows {
+		switch {
+		case row.Bare != nil:
+			all = append(all, comparison{ratio: *row.Bare, index: i, whom: "it does without them", note: " of itself without"})
+		case row.Ratio != nil && row.Best:
+			all = append(all, comparison{ratio: *row.Ratio, index: i, whom: entrants[i].label() + " does", note: " of the best"})
+		case row.Ratio != nil:
+			all = append(all, comparison{ratio: *row.Ratio, index: i, whom: entrants[i].label() + " does"})
+		}
+	}
+	return all
+}
+
 // ratioPlot shows for each scenario what weir costs over each rival, as bars
 // that start at 1: to the left weir needs less. The axis is logarithmic, so
 // that half and twice are equally long. nil if there is no ratio.
 func ratioPlot(r *results) *plot {
 	p := &plot{Width: ratioWidth, Label: "weir's cost over that of each rival, for each scenario"}
 	s := ratioScale(r, nameColumn, ratioWidth-sideColumn)
-	one := math.Round(s.at(1))
 	y := float64(axisHeight)
 	for _, o := range r.Scenarios {
-		top := y
-		for i, row := range o.Rows {
-			if row.Ratio == nil {
-				continue
-			}
-			p.ratioBar(s, o, r.Entrants[i].label(), i, row, one, y)
-			y += barPitch
-		}
-		if y == top {
+		all := comparisons(o, r.Entrants)
+		if len(all) == 0 {
 			continue
+		}
+		top := y
+		for _, c := range all {
+			p.ratioBar(s, o.Name, c, y)
+			y += barPitch
 		}
 		p.Texts = append(p.Texts, text{X: nameColumn - 22, Y: (top+y-barPitch)/2 + barHeight/2 + 4, Class: "end name", Text: o.Name})
 		p.goalMark(s, o, r.own(), top, y-barPitch+barHeight)
@@ -51,38 +72,40 @@ func ratioPlot(r *results) *plot {
 		return nil
 	}
 	p.Height = y
+	p.ratioAxis(s, y-groupGap+4)
+	return p
+}
+
+// ratioAxis draws the lines down to bottom, with their figures above.
+func (p *plot) ratioAxis(s scale, bottom float64) {
 	for _, tick := range ratioTicks(s) {
 		x, class := math.Round(s.at(tick)), "grid"
 		if tick == 1 {
 			class = "even"
 		}
-		p.Grid = append(p.Grid, stroke{X1: x, Y1: axisHeight - 8, X2: x, Y2: y - groupGap + 4, Class: class})
+		p.Grid = append(p.Grid, stroke{X1: x, Y1: axisHeight - 8, X2: x, Y2: bottom, Class: class})
 		p.Texts = append(p.Texts, text{X: x, Y: axisHeight - 13, Class: "mid tick", Text: tickText(tick)})
 	}
+	one := math.Round(s.at(1))
 	p.Texts = append(p.Texts,
 		text{X: one - 16, Y: 12, Class: "end tick", Text: "← weir needs less"},
 		text{X: one + 16, Y: 12, Class: "start tick", Text: "weir needs more →"})
-	return p
 }
 
 // ratioBar draws one bar, its whisker and its figure.
-func (p *plot) ratioBar(s scale, o *outcome, rival string, i int, row *row, one, y float64) {
-	end := math.Round(s.at(row.Ratio.Median))
-	hint := fmt.Sprintf("%s: weir needs %s of what %s needs (%s to %s in single rounds)",
-		o.Name, figure(row.Ratio.Median), rival, figure(row.Ratio.Low), figure(row.Ratio.High))
-	p.Bars = append(p.Bars, bar{X: min(one, end), Y: y, W: max(1, math.Abs(end-one)), H: barHeight, Class: seriesClass(i), Hint: hint})
-	p.Marks = append(p.Marks, whisker(s.at(row.Ratio.Low), s.at(row.Ratio.High), y+barHeight/2)...)
-	if row.Ratio.Median < s.lo {
-		p.Texts = append(p.Texts, text{X: s.a - 4, Y: y + barHeight - 2, Class: "end tick", Text: "«"})
+func (p *plot) ratioBar(s scale, scenario string, c comparison, y float64) {
+	one, end := math.Round(s.at(1)), math.Round(s.at(c.Median))
+	hint := fmt.Sprintf("%s: weir needs %s of what %s (%s to %s in single rounds)", scenario, figure(c.Median), c.whom, figure(c.Low), figure(c.High))
+	p.Bars = append(p.Bars, bar{X: min(one, end), Y: y, W: max(1, math.Abs(end-one)), H: barHeight, Class: seriesClass(c.index), Hint: hint})
+	p.Marks = append(p.Marks, whisker(s.at(c.Low), s.at(c.High), y+barHeight/2)...)
+	base := y + barHeight - 2
+	if c.Median < s.lo {
+		p.Texts = append(p.Texts, text{X: s.a - 4, Y: base, Class: "end tick", Text: "«"})
 	}
-	if row.Ratio.Median > s.hi {
-		p.Texts = append(p.Texts, text{X: s.b + 3, Y: y + barHeight - 2, Class: "start tick", Text: "»"})
+	if c.Median > s.hi {
+		p.Texts = append(p.Texts, text{X: s.b + 3, Y: base, Class: "start tick", Text: "»"})
 	}
-	said := figure(row.Ratio.Median)
-	if row.Best {
-		said += " of the best"
-	}
-	p.Texts = append(p.Texts, text{X: s.b + 14, Y: y + barHeight - 2, Class: "start figure", Text: said})
+	p.Texts = append(p.Texts, text{X: s.b + 14, Y: base, Class: "start figure", Text: figure(c.Median) + c.note})
 }
 
 // goalMark draws what weir must reach, where that is a ratio to the best.
@@ -103,9 +126,9 @@ func (p *plot) goalMark(s scale, o *outcome, own int, top, bottom float64) {
 func ratioScale(r *results, a, b float64) scale {
 	s := scale{lo: 0.5, hi: 1.5, a: a, b: b, log: true}
 	for _, o := range r.Scenarios {
-		for _, row := range o.Rows {
-			if row.Ratio != nil && row.Ratio.Low > 0 {
-				s.lo, s.hi = min(s.lo, row.Ratio.Low*0.95), max(s.hi, row.Ratio.High*1.05)
+		for _, c := range comparisons(o, r.Entrants) {
+			if c.Low > 0 {
+				s.lo, s.hi = min(s.lo, c.Low*0.95), max(s.hi, c.High*1.05)
 			}
 		}
 	}

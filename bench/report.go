@@ -107,7 +107,7 @@ func (r *results) check() error {
 			return fmt.Errorf("a scenario has not one row for each of the %d balancers", len(r.Entrants))
 		}
 		for _, row := range o.Rows {
-			row.Ratio, row.Best = nil, false
+			row.Ratio, row.Bare, row.Best = nil, nil, false
 		}
 	}
 	return nil

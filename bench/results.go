@@ -78,6 +78,7 @@ type row struct {
 	Spread float64 `json:"spread"` // of the cost, as a share of it
 	Rate   float64 `json:"rate"`
 	Ratio  *ratio  `json:"ratio,omitempty"` // weir's cost over this rival's
+	Bare   *ratio  `json:"bare,omitempty"`  // weir's cost over its own in the bare shape
 	Best   bool    `json:"best,omitempty"`  // the rival with the lowest cost
 }
 
@@ -85,6 +86,7 @@ type row struct {
 type sample struct {
 	Cost      float64       `json:"cost"`
 	Rate      float64       `json:"rate"`
+	Bare      float64       `json:"bare,omitempty"` // the cost in the bare shape, where there is one
 	CPU       time.Duration `json:"cpuNanoseconds"` // of the balancer's tree
 	RSS       int64         `json:"rssBytes"`       // of the balancer's tree at the end
 	Elapsed   time.Duration `json:"elapsedNanoseconds"`
@@ -120,6 +122,12 @@ func of(samples []sample, figure func(sample) float64) []float64 {
 	return all
 }
 
+// bareCosts are those in the bare shape; of no length where there is none.
+func bareCosts(r *row) []float64 {
+	all := of(r.Samples, func(s sample) float64 { return s.Bare })
+	return slices.DeleteFunc(all, func(cost float64) bool { return cost == 0 })
+}
+
 func costs(r *row) []float64 { return of(r.Samples, func(s sample) float64 { return s.Cost }) }
 
 // conclude fills in the medians, and compares the row of own, an index or -1,
@@ -142,6 +150,10 @@ func (o *outcome) conclude(own int) {
 	if own < 0 || o.Rows[own].Failed != "" || len(o.Rows[own].Samples) == 0 {
 		return
 	}
+	if bare := bareCosts(o.Rows[own]); len(bare) > 0 {
+		r := compare(costs(o.Rows[own]), bare)
+		o.Rows[own].Bare = &r
+	}
 	for i, c := range ranking {
 		if len(c) > 0 {
 			r := compare(costs(o.Rows[own]), c)
@@ -156,8 +168,11 @@ func (o *outcome) reached(own int) (figure float64, met bool) {
 	if o.Goal == nil || own < 0 {
 		return 0, false
 	}
-	if o.Goal.Of == "" {
+	switch bare := o.Rows[own].Bare; {
+	case o.Goal.Of == "":
 		figure = o.Rows[own].Cost
+	case o.Goal.Of == itself && bare != nil:
+		figure = bare.Median
 	}
 	for _, r := range o.Rows {
 		if r.Ratio != nil && (o.Goal.Of == r.Balancer || o.Goal.Of == anyRival && r.Best) {

@@ -53,9 +53,20 @@ func readRival(path string) (balancer, error) {
 		f.Lacks = filepath.Base(path) + " has no configuration for it"
 	}
 	return balancer{
-		name: f.Name, binary: f.Binary, version: f.Version, file: f.Config, args: f.Args, lacks: f.Lacks,
+		name: f.Name, binary: f.Binary, version: f.Version, file: f.Config, args: f.Args, lacks: others(f.Configs, f.Lacks),
 		configs: f.Configs, extras: f.Files, ports: f.Ports, ready: f.Ready,
 	}, nil
+}
+
+// others gives why as the reason for each shape that configs lack.
+func others(configs map[shape]string, why string) map[shape]string {
+	lacks := make(map[shape]string)
+	for _, sh := range shapes() {
+		if _, ok := configs[sh]; !ok {
+			lacks[sh] = why
+		}
+	}
+	return lacks
 }
 
 // check reports a description that makes no sense.

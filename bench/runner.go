@@ -41,6 +41,7 @@ type runner struct {
 	leastCPU time.Duration // that a sample must stand on; it comes in steps of 10 ms
 	progress io.Writer
 	scratch  string // directory
+	h2load   string // path of the program; empty where it is not installed
 	step     int    // rounds done, of
 	steps    int
 }
@@ -66,6 +67,9 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration,
 		warm: 500 * time.Millisecond, settle: time.Second, leastCPU: 50 * time.Millisecond,
 		progress: progress, scratch: scratch, steps: o.rounds * len(o.scenarios) * present(res.Entrants),
+	}
+	if path, err := findProgram("h2load"); err == nil {
+		r.h2load = path
 	}
 	for _, sc := range o.scenarios {
 		got, err := r.scenario(ctx, sc)
@@ -199,6 +203,9 @@ func (r *runner) ground(ctx context.Context, sc scenario) (*ground, error) {
 	if sc.cabled {
 		return cabled(ctx, r.scratch)
 	}
+	if sc.shape == second && r.h2load == "" {
+		return nil, errors.New("h2load is missing: install the Debian package nghttp2-client")
+	}
 	return loopback(), nil
 }
 
@@ -217,7 +224,7 @@ func order(n, round int) []int {
 // announce runs one round and prints how it went.
 func (r *runner) announce(ctx context.Context, sc scenario, on *ground, round int, e *entrant) (sample, error) {
 	fmt.Fprintf(r.progress, "[%*d/%d] %-18s round %d  %-14s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
-	s, err := r.round(ctx, sc, on, e)
+	s, err := r.compared(ctx, sc, on, round, e)
 	if ctx.Err() != nil {
 		fmt.Fprintln(r.progress, "interrupted")
 		return s, ctx.Err()
@@ -228,6 +235,25 @@ func (r *runner) announce(ctx context.Context, sc scenario, on *ground, round in
 	}
 	fmt.Fprintf(r.progress, "%s %s, %s %s%s\n", figure(s.Cost), sc.unit.cost, thousands(s.Rate), sc.unit.rate, trouble(s))
 	return s, nil
+}
+
+// compared is a round; of weir where there is a bare shape, it is one in each
+// of both, the bare one first in every second round.
+func (r *runner) compared(ctx context.Context, sc scenario, on *ground, round int, e *entrant) (sample, error) {
+	if sc.bare == "" || !e.Own {
+		return r.round(ctx, sc, on, e)
+	}
+	both := [2]scenario{sc, sc}
+	both[1].shape = sc.bare
+	var got [2]sample
+	for _, i := range order(2, round) {
+		var err error
+		if got[i], err = r.round(ctx, both[i], on, e); err != nil {
+			return got[0], err
+		}
+	}
+	got[0].Bare = got[1].Cost
+	return got[0], nil
 }
 
 // round starts everything anew, measures, and stops it.
@@ -316,6 +342,12 @@ func (r *runner) client(sc scenario, at site, hello []byte) job {
 	spec := load.ClientSpec{
 		Addr: at.Listen, Connections: sc.connections, Exchange: sc.exchange, Payload: hello, Targets: sc.targets,
 		Warm: r.warm, Duration: r.duration, Hold: sc.idle,
+	}
+	if sc.shape == second {
+		return job{streamsTool, load.StreamSpec{
+			Program: r.h2load, Addr: at.Listen, Name: at.Hosts[0], Connections: sc.connections, Streams: sc.streams,
+			Answer: sc.exchange.Answer, Warm: r.warm, Duration: r.duration, Dir: at.Dir,
+		}}
 	}
 	if sc.shape == secure {
 		spec.TLS = &load.TLS{Name: at.Hosts[0], Certificate: at.der, Resume: sc.resume}

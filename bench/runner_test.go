@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -28,13 +30,14 @@ const (
 	playRelay     = "play-relay"
 	playFall      = "play-fall"
 	playBusy      = "play-busy"
+	playStreams   = "play-streams"
 	playDatagrams = "play-datagrams"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case serverTool, clientTool, echoTool, flowsTool, holdTool:
+		case serverTool, clientTool, streamsTool, echoTool, flowsTool, holdTool:
 			if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
@@ -45,6 +48,9 @@ func TestMain(m *testing.M) {
 			return
 		case playRelay:
 			relayAll(os.Args[2], os.Args[3], os.Args[4:])
+			return
+		case playStreams:
+			proxyStreams(os.Args[2], os.Args[3], os.Args[4:])
 			return
 		case playFall:
 			fallOver(os.Args[2])
@@ -93,6 +99,13 @@ func relayAll(listen, origin string, pair []string) {
 			}
 		}()
 	}
+}
+
+// proxyStreams speaks HTTP/2 to clients, and passes on what they ask.
+func proxyStreams(listen, origin string, pair []string) {
+	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: origin})
+	to.Transport = &http.Transport{MaxIdleConnsPerHost: 1000}
+	panic(http.ListenAndServeTLS(listen, pair[0], pair[1], to))
 }
 
 // relayDatagrams passes on what comes, with a socket for every client.
@@ -178,7 +191,12 @@ func played(t *testing.T, name, role string) *entrant {
 // shortRunner measures for no longer than it takes to see that it works.
 func shortRunner(t *testing.T, progress io.Writer, entrants ...*entrant) *runner {
 	t.Helper()
+	h2load, err := findProgram("h2load")
+	if err != nil {
+		t.Fatalf("%v; the tests need the Debian package nghttp2-client", err)
+	}
 	return &runner{
+		h2load:   h2load,
 		machine:  machine{BalancerCPU: proc.Anywhere, LoadCPU: proc.Anywhere, NoFile: 600},
 		entrants: entrants, rounds: 2, duration: 200 * time.Millisecond, warm: 10 * time.Millisecond,
 		settle: time.Millisecond, progress: progress, scratch: t.TempDir(), steps: 2 * len(entrants),
@@ -204,7 +222,7 @@ func scenarioNamed(t *testing.T, name string) scenario {
 		t.Fatalf("no scenario %s", name)
 	}
 	sc := scenarios()[i]
-	sc.connections = min(sc.connections, 4)
+	sc.connections, sc.streams = min(sc.connections, 4), min(sc.streams, 10)
 	sc.targets.Hosts = min(sc.targets.Hosts, 3)
 	if sc.flows != nil {
 		spec := *sc.flows
@@ -225,6 +243,9 @@ func TestScenarios(t *testing.T) {
 			role := playRelay
 			if sc.flows != nil {
 				role = playDatagrams
+			}
+			if sc.streams > 0 {
+				role = playStreams
 			}
 			own := played(t, "weir", role)
 			own.Own = true
@@ -247,6 +268,9 @@ func TestScenarios(t *testing.T) {
 				for _, s := range row.Samples {
 					if s.Exchanges == 0 || s.Errors != 0 || s.Rate <= 0 || s.RSS <= 0 {
 						t.Errorf("%s: %+v", row.Balancer, s)
+					}
+					if bare := sc.bare != "" && row.Balancer == "weir"; (s.Bare > 0) != bare || (row.Bare != nil) != bare {
+						t.Errorf("%s: %+v, compared with itself: %+v", row.Balancer, s, row.Bare)
 					}
 					if !sc.idle && (s.Bytes == 0 || s.P50 == 0 && sc.shape != oneWay || s.Load < 0) {
 						t.Errorf("%s: %+v", row.Balancer, s)
@@ -418,6 +442,8 @@ func TestSampleOf(t *testing.T) {
 		{name: "http-keepalive", cost: 10, rate: 50_000},
 		{name: "http-upload", cost: 250, rate: 2},
 		{name: "https-handshake", cost: 10, rate: 50_000},
+		{name: "http2-few", cost: 10, rate: 50_000},
+		{name: "http2-download", cost: 250, rate: 2},
 		{name: "udp-oneway", cost: 10, rate: 50_000},
 	}
 	for _, tt := range tests {
@@ -487,7 +513,7 @@ func TestChooseScenariosKeepsTheOrder(t *testing.T) {
 	if len(chosen) != 2 || chosen[0].name != "tcp-connect" || chosen[1].name != "tcp-idle" {
 		t.Errorf("chosen %d, first %s", len(chosen), chosen[0].name)
 	}
-	for names, want := range map[string]int{"all": len(scenarios()), "tcp,udp,http,https": len(scenarios()), "https": 3, "https,https-resume": 3} {
+	for names, want := range map[string]int{"all": len(scenarios()), "tcp,udp,http,https,http2": len(scenarios()), "http2": 3, "https": 3, "https,https-resume": 3} {
 		if got, unknown := chooseScenarios(scenarios(), names); len(got) != want || unknown != "" {
 			t.Errorf("%s: %d of %d, want %d; unknown %q", names, len(got), len(scenarios()), want, unknown)
 		}

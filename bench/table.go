@@ -155,6 +155,9 @@ func summaryLine(o *outcome, entrants []*entrant, own int) []string {
 		default:
 			line = append(line, figure(r.Cost))
 		}
+		if r.Bare != nil {
+			toBest = fmt.Sprintf("%.2f (%s)", r.Bare.Median, itself)
+		}
 		if entrants[i].Own {
 			continue
 		}
@@ -193,9 +196,11 @@ func duty(o *outcome, own int) string {
 	}
 }
 
-// verdict says how weir compares with the rival of a row.
+// verdict says how weir compares with the rival of a row, or with itself.
 func verdict(r *row) string {
 	switch {
+	case r.Bare != nil:
+		return fmt.Sprintf("%.2f of itself without (%.2f-%.2f)", r.Bare.Median, r.Bare.Low, r.Bare.High)
 	case r.Ratio == nil && r.Best:
 		return "(best)"
 	case r.Ratio == nil:
