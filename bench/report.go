@@ -59,12 +59,21 @@ func report(args []string, out, errOut io.Writer) error {
 	return nil
 }
 
+// prepare makes the directory that results will go to, before they have taken
+// their time.
+func prepare(pattern string) error {
+	if pattern == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(pattern), 0o755); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	return nil
+}
+
 // publish writes the results to a file and their report beside it.
 func (r *results) publish(pattern string, out io.Writer) error {
 	path := strings.NewReplacer("DATE", r.Date.Format("2006-01-02-1504"), "HOST", r.Machine.Host).Replace(pattern)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
 	if err := save(path, r); err != nil {
 		return err
 	}

@@ -166,6 +166,9 @@ func TestReportIsSelfContained(t *testing.T) {
 // A run leaves its samples and its report under its date and host.
 func TestPublish(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
+	if err := prepare(dir + "/DATE-HOST.json"); err != nil {
+		t.Fatal(err)
+	}
 	var out strings.Builder
 	want := reportExample()
 	if err := want.publish(dir+"/DATE-HOST.json", &out); err != nil {

@@ -13,13 +13,14 @@ import (
 
 // results is everything that a run found, as -json writes it.
 type results struct {
-	Date      time.Time  `json:"date"`
-	Command   string     `json:"command"` // that made the bench do it
-	Machine   machine    `json:"machine"`
-	Rounds    int        `json:"rounds"`
-	Seconds   float64    `json:"seconds"` // measured in each round
-	Entrants  []*entrant `json:"balancers"`
-	Scenarios []*outcome `json:"scenarios"`
+	Date       time.Time  `json:"date"`
+	Command    string     `json:"command"` // that made the bench do it
+	Machine    machine    `json:"machine"`
+	Rounds     int        `json:"rounds"`
+	Seconds    float64    `json:"seconds"`              // measured in each round
+	Unfinished int        `json:"unfinished,omitempty"` // scenarios that an interrupt kept from being measured
+	Entrants   []*entrant `json:"balancers"`
+	Scenarios  []*outcome `json:"scenarios"`
 }
 
 // entrant is a balancer in this run.

@@ -52,6 +52,9 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := prepare(o.json); err != nil {
+		return err
+	}
 	scratch, err := os.MkdirTemp("", "weir-bench-")
 	if err != nil {
 		return err
@@ -71,22 +74,33 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	if path, err := findProgram("h2load"); err == nil {
 		r.h2load = path
 	}
-	for _, sc := range o.scenarios {
+	interrupt := r.all(ctx, o.scenarios, res, out)
+	if len(res.Scenarios) == 0 {
+		return interrupt
+	}
+	res.Unfinished = len(o.scenarios) - len(res.Scenarios)
+	fmt.Fprint(out, summaryTable(res))
+	if o.json != "" {
+		if err := res.publish(o.json, progress); err != nil {
+			return errors.Join(interrupt, err)
+		}
+	}
+	if interrupt == nil && res.failed() {
+		return errFailed
+	}
+	return interrupt
+}
+
+// all runs scenarios and enters what they gave into res. The error is that of
+// an interrupt, which takes the scenario under way with it, and no other.
+func (r *runner) all(ctx context.Context, scenarios []scenario, res *results, out io.Writer) error {
+	for _, sc := range scenarios {
 		got, err := r.scenario(ctx, sc)
 		if err != nil {
 			return err
 		}
 		res.Scenarios = append(res.Scenarios, got)
 		fmt.Fprint(out, scenarioTable(got, res.Entrants))
-	}
-	fmt.Fprint(out, summaryTable(res))
-	if o.json != "" {
-		if err := res.publish(o.json, progress); err != nil {
-			return err
-		}
-	}
-	if res.failed() {
-		return errFailed
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -387,6 +388,93 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	onlySelfIsLeft(t)
+}
+
+// idling is a scenario that takes two seconds whatever the machine does.
+func idling(t *testing.T, name string) scenario {
+	t.Helper()
+	sc := scenarioNamed(t, "tcp-idle")
+	sc.name = name
+	return sc
+}
+
+// The bench measures what it is asked for, and leaves samples and report.
+func TestMeasure(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "results.json")
+	b := played(t, "sound", playRelay).balancer
+	b.binary, _ = os.Executable()
+	gone := balancer{name: "gone", binary: "no-such-balancer"}
+	o := options{
+		scenarios: []scenario{idling(t, "first")}, rounds: 1, duration: time.Second, rivals: []balancer{b, gone}, json: path, command: "as asked",
+	}
+	var out, progress strings.Builder
+	if err := measure(t.Context(), o, &out, &progress); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"first: 4 x memory", "gone is missing: no-such-balancer: not installed", "Medians of 1 rounds"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not print %q:\n%s", want, out.String())
+		}
+	}
+	if !strings.Contains(progress.String(), "report:  "+beside(path)) {
+		t.Errorf("it does not say where the report is:\n%s", progress.String())
+	}
+	got, err := readResults(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Command != "as asked" || got.Unfinished != 0 || len(got.Scenarios) != 1 || len(got.Scenarios[0].Rows[0].Samples) != 1 {
+		t.Errorf("results: %+v", got)
+	}
+	if _, err := os.Stat(beside(path)); err != nil {
+		t.Error(err)
+	}
+	onlySelfIsLeft(t)
+}
+
+// What was measured before an interrupt is not lost.
+func TestInterruptLeavesResults(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	path := filepath.Join(t.TempDir(), "results.json")
+	b := played(t, "sound", playRelay).balancer
+	b.binary, _ = os.Executable()
+	o := options{scenarios: []scenario{idling(t, "first"), idling(t, "second")}, rounds: 1, duration: time.Second, rivals: []balancer{b}, json: path}
+	afterFirst := writerFunc(func(text []byte) {
+		if strings.Contains(string(text), "first: ") {
+			cancel()
+		}
+	})
+	if err := measure(ctx, o, afterFirst, io.Discard); !errors.Is(err, errInterrupted) {
+		t.Errorf("error %v", err)
+	}
+	got, err := readResults(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Scenarios) != 1 || got.Scenarios[0].Name != "first" || got.Unfinished != 1 {
+		t.Errorf("%d scenarios, %d unfinished", len(got.Scenarios), got.Unfinished)
+	}
+	if !strings.Contains(summaryTitle(got), "interrupted before the last 1 scenarios") {
+		t.Errorf("the summary says %q", summaryTitle(got))
+	}
+	onlySelfIsLeft(t)
+}
+
+// A directory that cannot be is noticed before anything is measured.
+func TestMeasureHasAPlaceForResults(t *testing.T) {
+	o := options{scenarios: []scenario{idling(t, "first")}, rounds: 1, weir: "/bin/true", json: "/proc/none/results.json"}
+	var out strings.Builder
+	if err := measure(t.Context(), o, &out, io.Discard); err == nil || !strings.Contains(err.Error(), "/proc/none") || out.Len() > 0 {
+		t.Errorf("error %v, printed %q", err, out.String())
+	}
+}
+
+// writerFunc is a writer that a test looks over the shoulder of.
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) {
+	f(b)
+	return len(b), nil
 }
 
 // A balancer that answers, but not with what the backend says, has no figure.

@@ -115,7 +115,11 @@ func summaryTable(r *results) string {
 
 // summaryTitle says what the summary is of.
 func summaryTitle(r *results) string {
-	return "Medians of " + strconv.Itoa(r.Rounds) + " rounds; less is better, and a ratio below 1 is weir's win"
+	title := "Medians of " + strconv.Itoa(r.Rounds) + " rounds; less is better, and a ratio below 1 is weir's win"
+	if r.Unfinished > 0 {
+		title += fmt.Sprintf("; interrupted before the last %d scenarios", r.Unfinished)
+	}
+	return title
 }
 
 // summary puts all scenarios into a table.
