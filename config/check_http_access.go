@@ -137,12 +137,7 @@ func (c *checker) forwardAuth(at string, f *ForwardAuth) {
 		}
 	}
 	if t := f.TLS; t != nil {
-		c.notContent(at+".tls.ca", t.CA)
-		c.notContent(at+".tls.cert", t.Cert)
-		c.notContent(at+".tls.key", t.Key)
-		if (t.Cert == "") != (t.Key == "") {
-			c.fail(at+".tls", "cert and key go together", "")
-		}
+		c.callTLS(at+".tls", t.CA, t.Cert, t.Key)
 		if strings.HasPrefix(f.Address, "http://") {
 			c.fail(at+".tls", "the address is not https", "write https:// or remove tls")
 		}
@@ -242,16 +237,23 @@ func (c *checker) jwtSecret(at, secret string) {
 	}
 }
 
-// accessFiles are the files with users and secrets that middlewares name.
+// accessFiles are the files with users and secrets that middlewares name, and those with which a collector is called.
 func (c *Config) accessFiles() []NamedFile {
-	if c.HTTP == nil {
-		return nil
-	}
 	var all []NamedFile
 	add := func(at, file string) {
 		if file != "" {
 			all = append(all, NamedFile{at, file})
 		}
+	}
+	if c.Tracing != nil && c.Tracing.OTLP != nil {
+		if at, t := c.Tracing.OTLP.TLSOf(); t != nil {
+			add(at+".ca", t.CA)
+			add(at+".cert", t.Cert)
+			add(at+".key", t.Key)
+		}
+	}
+	if c.HTTP == nil {
+		return all
 	}
 	for _, name := range sortedKeys(c.HTTP.Middlewares) {
 		m, at := c.HTTP.Middlewares[name], "http.middlewares."+name

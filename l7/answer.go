@@ -91,7 +91,8 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 	if !x.respond() {
 		return
 	}
-	x.tell(h)
+	x.noteStatus(h)
+	x.capture()
 	c := x.conn
 	c.last = c.last || !x.reqBody.Done() // said to the client, which finish could not
 	h.SetHop(c.persist(false, &x.req))

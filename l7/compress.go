@@ -9,11 +9,11 @@ import (
 
 // CompressOptions say what is compressed and how.
 type CompressOptions struct {
-	Excluded  []string // media types that are not compressed
+	Excluded  []string // media types of responses that are not compressed, and of requests whose responses are not
 	Included  []string // those that alone are; empty = all that are not excluded, and not compressed by their nature
 	MinBytes  int64    // of a body, where that is known
 	Encodings []string // of Codings, the best first
-	Default   string   // for a client that does not say what it takes; empty = none
+	Default   string   // for a client that does not say what it takes, or that it takes anything; empty = none, or the best
 }
 
 // Compress returns a middleware that compresses the bodies of responses in a coding that the client takes (RFC 9110 section
@@ -28,7 +28,7 @@ func (s *Server) Compress(name string, o CompressOptions) *Middleware {
 		// What the client takes is asked here: middlewares behind this one may keep it from the server.
 		coding := &o.Default
 		if _, said := x.req.Get("Accept-Encoding"); said {
-			i := slices.Index(o.Encodings, negotiate(x.req.Values("Accept-Encoding"), o.Encodings))
+			i := slices.Index(o.Encodings, negotiate(x.req.Values("Accept-Encoding"), o.Encodings, o.Default))
 			if i < 0 {
 				return Next
 			}
@@ -98,7 +98,7 @@ func (o *CompressOptions) skips(x *Exchange) (why Skip, skipped bool) {
 	switch {
 	case h.Has(head.ContentEncoding) && !head.EqualFold(h.Value(head.ContentEncoding), "identity"):
 		return SkipEncoded, true
-	case !o.compressible(h.Value(head.ContentType)):
+	case !o.compressible(h.Value(head.ContentType)), o.excludes(mediaOf(x.req.Value(head.ContentType))):
 		return SkipType, true
 	case says(h, "no-transform"), says(&x.req, "no-transform"):
 		return SkipNoTransform, true
@@ -140,16 +140,22 @@ func says(h *head.Head, directive string) bool {
 
 // compressible reports whether the options want bodies with that Content-Type compressed.
 func (o *CompressOptions) compressible(contentType []byte) bool {
-	media, _, _ := bytes.Cut(contentType, []byte{';'})
-	media = head.Trim(media)
-	is := func(t string) bool { return head.EqualFold(media, t) }
+	media := mediaOf(contentType)
 	if begins(media, "application/grpc") {
 		return false
 	}
 	if len(o.Included) > 0 {
-		return slices.ContainsFunc(o.Included, is)
+		return containsFold(o.Included, media)
 	}
-	return !slices.ContainsFunc(o.Excluded, is) && !dense(media)
+	return !o.excludes(media) && !dense(media)
+}
+
+func (o *CompressOptions) excludes(media []byte) bool { return containsFold(o.Excluded, media) }
+
+// mediaOf is the media type that a Content-Type says, without parameters.
+func mediaOf(contentType []byte) []byte {
+	media, _, _ := bytes.Cut(contentType, []byte{';'})
+	return head.Trim(media)
 }
 
 // dense reports whether a media type is one of contents that are compressed by their nature, so that another time is in

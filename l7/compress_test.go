@@ -46,8 +46,20 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"gzip;q=2"}, ""}, {[]string{"gzip;q=1.001"}, ""}, {[]string{"gzip;q=0.1234"}, ""}, {[]string{"gzip;q="}, ""}, {[]string{"gzip;level=1"}, ""},
 		{[]string{"gzip q=1"}, ""}, {[]string{"gz ip"}, ""}, {[]string{";q=1"}, ""}, {[]string{"gzip;q=1.000"}, "gzip"}, {[]string{"gzip;q=1,gzip;q=0"}, ""},
 	} {
-		if got := negotiate(valuesOf(tt.accept...), Codings[:]); got != tt.want {
+		if got := negotiate(valuesOf(tt.accept...), Codings[:], ""); got != tt.want {
 			t.Errorf("%q: %q, want %q", tt.accept, got, tt.want)
+		}
+	}
+}
+
+// A client that takes anything gets the usual coding; one that names others, or does not take it, does not.
+func TestNegotiateAnything(t *testing.T) {
+	for _, tt := range []struct{ accept, usual, want string }{
+		{"*", "zstd", "zstd"}, {"*;q=0.5", "br", "br"}, {"gzip, *", "zstd", "gzip"}, {"gzip;q=0.5, *", "zstd", "zstd"}, {"*, zstd;q=0", "zstd", "gzip"},
+		{"*, zstd;q=0.5", "zstd", "gzip"}, {"br, gzip", "zstd", "gzip"}, {"*;q=0", "zstd", ""}, {"identity, *;q=0.5", "zstd", ""}, {"br;q=0.5, *;q=0.5", "gzip", "gzip"},
+	} {
+		if got := negotiate(valuesOf(tt.accept), Codings[:], tt.usual); got != tt.want {
+			t.Errorf("%q, usually %s: %q, want %q", tt.accept, tt.usual, got, tt.want)
 		}
 	}
 }
@@ -57,7 +69,7 @@ func FuzzNegotiate(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := negotiate(valuesOf(s), Codings[:])
+		got := negotiate(valuesOf(s), Codings[:], "")
 		if got != "" && !slices.Contains(Codings[:], got) {
 			t.Errorf("%q: %q", s, got)
 		}
@@ -155,6 +167,8 @@ func TestCompress(t *testing.T) {
 		{"nothing has changed", nil, func(w http.ResponseWriter) { w.WriteHeader(304) }, "GET", "gzip", nil, "", false},
 		{"an error", nil, func(w http.ResponseWriter) { w.WriteHeader(500) }, "GET", "gzip", nil, "gzip", true},
 		{"excluded", func(o *CompressOptions) { o.Excluded = []string{"text/x-own"} }, func(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/X-own; a=b") }, "GET", "gzip", nil, "", false},
+		{"excluded by the request", func(o *CompressOptions) { o.Excluded = []string{"text/x-own"} }, nil, "POST", "gzip", []string{"Content-Type", "Text/x-own; a=b"}, "", false},
+		{"anything, as usual", func(o *CompressOptions) { o.Default = "zstd" }, nil, "GET", "*", nil, "zstd", true},
 		{"not excluded", func(o *CompressOptions) { o.Excluded = []string{"text/x-own"} }, nil, "GET", "gzip", nil, "gzip", true},
 		{"included", func(o *CompressOptions) { o.Included = []string{"image/png"} }, func(w http.ResponseWriter) { w.Header().Set("Content-Type", "image/png") }, "GET", "gzip", nil, "gzip", true},
 		{"not included", func(o *CompressOptions) { o.Included = []string{"text/html"} }, nil, "GET", "gzip", nil, "", false},

@@ -55,6 +55,7 @@ func TestErrorPages(t *testing.T) {
 			`page GET /500 x= xff=127.0.0.1 body=""`},
 		{"a page without a body", options{Statuses: all, Query: "/empty"}, nil, 500, get, "500 Internal Server Error", ""},
 		{"some headers", options{Statuses: all, Query: "/p", Headers: []string{"x-two"}}, nil, 500, get, "500 Internal Server Error", `page GET /p x= xff=127.0.0.1 body=""`},
+		{"no headers", options{Statuses: all, Query: "/p", Headers: []string{}}, nil, 500, get, "500 Internal Server Error", `page GET /p x= xff=127.0.0.1 body=""`},
 		{"some headers, and that one", options{Statuses: all, Query: "/p", Headers: []string{"x-one"}}, nil, 500, get, "500 Internal Server Error", `page GET /p x=1 xff=127.0.0.1 body=""`},
 		{"a query that is none with the client's part", options{Statuses: all, Query: "/\x01"}, nil, 500, get, "500 Internal Server Error", "Internal Server Error\n"},
 	} {

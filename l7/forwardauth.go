@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -100,12 +101,25 @@ func (a *forwardAuth) request(x *Exchange) Action {
 	// The time that it waits for others counts: nobody waits longer for an answer than was said.
 	ctx, cancel := context.WithTimeout(context.Background(), a.Timeout)
 	q := a.question(x).WithContext(ctx)
+	var c call
+	if x.traced.by != nil {
+		c = x.call(time.Now())
+		q.Header.Set("Traceparent", string(x.traced.sender(&c).AppendParent(nil)))
+		if state := x.req.Value(head.TraceState); len(state) > 0 {
+			q.Header.Set("Tracestate", string(state))
+		}
+	}
 	var v verdict
 	var failed error
 	err := x.goAmong(a.asking, func() {
 		defer cancel()
 		v, failed = a.ask(q)
-	}, func() { a.answered(x, v, failed) })
+	}, func() {
+		if x.traced.recorded() {
+			a.tell(x, &c, q, v, failed)
+		}
+		a.answered(x, v, failed)
+	})
 	if err != nil {
 		cancel()
 		x.detail = "auth-busy"
@@ -113,6 +127,26 @@ func (a *forwardAuth) request(x *Exchange) Action {
 		return Answered
 	}
 	return Wait
+}
+
+// tell tells the span of a question that was asked.
+func (a *forwardAuth) tell(x *Exchange, c *call, q *http.Request, v verdict, failed error) {
+	b := x.worker.spans
+	method := tellMethod(b, q.Method)
+	b.Text("weir.middleware", a.self.Name)
+	b.Text("server.address", a.Address.Hostname())
+	if port, err := strconv.Atoi(a.Address.Port()); err == nil {
+		b.Int("server.port", port)
+	}
+	b.Text("url.full", a.Address.Scheme+"://"+a.Address.Host+a.Address.EscapedPath())
+	reason := accesslog.Unknown
+	if failed != nil {
+		reason = accesslog.ConnectFailed
+	} else {
+		b.Int("http.response.status_code", v.status)
+	}
+	fault := tellFault(b, v.status, 400, accesslog.Weir, reason)
+	x.worker.tellCall(&x.traced, c, method, a.self.Name, fault)
 }
 
 // question makes the request that is sent to the authentication server.

@@ -60,11 +60,12 @@ type Front struct {
 	settings atomic.Pointer[settings] // writer: the owner of the topology
 	renewals atomic.Uint32            // calls of Renew; writer: the same
 	counters *Counters
+	sessions []sessionShare // by loop
 }
 
 // NewFront returns the HTTP side of an entrypoint.
 func (s *Server) NewFront(name string, set FrontSettings) *Front {
-	f := &Front{server: s, name: name, counters: s.NewCounters()}
+	f := &Front{server: s, name: name, counters: s.NewCounters(), sessions: make([]sessionShare, len(s.workers))}
 	f.Set(set)
 	return f
 }
@@ -119,7 +120,7 @@ func (f *Front) Retire() {
 		})
 		w.forEachSession(func(s *session) {
 			if s.front == f {
-				s.retire()
+				s.retire(leavesFront)
 			}
 		})
 	})
@@ -134,7 +135,7 @@ func (f *Front) Renew(changed func(serverName string) bool) {
 	f.server.each(func(w *worker) {
 		w.forEachSession(func(s *session) {
 			if s.front == f && s.outdated(changed) {
-				s.retire()
+				s.retire(leavesRenewed)
 			}
 		})
 	})

@@ -70,12 +70,13 @@ func TestHTTP2Leaves(t *testing.T) {
 	security := speaking("default", ca.Server("a.test"))
 	for _, tt := range []struct {
 		name  string
+		word  string
 		leave func(b *bed)
 	}{
-		{"drain", func(b *bed) { b.server.Drain() }},
-		{"the entrypoint's end", func(b *bed) { b.front.Retire() }},
-		{"another certificate", func(b *bed) { b.front.Renew(func(name string) bool { return name == "a.test" }) }},
-		{"other settings", func(b *bed) {
+		{"drain", "shutdown", func(b *bed) { b.server.Drain() }},
+		{"the entrypoint's end", "entrypoint", func(b *bed) { b.front.Retire() }},
+		{"another certificate", "certificate", func(b *bed) { b.front.Renew(func(name string) bool { return name == "a.test" }) }},
+		{"other settings", "certificate", func(b *bed) {
 			set := b.set
 			set.Security = secureTable(b.t, map[string]*Security{"a.test": speaking("default", ca.Server("a.test"))})
 			b.front.Set(set)
@@ -105,6 +106,7 @@ func TestHTTP2Leaves(t *testing.T) {
 			if r := w.got[5]; r != nil {
 				t.Errorf("a request behind the last one is answered: %+v", r)
 			}
+			b.counted(SessionStats{Begun: 1, Streams: 2}, map[string]int64{"late": 1}, map[string]int64{tt.word: 1})
 		})
 	}
 }

@@ -145,6 +145,7 @@ func (l *lane) deliver() {
 		// Hardly anything but chunks of a byte each comes to that.
 		l.session.touch()
 		l.session.core.Reset(&l.Stream, http2.EnhanceYourCalm)
+		l.session.share.endings[endsBroken].Add(1)
 		l.conn.lost(accesslog.Client, accesslog.BadRequest, nil)
 		return
 	}
@@ -203,6 +204,8 @@ func (l *lane) Closed(reset bool) {
 	s := l.session
 	s.touch()
 	s.unwait(l)
+	s.share.streamsOver.Add(1)
+	l.counts(reset)
 	switch {
 	case l.malformed:
 		s.core.Blame(&l.Stream)
@@ -212,6 +215,17 @@ func (l *lane) Closed(reset bool) {
 		s.core.Reset(&l.Stream, http2.InternalError)
 	case !l.Over():
 		s.core.Reset(&l.Stream, http2.NoError) // it may stop sending what nobody reads (RFC 9113 section 8.1)
+	}
+}
+
+// counts counts a stream that is reset from this side. Those that end with their connection are not counted.
+func (l *lane) counts(reset bool) {
+	switch s := l.session; {
+	case l.Gone() && !l.malformed, s.ends:
+	case l.malformed:
+		s.share.endings[endsMalformed].Add(1)
+	case reset || !l.Ended():
+		s.share.endings[endsCut].Add(1)
 	}
 }
 

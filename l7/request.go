@@ -16,6 +16,7 @@ func (x *Exchange) send() {
 	x.sentAt, x.firstAt = time.Now(), time.Time{}
 	x.req.StripHop()
 	x.req.SetHop(hopOf(&x.req))
+	x.traced.pass(x.worker, &x.req)
 	if x.copies != 0 && x.template == nil {
 		x.template = x.req.AppendRequest(nil)
 	}

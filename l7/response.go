@@ -184,8 +184,9 @@ func (x *Exchange) finishHead(rest []byte) bool {
 	if !responded {
 		return false
 	}
-	x.tell(&x.res)
+	x.noteStatus(&x.res)
 	x.stick()
+	x.capture()
 	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
 	if x.filters.n > 0 {
 		x.frameFiltered()

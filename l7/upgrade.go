@@ -39,6 +39,7 @@ func (x *Exchange) switchProtocols(rest []byte) {
 		return
 	}
 	x.stick()
+	x.capture()
 	x.res.StripHop()
 	x.agree(rest)
 

@@ -47,9 +47,9 @@ func (l *lane) connected(h *head.Head) {
 	l.session.core.Head(&l.Stream, h, false)
 }
 
-// tell notes the status that the client is told. One that waits for another protocol would take any 2xx for the word to
+// noteStatus notes the status that the client is told. One that waits for another protocol would take any 2xx for the word to
 // begin with it, and what follows for that.
-func (x *Exchange) tell(h *head.Head) {
+func (x *Exchange) noteStatus(h *head.Head) {
 	if x.conn.connects() && h.Status()/100 == 2 {
 		x.detail = "not-switched"
 		_ = h.SetStatus(http.StatusBadGateway, http.StatusText(http.StatusBadGateway)) // both are good

@@ -131,6 +131,8 @@ func (a *applier) commit(s step) {
 		a.setEntrypoint(s.name)
 	case watchPool:
 		a.watchPool(s.name)
+	case setTracing:
+		a.setTracing()
 	case closeEntrypoint:
 		a.closeEntrypoint(s.name)
 	case drainBackend:

@@ -51,10 +51,3 @@ func (p contentTypePlan) make(name string) (*l7.Middleware, error) {
 	}
 	return l7.ContentType(name), nil
 }
-
-// grpcWebPlan is a grpcWeb middleware.
-type grpcWebPlan struct{ origins []string }
-
-func (p grpcWebPlan) make(name string) (*l7.Middleware, error) {
-	return l7.GRPCWeb(name, p.origins), nil
-}

@@ -62,6 +62,20 @@ func httpStats(s l7.Stats) *admin.HTTPStats {
 	return out
 }
 
+func http2Stats(s l7.SessionStats) *admin.HTTP2Stats {
+	out := &admin.HTTP2Stats{
+		Connections: uint64(s.Begun), Active: s.Active, Streams: uint64(s.Streams), ActiveStreams: s.ActiveStreams,
+		Reset: make(map[string]uint64, len(s.Endings)), GoAways: make(map[string]uint64, len(s.GoAways)),
+	}
+	for how, n := range s.Endings {
+		out.Reset[how] = uint64(n)
+	}
+	for why, n := range s.GoAways {
+		out.GoAways[why] = uint64(n)
+	}
+	return out
+}
+
 func (v *view) webRouter(name string) admin.Router {
 	p := v.plan.web.routers[name]
 	out := admin.Router{

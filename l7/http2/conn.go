@@ -39,12 +39,14 @@ type Options struct {
 type Kind uint8
 
 const (
-	Nothing  Kind = iota // that anyone needs to know of
-	Request              // a head has come: Accept takes it
-	Content              // Data has come for Stream, and its end if Over
-	Trailers             // a trailer section, and with it the end: Data is as HTTP/1 has it, without the empty line
-	Broken               // Stream is closed, by the peer or because of what it sent: Code, and perhaps Err, say why
-	Room                 // Stream may send again; nil = all streams may
+	Nothing   Kind = iota // that anyone needs to know of
+	Request               // a head has come: Accept takes it
+	Content               // Data has come for Stream, and its end if Over
+	Trailers              // a trailer section, and with it the end: Data is as HTTP/1 has it, without the empty line
+	Cancelled             // Stream is closed by the peer, with Code
+	Broken                // Stream is closed because of what the peer sent: Code, and perhaps Err, say why
+	Refused               // a stream was not opened: RefusedStream is Code where there are too many, NoError where the peer was told of the last
+	Room                  // Stream may send again; nil = all streams may
 )
 
 // Event is what a frame has come to. Data lies in the bytes given to Next, or is good until the next call.
@@ -414,15 +416,15 @@ func (c *Conn) decode(id uint32, p []byte) (Event, error) {
 		return c.trailers(c.streams[id])
 	}
 	c.last = id
-	c.budget.transfers++
-	switch {
-	case c.leave == left:
+	if c.leave == left {
 		c.bury(id) // the peer was told that nobody looks at it, and may try elsewhere
-		return Event{}, nil
-	case len(c.streams) >= c.options.MaxStreams:
+		return Event{Kind: Refused}, c.budget.frame(lateCost)
+	}
+	c.budget.transfers++
+	if len(c.streams) >= c.options.MaxStreams {
 		c.bury(id)
 		c.Out = appendReset(c.Out, id, RefusedStream)
-		return Event{}, c.budget.reset()
+		return Event{Kind: Refused, Code: RefusedStream}, c.budget.reset()
 	}
 	return Event{Kind: Request}, nil
 }
@@ -480,7 +482,7 @@ func (c *Conn) reset(f *frame) (Event, error) {
 		return Event{}, err
 	}
 	c.close(s)
-	return Event{Kind: Broken, Stream: s, Code: Code(binary.BigEndian.Uint32(f.payload))}, nil
+	return Event{Kind: Cancelled, Stream: s, Code: Code(binary.BigEndian.Uint32(f.payload))}, nil
 }
 
 // breakStream ends a stream because of what the peer has sent. That counts like a reset of the peer's own, or it could
