@@ -14,6 +14,9 @@ TESTFLAGS    ?=
 RACE_PACKAGES ?= ./...
 # FUZZTIME is the time of each fuzz target.
 FUZZTIME ?= 10s
+# RESULTS is what `make docs-performance` makes the manual's page of: by default what it was made of before.
+PERFORMANCE := bench/results/performance.json
+RESULTS ?= $(PERFORMANCE)
 # BENCHFLAGS go to the scenario runner, CLUSTERFLAGS to that of the cluster, MICROFLAGS to go test -bench.
 BENCHFLAGS ?=
 CLUSTERFLAGS ?=
@@ -26,7 +29,7 @@ COMPARE_PACKAGES ?=
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
 .DEFAULT_GOAL := build
-.PHONY: build demo deps test race lint fuzz bench bench-cluster microbench bench-compare clean help
+.PHONY: build demo deps test race lint fuzz bench bench-quick docs-performance bench-cluster microbench bench-compare clean help
 
 build: ## write bin/weir
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
@@ -60,8 +63,15 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: build deps ## measure weir beside other balancers; prints ratios
+bench: build deps ## measure weir beside other balancers: prints ratios, writes JSON and HTML; BENCH_CADDY=1 adds Caddy
 	go run ./bench $(BENCHFLAGS)
+
+bench-quick: build deps ## the same for a few scenarios of each family, within five minutes
+	go run ./bench -quick $(BENCHFLAGS)
+
+docs-performance: ## write docs/performance.md from RESULTS, a file of bench/results, and keep that for it
+	@[ "$(RESULTS)" -ef $(PERFORMANCE) ] || cp "$(RESULTS)" $(PERFORMANCE)
+	go run ./bench report -markdown docs/performance.md $(PERFORMANCE)
 
 bench-cluster: build ## measure how soon the nodes of a cluster know what has died, and what that costs
 	go run ./bench cluster $(CLUSTERFLAGS)

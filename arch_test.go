@@ -22,11 +22,12 @@ var mayImport = map[string][]string{
 	".":                  {},
 	"cmd/weir":           {"config", "server", "admin"},
 	"config":             {"internal/predicate", "internal/rule", "internal/trail"},
-	"server":             {"config", "l4", "l4/flow", "l4/peek", "l7", "l7/http1", "l7/route", "discovery", "health", "cluster", "upstream", "sni", "admin", "internal/accesslog", "internal/eventloop", "internal/rule"},
+	"server":             {"config", "l4", "l4/flow", "l4/peek", "l7", "l7/http1", "l7/route", "discovery", "health", "cluster", "upstream", "sni", "admin", "internal/accesslog", "internal/eventloop", "internal/otlp", "internal/rule", "internal/span"},
 	"l4":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/rule", "l4/flow", "l4/peek", "upstream", "sni"},
 	"l4/flow":            {"upstream"},
 	"l4/peek":            {"sni"},
-	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/predicate", "internal/rule", "l7/head", "l7/http1", "l7/http2", "l7/route", "upstream", "sni"},
+	"l7":                 {"internal/eventloop", "internal/accesslog", "internal/limit", "internal/predicate", "internal/rule", "internal/span", "internal/trace", "l7/grpcweb", "l7/head", "l7/http1", "l7/http2", "l7/route", "upstream", "sni"},
+	"l7/grpcweb":         {"l7/head"},
 	"l7/head":            {},
 	"l7/http1":           {"l7/head"},
 	"l7/http2":           {"l7/head", "l7/http1"},
@@ -43,14 +44,18 @@ var mayImport = map[string][]string{
 	"internal/limit":     {},
 	"internal/predicate": {},
 	"internal/rule":      {},
+	"internal/otlp":      {"internal/span"},
+	"internal/span":      {"internal/trace"},
+	"internal/trace":     {},
 	"internal/trail":     {},
 	"internal/weirtest":  {},
 }
 
 // testsMayImport is what the tests of every package may import beyond mayImport, and what those of some may.
 var testsMayImport = map[string][]string{
-	"*": {"internal/weirtest"},
-	".": {"config"},
+	"*":             {"internal/weirtest"},
+	".":             {"config"},
+	"internal/otlp": {"internal/trace"},
 	// The tests of a cluster of real processes put a node among them that lies.
 	"cmd/weir": {"cluster"},
 }
@@ -69,6 +74,8 @@ var owners = map[string][]string{
 	"github.com/prometheus/...":         {"admin"},
 	"github.com/klauspost/compress/...": {"l7"},
 	"github.com/andybalholm/brotli":     {"l7"},
+	"google.golang.org/grpc/...":        {"internal/otlp", "cmd/weir"},                        // their tests
+	"go.opentelemetry.io/...":           {"internal/otlp", "internal/span", "l7", "cmd/weir"}, // their tests
 }
 
 // listed is what `go list` says about a package.

@@ -304,7 +304,7 @@ func reference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	for _, section := range []string{"log", "accessLog", "admin", "engine", "entryPoints", "tcp", "udp", "http", "tls", "resolvers", "cluster"} {
+	for _, section := range []string{"log", "accessLog", "tracing", "admin", "engine", "entryPoints", "tcp", "udp", "http", "tls", "resolvers", "cluster"} {
 		s := root.Properties[section]
 		fmt.Fprintf(&out, "\n### `%s`\n\n%s\n\n| key | default | meaning |\n|---|---|---|\n", section, s.Description)
 		root.rows(&out, section, "", s)

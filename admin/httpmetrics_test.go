@@ -40,7 +40,7 @@ func TestHTTPMetrics(t *testing.T) {
 	text := scrape(t, &fixed{state: busyHTTP()})
 	var http strings.Builder
 	for line := range strings.Lines(text) {
-		if strings.Contains(line, "_http_") || strings.Contains(line, "weir_upstream_") {
+		if strings.Contains(line, "_http_") || strings.Contains(line, "_http2_") || strings.Contains(line, "weir_upstream_") {
 			http.WriteString(line)
 		}
 	}
@@ -76,6 +76,10 @@ func TestHTTPMetricsAddUp(t *testing.T) {
 		`weir_entrypoint_http_request_duration_seconds_sum{` + web + `}`:                                   2.5,
 		`weir_entrypoint_http_request_bytes_total{` + web + `}`:                                            4096,
 		`weir_entrypoint_http_response_bytes_total{` + web + `}`:                                           5 << 20,
+		`weir_entrypoint_http2_connections_total{` + web + `}`:                                             6,
+		`weir_entrypoint_http2_active_streams{` + web + `}`:                                                17,
+		`weir_entrypoint_http2_streams_reset_total{` + web + `,reason="cancelled"}`:                        9,
+		`weir_entrypoint_http2_goaways_total{` + web + `,reason="h2_flood"}`:                               1,
 		`weir_router_http_requests_total{code="5xx",protocol="http",router="orders"}`:                      4,
 		`weir_service_http_requests_total{code="2xx",protocol="http",service="shop"}`:                      190,
 		`weir_backend_http_requests_total{` + backend + `,code="2xx",protocol="http",service="shop"}`:      0,
@@ -92,7 +96,7 @@ func TestHTTPMetricsAddUp(t *testing.T) {
 // TestNoHTTPNoHTTPMetrics keeps what serves no HTTP from having series that are 0 for ever.
 func TestNoHTTPNoHTTPMetrics(t *testing.T) {
 	for name := range series(t, scrape(t, &fixed{state: busy()})) {
-		if strings.Contains(name, "_http_") || strings.HasPrefix(name, "weir_upstream_") {
+		if strings.Contains(name, "_http_") || strings.Contains(name, "_http2_") || strings.HasPrefix(name, "weir_upstream_") {
 			t.Errorf("%s, but nothing serves HTTP", name)
 		}
 	}

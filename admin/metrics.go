@@ -31,12 +31,14 @@ type collector struct {
 	serviceHTTP    httpFamilies
 	backendHTTP    httpFamilies
 	idle           *prometheus.Desc
+	http2          http2Families
 
 	entrypointUDP udpFamilies
 	serviceUDP    udpFamilies
 
-	sources sourceFamilies
-	cluster clusterFamilies
+	sources      sourceFamilies
+	cluster      clusterFamilies
+	compressions compressionFamilies
 }
 
 // family is one metric that every T has.
@@ -120,12 +122,14 @@ func newCollector(weir Weir) *collector {
 		serviceHTTP:    newHTTPFamilies("service", ofClient, "protocol", "service"),
 		backendHTTP:    newHTTPFamilies("backend", ofBackend, "protocol", "service", "backend"),
 		idle:           prometheus.NewDesc("weir_upstream_idle_connections", "Open HTTP connections to backends that no request uses now.", []string{"protocol", "service"}, nil),
+		http2:          newHTTP2Families(),
 
 		entrypointUDP: newUDPFamilies("entrypoint", "entrypoint"),
 		serviceUDP:    newUDPFamilies("service", "protocol", "service"),
 
-		sources: newSourceFamilies(),
-		cluster: newClusterFamilies(),
+		sources:      newSourceFamilies(),
+		cluster:      newClusterFamilies(),
+		compressions: newCompressionFamilies(),
 	}
 }
 
@@ -143,6 +147,9 @@ func processMetrics() []definition[State] {
 		{"weir_access_log_records_total", "Access-log records written.", counter, func(s *State) float64 { return float64(s.AccessLog.Written) }},
 		{"weir_access_log_dropped_total", "Access-log records dropped because the sink was too slow or failed.", counter, func(s *State) float64 { return float64(s.AccessLog.Dropped) }},
 		{"weir_access_log_errors_total", "Writes to the access log that failed; they are tried again.", counter, func(s *State) float64 { return float64(s.AccessLog.Errors) }},
+		{"weir_spans_exported_total", "Spans that the collector has taken.", counter, func(s *State) float64 { return float64(s.Spans.Exported) }},
+		{"weir_spans_failed_total", "Spans that the collector refused, or that no attempt delivered.", counter, func(s *State) float64 { return float64(s.Spans.Failed) }},
+		{"weir_spans_dropped_total", "Spans that were not sent, because too many waited or weir stopped.", counter, func(s *State) float64 { return float64(s.Spans.Dropped) }},
 	}
 }
 
@@ -237,10 +244,12 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, f := range []*httpFamilies{&c.entrypointHTTP, &c.routerHTTP, &c.serviceHTTP, &c.backendHTTP} {
 		f.describe(out)
 	}
+	c.http2.describe(out)
 	c.entrypointUDP.describe(out)
 	c.serviceUDP.describe(out)
 	c.sources.describe(out)
 	c.cluster.describe(out)
+	c.compressions.describe(out)
 }
 
 func describe[T any](out chan<- *prometheus.Desc, all []family[T]) {
@@ -265,6 +274,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		c.entrypoints.collect(out, e, e.Protocol, e.Name)
 		collectReasons(out, c.rejected, e.Rejected, e.Name)
 		c.entrypointHTTP.collect(out, e.HTTP, e.Name)
+		c.http2.collect(out, e.HTTP2, e.Name)
 		c.entrypointUDP.collect(out, e.UDP, e.Name)
 	}
 	for i := range s.Routers {
@@ -290,6 +300,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		c.sources.collect(out, &s.Sources[i])
 	}
 	c.cluster.collect(out, s.Cluster)
+	for i := range s.Compressions {
+		c.compressions.collect(out, &s.Compressions[i])
+	}
 }
 
 func collect[T any](out chan<- prometheus.Metric, all []family[T], of *T, labels ...string) {

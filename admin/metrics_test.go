@@ -93,7 +93,7 @@ func names() []string {
 
 func TestMetricNames(t *testing.T) {
 	seen := map[string]bool{}
-	shape := regexp.MustCompile(`^weir(_[a-z]+)+$`)
+	shape := regexp.MustCompile(`^weir(_[a-z][a-z0-9]*)+$`)
 	for _, name := range names() {
 		if !shape.MatchString(name) {
 			t.Errorf("%s is not a metric name of weir's", name)
@@ -118,7 +118,7 @@ func TestManualListsTheMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(weir_[a-z_]+)").FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(weir_[a-z0-9_]+)").FindAllStringSubmatch(string(text), -1) {
 		documented[m[1]] = true
 	}
 	for _, name := range names() {

@@ -40,6 +40,7 @@ func table(v any, now time.Time) ([][]string, error) {
 	case []Entrypoint:
 		rows := rowsOf("NAME\tADDRESS\tPROTOCOL\tACTIVE\tMAX\tCONNECTIONS\tREJECTED\tIN\tOUT", v, entrypointRow)
 		insertColumns(rows, "IN", httpHeading, v, func(e *Entrypoint) []string { return httpRow(e.HTTP) })
+		insertColumns(rows, "IN", http2Heading, v, func(e *Entrypoint) []string { return http2Row(e.HTTP2) })
 		insertColumns(rows, "IN", udpHeading, v, func(e *Entrypoint) []string { return udpRow(e.UDP) })
 		return rows, nil
 	case []Router:
@@ -142,8 +143,12 @@ func statusRows(s *Status) [][]string {
 	if s.Requests != nil {
 		rows = append(rows, []string{"requests", requestCounts(s.Requests)})
 	}
+	rows = append(rows, http2StatusRows(s.HTTP2)...)
 	if l := s.AccessLog; l != (AccessLog{}) {
 		rows = append(rows, []string{"access log", fmt.Sprintf("%d records, %d dropped, %d errors", l.Written, l.Dropped, l.Errors)})
+	}
+	if p := s.Spans; p != (Spans{}) {
+		rows = append(rows, []string{"spans", fmt.Sprintf("%d exported, %d failed, %d dropped", p.Exported, p.Failed, p.Dropped)})
 	}
 	rows = append(rows, reasonRows("ended: ", s.Ended)...)
 	return append(rows, udpStatusRows(s)...)

@@ -423,8 +423,8 @@ func TestOpenAPIListsTheServedPaths(t *testing.T) {
 
 func TestOpenAPISchemasAreTheTypes(t *testing.T) {
 	types := []any{
-		Status{}, Reloads{}, LastReload{}, Loop{}, Connections{}, Flows{}, AccessLog{}, BackendCount{},
-		Entrypoint{}, Router{}, Service{}, Backend{}, HTTPStats{}, Histogram{}, UDPStats{}, Source{}, SourceCount{}, Version{}, Reloaded{}, LogLevel{},
+		Status{}, Reloads{}, LastReload{}, Loop{}, Connections{}, Flows{}, AccessLog{}, Spans{}, BackendCount{},
+		Entrypoint{}, Router{}, Service{}, Backend{}, HTTPStats{}, HTTP2Stats{}, Histogram{}, UDPStats{}, Source{}, SourceCount{}, Version{}, Reloaded{}, LogLevel{},
 		Cluster{}, ClusterSent{}, ClusterReceived{}, Member{}, Table{}, TableGroup{}, NameConflict{}, ClusterStatus{},
 		Drain{}, Weight{}, Ordered{}, StandingOrder{}, Keys{}, KeyChange{},
 	}

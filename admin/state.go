@@ -26,12 +26,15 @@ type State struct {
 	Flows       Flows
 	Ended       map[string]uint64 // connections that ended, by reason
 	AccessLog   AccessLog
+	Spans       Spans
 	Entrypoints []Entrypoint
 	Routers     []Router
 	Services    []Service
 	Backends    []Backend
 	Sources     []Source
 	Cluster     *Cluster // nil: this weir is on its own
+
+	Compressions []Compression // of HTTP middlewares that compress; shown as metrics alone
 }
 
 // Reloads counts attempts to load a changed configuration.
@@ -72,6 +75,13 @@ type AccessLog struct {
 	Errors  uint64 `json:"errors"`
 }
 
+// Spans counts what became of the spans of requests.
+type Spans struct {
+	Exported uint64 `json:"exported"`
+	Failed   uint64 `json:"failed"`  // refused by the collector, or not delivered in any attempt
+	Dropped  uint64 `json:"dropped"` // not sent, because too many waited or weir stopped
+}
+
 // Entrypoint is one place where weir listens.
 type Entrypoint struct {
 	Name         string            `json:"name"`
@@ -85,8 +95,9 @@ type Entrypoint struct {
 	AcceptErrors uint64            `json:"acceptErrors"`
 	Rejected     map[string]uint64 `json:"rejected"` // connections and requests turned away, by reason; none of UDP
 
-	HTTP *HTTPStats `json:"http,omitempty"` // nil: serves no HTTP
-	UDP  *UDPStats  `json:"udp,omitempty"`  // nil: serves no UDP
+	HTTP  *HTTPStats  `json:"http,omitempty"`  // nil: serves no HTTP
+	HTTP2 *HTTP2Stats `json:"http2,omitempty"` // likewise
+	UDP   *UDPStats   `json:"udp,omitempty"`   // nil: serves no UDP
 }
 
 // Router is one routing rule.
@@ -182,8 +193,10 @@ type Status struct {
 	Flows         Flows             `json:"flows"`
 	Ended         map[string]uint64 `json:"ended"`
 	Requests      map[string]uint64 `json:"requests,omitempty"` // HTTP requests by class, as in HTTPStats; none: no entrypoint serves HTTP
+	HTTP2         *HTTP2Stats       `json:"http2,omitempty"`    // of all entrypoints together; nil: none serves HTTP
 	UDP           *UDPStats         `json:"udp,omitempty"`      // of all entrypoints together; nil: none serves UDP
 	AccessLog     AccessLog         `json:"accessLog"`
+	Spans         Spans             `json:"spans"`
 	Entrypoints   int               `json:"entrypoints"`
 	Routers       int               `json:"routers"`
 	Services      int               `json:"services"`
@@ -209,7 +222,7 @@ func (s *State) status() *Status {
 		Started: s.Started, UptimeSeconds: s.Now.Sub(s.Started).Seconds(),
 		Ready: len(s.NotReady) == 0, NotReady: s.NotReady,
 		Generation: s.Generation, ConfigHash: s.ConfigHash, Reloads: s.Reloads, LogLevel: s.LogLevel,
-		Loops: notNil(s.Loops), Connections: s.Connections, Flows: s.Flows, Ended: s.Ended, AccessLog: s.AccessLog,
+		Loops: notNil(s.Loops), Connections: s.Connections, Flows: s.Flows, Ended: s.Ended, AccessLog: s.AccessLog, Spans: s.Spans,
 		Entrypoints: len(s.Entrypoints), Routers: len(s.Routers), Services: len(s.Services),
 	}
 	if out.Ended == nil {
@@ -217,6 +230,7 @@ func (s *State) status() *Status {
 	}
 	for i := range s.Entrypoints {
 		out.Requests = addRequests(out.Requests, s.Entrypoints[i].HTTP)
+		out.HTTP2 = addHTTP2(out.HTTP2, s.Entrypoints[i].HTTP2)
 		out.UDP = addUDP(out.UDP, s.Entrypoints[i].UDP)
 	}
 	for i := range s.Backends {

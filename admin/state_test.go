@@ -29,6 +29,7 @@ func busy() State {
 		Connections: Connections{Active: 7, Max: 1000},
 		Ended:       map[string]uint64{"done": 90, "client-abort": 2, "no-route": 1, "drain": 0},
 		AccessLog:   AccessLog{Written: 92, Dropped: 1},
+		Spans:       Spans{Exported: 41, Failed: 3, Dropped: 2},
 		Entrypoints: []Entrypoint{{
 			Name: "postgres", Protocol: "tcp", Address: "[::]:5432", Connections: 100, Active: 7, Max: 500,
 			BytesIn: 2048, BytesOut: 3 << 20, AcceptErrors: 1, Rejected: map[string]uint64{"no-route": 1, "sniff-timeout": 2},
@@ -75,6 +76,10 @@ func busyHTTP() State {
 	s.Entrypoints = append(s.Entrypoints, Entrypoint{
 		Name: "web", Protocol: "tcp", Address: "[::]:80", Connections: 20, Active: 2, Rejected: map[string]uint64{"bad-request": 3},
 		HTTP: stats(200, 4, 1),
+		HTTP2: &HTTP2Stats{
+			Connections: 6, Active: 2, Streams: 180, ActiveStreams: 17,
+			Reset: map[string]uint64{"cancelled": 9, "limit": 0}, GoAways: map[string]uint64{"age": 3, "h2-flood": 1},
+		},
 	})
 	s.Routers = append(s.Routers, Router{
 		Name: "orders", Protocol: "http", Entrypoints: []string{"web"}, Rule: "Host(`shop.example.com`)", Priority: 24, Service: "shop",

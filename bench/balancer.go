@@ -29,13 +29,15 @@ import (
 type balancer struct {
 	name    string
 	binary  string   // path, or a name to look for in PATH and in the sbin directories
+	module  string   // directory of the Go module that binary is built from; empty is none
 	version []string // arguments that make it print its version
 	file    string   // name of the configuration file
 	args    []string // arguments that run it in the foreground; templates over a site
 	check   []string // arguments that check the configuration; templates over a site
 	configs map[shape]string
-	lacks   string            // why there is no configuration for the other shapes
+	lacks   map[shape]string  // why there is no configuration for other shapes
 	extras  map[string]string // further files that configurations name, templates over a site
+	ports   []string          // names of the ports that it wants besides those of every site
 	// reloadBy is the signal that makes it load its configuration again, and
 	// reloadable the arguments that run it so that it does; nil are args.
 	reloadBy   unix.Signal
@@ -55,12 +57,18 @@ type site struct {
 	Names    [2]string // host names of the backends in the shape sni
 	Hosts    []string  // host names of the HTTP shapes
 	Paths    []string  // prefixes of paths, for each host the same
+	Lanes    int       // connections to the backend that must be kept for all HTTP requests that are under way at one time
 	Dir      string    // scratch directory, where relative paths start
 	Config   string    // path of the configuration file
 	MaxConn  int       // connections that the descriptors allow
 	NoFile   int       // descriptors
 	certificate
+
+	Ports map[string]string // addresses that the balancer has asked for, by name
 }
+
+// fewestLanes is enough for what speaks HTTP/1.
+const fewestLanes = 64
 
 // furnish adds to a site what a scenario needs.
 func (at *site) furnish(sc scenario) error {
@@ -73,7 +81,8 @@ func (at *site) furnish(sc scenario) error {
 		return nil
 	}
 	at.Hosts, at.Paths = sc.targets.HostNames(), sc.targets.PathPrefixes()
-	if sc.shape != secure {
+	at.Lanes = max(fewestLanes, sc.connections*sc.streams)
+	if sc.shape != secure && sc.shape != second {
 		return nil
 	}
 	at.certificate, err = makeCertificate(at.Dir, at.Hosts[0])
@@ -96,7 +105,7 @@ func manyAddrs(addr string, n int) ([]string, error) {
 // errMissing is returned for a program that is not installed.
 var errMissing = errors.New("not installed")
 
-// rivalBalancers are the balancers that weir can be compared with.
+// rivalBalancers are the balancers that weir is compared with as a rule.
 func rivalBalancers() []balancer { return []balancer{haproxy(), nginx()} }
 
 func findBalancer(all []balancer, name string) (balancer, bool) {
@@ -105,6 +114,25 @@ func findBalancer(all []balancer, name string) (balancer, bool) {
 		return balancer{}, false
 	}
 	return all[i], true
+}
+
+// locate returns where the program is, and builds it first if that is its way.
+func (b balancer) locate(ctx context.Context) (string, error) {
+	if b.module != "" {
+		if err := b.build(ctx); err != nil {
+			return "", err
+		}
+	}
+	return b.find()
+}
+
+// command shows how the program at path is run.
+func (b balancer) command(path string) string {
+	args, err := renderAll(b.args, site{Listen: "127.0.0.1:0", Dir: ".", Config: b.file})
+	if err != nil {
+		return path // it needs more than is known before it runs
+	}
+	return path + " " + strings.Join(args, " ")
 }
 
 // find returns where the program is.
@@ -156,7 +184,15 @@ func (b balancer) without(sh shape) string {
 	if _, ok := b.configs[sh]; ok {
 		return ""
 	}
-	return b.lacks
+	return b.lacks[sh]
+}
+
+// outOf says why the balancer has no part in a scenario; "" if it has.
+func (b balancer) outOf(sc scenario) string {
+	if sc.reload > 0 && b.reloadBy == 0 {
+		return "it is not said which signal reloads it"
+	}
+	return b.without(sc.shape)
 }
 
 // write renders the configuration for a shape, and the files that it may
@@ -191,10 +227,15 @@ func replace(path, text string) error {
 }
 
 // render fills in a template over a site. Besides the site's fields it may
-// ask whether a file exists.
+// ask whether a file exists, and for the halves of an address. A port that the
+// balancer has not asked for is an error.
 func render(text string, at site) (string, error) {
-	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
-	t, err := template.New("").Funcs(template.FuncMap{"exists": exists}).Parse(text)
+	functions := template.FuncMap{
+		"exists": func(path string) bool { _, err := os.Stat(path); return err == nil },
+		"host":   func(addr string) (string, error) { host, _, err := net.SplitHostPort(addr); return host, err },
+		"port":   func(addr string) (string, error) { _, port, err := net.SplitHostPort(addr); return port, err },
+	}
+	t, err := template.New("").Option("missingkey=error").Funcs(functions).Parse(text)
 	if err != nil {
 		return "", err
 	}

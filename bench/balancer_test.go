@@ -13,24 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
-
-// shapes are those of all scenarios.
-func shapes() []shape {
-	var all []shape
-	for _, sc := range scenarios() {
-		if !slices.Contains(all, sc.shape) {
-			all = append(all, sc.shape)
-		}
-	}
-	return all
-}
 
 // example is a site for a shape in a scratch directory, on ports that are
 // free.
@@ -125,11 +113,11 @@ func builtWeir(t *testing.T) string {
 	return program
 }
 
-// HAProxy has nothing for UDP, and says so.
+// HAProxy has nothing for UDP, and no rival has weir's middlewares; both say so.
 func TestEveryBalancerHasEveryShape(t *testing.T) {
 	for _, b := range append(rivalBalancers(), weir("bin/weir")) {
 		for _, sc := range scenarios() {
-			out := b.name == "haproxy" && sc.network() == "udp"
+			out := b.name == "haproxy" && sc.network() == "udp" || b.name != "weir" && sc.shape == passes
 			if (b.configs[sc.shape] == "") != out || (b.without(sc.shape) != "") != out {
 				t.Errorf("%s in %s: configuration %q, out for %q", b.name, sc.name, b.configs[sc.shape], b.without(sc.shape))
 			}
@@ -230,16 +218,27 @@ func TestWeirConfiguration(t *testing.T) {
 }
 
 func TestWeirConfigurationOfHTTP(t *testing.T) {
-	for _, sh := range []shape{web, secure, routes} {
+	for _, sh := range []shape{web, secure, second, passes, routes} {
 		t.Run(string(sh), func(t *testing.T) {
 			at := example(t, sh)
 			all := object{"entryPoints": []any{"bench"}, "rule": "PathPrefix(`/`)", "service": "origin"}
 			routers := object{"all": all}
 			besides := object{}
 			switch sh {
-			case secure:
+			case secure, second:
 				all["tls"] = object{}
 				besides["tls"] = object{"certificates": []any{object{"certFile": at.Cert, "keyFile": at.Key}}}
+			case passes:
+				names, chained := []any{}, object{}
+				for _, m := range chain() {
+					var does object
+					if err := yaml.Unmarshal([]byte(m.does), &does); err != nil {
+						t.Fatal(err)
+					}
+					names, chained[m.name] = append(names, m.name), does
+				}
+				all["middlewares"] = names
+				besides["http"] = object{"middlewares": chained}
 			case routes:
 				routers = object{}
 				for h, host := range at.Hosts {
@@ -251,9 +250,14 @@ func TestWeirConfigurationOfHTTP(t *testing.T) {
 					}
 				}
 			}
-			besides["http"] = object{"routers": routers, "services": object{
+			section, _ := besides["http"].(object)
+			if section == nil {
+				section = object{}
+			}
+			section["routers"], section["services"] = routers, object{
 				"origin": object{"loadBalancer": object{"servers": []any{object{"url": "http://" + at.Origins[0]}}}},
-			}}
+			}
+			besides["http"] = section
 			if diff := cmp.Diff(weirMust(at, besides), weirSays(t, sh, at)); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

@@ -11,7 +11,10 @@ func haproxy() balancer {
 		file:    "haproxy.cfg",
 		args:    []string{"-db", "-f", "{{.Config}}"},
 		check:   []string{"-c", "-f", "{{.Config}}"},
-		lacks:   "it does not balance UDP",
+		lacks: map[shape]string{
+			lasting: haproxyNoUDP, brief: haproxyNoUDP, queries: haproxyNoUDP, oneWay: haproxyNoUDP,
+			passes: noMiddlewares,
+		},
 		configs: map[shape]string{
 			relay: haproxyHead + `
 frontend bench
@@ -83,6 +86,11 @@ frontend bench
     bind {{.Listen}} ssl crt {{.Bundle}} alpn http/1.1
     default_backend origin
 ` + haproxyHTTP,
+			second: haproxyHead + `
+frontend bench
+    bind {{.Listen}} ssl crt {{.Bundle}} alpn h2
+    default_backend origin
+` + haproxyHTTP,
 			// The map is searched for the longest prefix. It tells capitals
 			// in host names from small letters, which spares HAProxy work
 			// that the others do.
@@ -101,6 +109,8 @@ frontend bench
 		reloadable: []string{"-W", "-db", "-f", "{{.Config}}"},
 	}
 }
+
+const haproxyNoUDP = "it does not balance UDP"
 
 // haproxyHead is common to all shapes.
 const haproxyHead = `# One thread, because it has one CPU, unless more are asked for. Nothing is logged, as in the others.

@@ -11,6 +11,7 @@ func nginx() balancer {
 		file:    "nginx.conf",
 		args:    []string{"-p", "{{.Dir}}", "-e", "stderr", "-c", "{{.Config}}"},
 		check:   []string{"-p", "{{.Dir}}", "-e", "stderr", "-t", "-c", "{{.Config}}"},
+		lacks:   map[shape]string{passes: noMiddlewares},
 		configs: map[shape]string{
 			relay: nginxHead + `
 stream {
@@ -148,6 +149,16 @@ stream {
 {{- end}}
 }
 `,
+			second: nginxHead + nginxHTTP + `
+    server {
+        listen {{.Listen}} ssl http2 reuseport backlog=4096;
+        ssl_certificate {{.Cert}};
+        ssl_certificate_key {{.Key}};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        location / { proxy_pass http://origin; }
+    }
+}
+`,
 			routes: nginxHead + nginxHTTP + `
     server_names_hash_max_size 65536;
     server {
@@ -225,7 +236,7 @@ http {
     proxy_set_header Connection "";
     upstream origin {
         server {{index .Origins 0}};
-        keepalive 64;
+        keepalive {{.Lanes}};
         keepalive_requests 1000000000;
     }
 `

@@ -94,8 +94,8 @@ func TestASlowedBalancerShows(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, row := range got.Rows {
-			if row.Failed != "" || row.Cost <= 0 {
-				t.Fatalf("%s costs %v, %s", row.Balancer, row.Cost, row.Failed)
+			if row.Failed != "" {
+				t.Fatalf("%s: %s", row.Balancer, row.Failed)
 			}
 		}
 		return got.Rows
@@ -103,6 +103,9 @@ func TestASlowedBalancerShows(t *testing.T) {
 	sound := slowed(t, "sound", 0, 0)
 	t.Run("CPU", func(t *testing.T) {
 		cost := measure(t, time.Second, sound)[0].Cost // in microseconds
+		if cost <= 0 {
+			t.Fatalf("a round trip costs %v us", cost)
+		}
 		slow := slowed(t, "slow", time.Duration(2*cost*float64(time.Microsecond)), 0)
 		slow.Own = true
 		rows := measure(t, time.Second, slow, sound)

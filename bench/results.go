@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirlb/weir/bench/load"
@@ -12,12 +13,14 @@ import (
 
 // results is everything that a run found, as -json writes it.
 type results struct {
-	Date      time.Time  `json:"date"`
-	Machine   machine    `json:"machine"`
-	Rounds    int        `json:"rounds"`
-	Seconds   float64    `json:"seconds"` // measured in each round
-	Entrants  []*entrant `json:"balancers"`
-	Scenarios []*outcome `json:"scenarios"`
+	Date       time.Time  `json:"date"`
+	Command    string     `json:"command"` // that made the bench do it
+	Machine    machine    `json:"machine"`
+	Rounds     int        `json:"rounds"`
+	Seconds    float64    `json:"seconds"`              // measured in each round
+	Unfinished int        `json:"unfinished,omitempty"` // scenarios that an interrupt kept from being measured
+	Entrants   []*entrant `json:"balancers"`
+	Scenarios  []*outcome `json:"scenarios"`
 }
 
 // entrant is a balancer in this run.
@@ -25,6 +28,7 @@ type entrant struct {
 	Name    string `json:"name"`
 	Path    string `json:"path,omitempty"`
 	Version string `json:"version,omitempty"`
+	Command string `json:"command,omitempty"` // that starts it
 	Missing string `json:"missing,omitempty"` // why it is not measured
 	Own     bool   `json:"own,omitempty"`     // it is weir, and the others are its rivals
 
@@ -80,6 +84,7 @@ type row struct {
 	Spread float64 `json:"spread"` // of the cost, as a share of it
 	Rate   float64 `json:"rate"`
 	Ratio  *ratio  `json:"ratio,omitempty"` // weir's cost over this rival's
+	Bare   *ratio  `json:"bare,omitempty"`  // weir's cost over its own in the bare shape
 	Best   bool    `json:"best,omitempty"`  // the rival with the lowest cost
 }
 
@@ -87,6 +92,7 @@ type row struct {
 type sample struct {
 	Cost      float64       `json:"cost"`
 	Rate      float64       `json:"rate"`
+	Bare      float64       `json:"bare,omitempty"` // the cost in the bare shape, where there is one
 	CPU       time.Duration `json:"cpuNanoseconds"` // of the balancer's tree
 	RSS       int64         `json:"rssBytes"`       // of the balancer's tree at the end
 	Elapsed   time.Duration `json:"elapsedNanoseconds"`
@@ -128,6 +134,12 @@ func of(samples []sample, figure func(sample) float64) []float64 {
 	return all
 }
 
+// bareCosts are those in the bare shape; of no length where there is none.
+func bareCosts(r *row) []float64 {
+	all := of(r.Samples, func(s sample) float64 { return s.Bare })
+	return slices.DeleteFunc(all, func(cost float64) bool { return cost == 0 })
+}
+
 func costs(r *row) []float64 { return of(r.Samples, func(s sample) float64 { return s.Cost }) }
 
 // conclude fills in the medians, and compares the row of own, an index or -1,
@@ -150,6 +162,10 @@ func (o *outcome) conclude(own int) {
 	if own < 0 || o.Rows[own].Failed != "" || len(o.Rows[own].Samples) == 0 {
 		return
 	}
+	if bare := bareCosts(o.Rows[own]); len(bare) > 0 {
+		r := compare(costs(o.Rows[own]), bare)
+		o.Rows[own].Bare = &r
+	}
 	for i, c := range ranking {
 		if len(c) > 0 {
 			r := compare(costs(o.Rows[own]), c)
@@ -164,8 +180,11 @@ func (o *outcome) reached(own int) (figure float64, met bool) {
 	if o.Goal == nil || own < 0 {
 		return 0, false
 	}
-	if o.Goal.Of == "" {
+	switch bare := o.Rows[own].Bare; {
+	case o.Goal.Of == "":
 		figure = o.Rows[own].Cost
+	case o.Goal.Of == itself && bare != nil:
+		figure = bare.Median
 	}
 	for _, r := range o.Rows {
 		if r.Ratio != nil && (o.Goal.Of == r.Balancer || o.Goal.Of == anyRival && r.Best) {
@@ -175,18 +194,29 @@ func (o *outcome) reached(own int) (figure float64, met bool) {
 	return figure, figure > 0 && figure <= o.Goal.Most
 }
 
+// family is the first word of a scenario's name.
+func (o *outcome) family() string {
+	family, _, _ := strings.Cut(o.Name, "-")
+	return family
+}
+
 // save writes results to a file, whole or not at all.
 func save(path string, results any) error {
 	text, err := json.MarshalIndent(results, "", "  ")
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
+	return writeWhole(path, append(text, '\n'))
+}
+
+// writeWhole writes a file, whole or not at all.
+func writeWhole(path string, text []byte) error {
 	part := path + ".part"
-	if err := os.WriteFile(part, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("results: %w", err)
+	if err := os.WriteFile(part, text, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(part, path); err != nil {
-		return fmt.Errorf("results: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ type runner struct {
 	leastCPU time.Duration // that a sample must stand on; it comes in steps of 10 ms
 	progress io.Writer
 	scratch  string // directory
+	h2load   string // path of the program; empty where it is not installed
 	step     int    // rounds done, of
 	steps    int
 }
@@ -54,13 +55,16 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := prepare(o.json); err != nil {
+		return err
+	}
 	scratch, err := os.MkdirTemp("", "weir-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	res := &results{Date: time.Now().UTC(), Machine: m, Rounds: o.rounds, Seconds: o.duration.Seconds()}
-	res.Entrants, err = enter(ctx, o)
+	res := &results{Date: time.Now().UTC().Round(time.Second), Command: o.command, Machine: m, Rounds: o.rounds, Seconds: o.duration.Seconds()}
+	res.Entrants, err = enter(ctx, o, progress)
 	if err != nil {
 		return err
 	}
@@ -70,7 +74,30 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 		warm: 500 * time.Millisecond, settle: time.Second, leastCPU: 50 * time.Millisecond,
 		progress: progress, scratch: scratch, steps: o.rounds * len(o.scenarios) * present(res.Entrants),
 	}
-	for _, sc := range o.scenarios {
+	if path, err := findProgram("h2load"); err == nil {
+		r.h2load = path
+	}
+	interrupt := r.all(ctx, o.scenarios, res, out)
+	if len(res.Scenarios) == 0 {
+		return interrupt
+	}
+	res.Unfinished = len(o.scenarios) - len(res.Scenarios)
+	fmt.Fprint(out, summaryTable(res))
+	if o.json != "" {
+		if err := res.publish(o.json, progress); err != nil {
+			return errors.Join(interrupt, err)
+		}
+	}
+	if interrupt == nil && res.failed() {
+		return errFailed
+	}
+	return interrupt
+}
+
+// all runs scenarios and enters what they gave into res. The error is that of
+// an interrupt, which takes the scenario under way with it, and no other.
+func (r *runner) all(ctx context.Context, scenarios []scenario, res *results, out io.Writer) error {
+	for _, sc := range scenarios {
 		got, err := r.scenario(ctx, sc)
 		if err != nil {
 			return err
@@ -78,37 +105,29 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 		res.Scenarios = append(res.Scenarios, got)
 		fmt.Fprint(out, scenarioTable(got, res.Entrants))
 	}
-	fmt.Fprint(out, summaryTable(res))
-	if o.json != "" {
-		if err := save(o.json, res); err != nil {
-			return err
-		}
-	}
-	if res.failed() {
-		return errFailed
-	}
 	return nil
 }
 
 // enter finds the programs. A rival that is not there is entered as missing;
 // without weir itself there is no point in a run that asks for it.
-func enter(ctx context.Context, o options) ([]*entrant, error) {
+func enter(ctx context.Context, o options, progress io.Writer) ([]*entrant, error) {
 	var all []*entrant
 	if o.weir != "" {
 		all = append(all, &entrant{Name: "weir", Own: true, balancer: weir(o.weir)})
 	}
-	for _, name := range o.rivals {
-		b, ok := findBalancer(rivalBalancers(), name)
-		if !ok {
-			return nil, fmt.Errorf("unknown rival %q", name)
-		}
-		all = append(all, &entrant{Name: name, balancer: b})
+	for _, b := range o.rivals {
+		all = append(all, &entrant{Name: b.name, balancer: b})
 	}
 	for _, e := range all {
-		path, err := e.balancer.find()
+		if e.balancer.module != "" {
+			fmt.Fprintf(progress, "building %s\n", e.Name)
+		}
+		path, err := e.balancer.locate(ctx)
 		switch {
 		case err == nil:
-			e.Path, e.Version = path, e.balancer.versionOf(ctx, path)
+			e.Path, e.Version, e.Command = path, e.balancer.versionOf(ctx, path), e.balancer.command(path)
+		case ctx.Err() != nil:
+			return nil, errInterrupted
 		case e.Own:
 			return nil, fmt.Errorf("%w: build it with `make build`, or give -weir \"\" to measure the rivals alone", err)
 		default:
@@ -170,7 +189,7 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 		if e.Own {
 			own = i
 		}
-		got.Rows = append(got.Rows, &row{Balancer: e.Name, Failed: e.Missing, Out: e.balancer.without(sc.shape)})
+		got.Rows = append(got.Rows, &row{Balancer: e.Name, Failed: e.Missing, Out: e.balancer.outOf(sc)})
 	}
 	for round := range r.rounds {
 		for _, i := range order(len(r.entrants), round) {
@@ -205,6 +224,9 @@ func (r *runner) ground(ctx context.Context, sc scenario) (*ground, error) {
 	if sc.cabled {
 		return cabled(ctx, r.scratch)
 	}
+	if sc.shape == second && r.h2load == "" {
+		return nil, errors.New("h2load is missing: install the Debian package nghttp2-client")
+	}
 	return loopback(), nil
 }
 
@@ -223,7 +245,7 @@ func order(n, round int) []int {
 // announce runs one round and prints how it went.
 func (r *runner) announce(ctx context.Context, sc scenario, on *ground, round int, e *entrant) (sample, error) {
 	fmt.Fprintf(r.progress, "[%*d/%d] %-18s round %d  %-14s ", len(fmt.Sprint(r.steps)), r.step, r.steps, sc.name, round+1, e.label())
-	s, err := r.round(ctx, sc, on, e, r.play)
+	s, err := r.compared(ctx, sc, on, round, e)
 	if ctx.Err() != nil {
 		fmt.Fprintln(r.progress, "interrupted")
 		return s, ctx.Err()
@@ -245,6 +267,25 @@ type bout struct {
 	backend *tool
 	from    place  // of the clients
 	hello   []byte // what requests are made of, where it is not any bytes
+}
+
+// compared is a round; of weir where there is a bare shape, it is one in each
+// of both, the bare one first in every second round.
+func (r *runner) compared(ctx context.Context, sc scenario, on *ground, round int, e *entrant) (sample, error) {
+	if sc.bare == "" || !e.Own {
+		return r.round(ctx, sc, on, e, r.play)
+	}
+	both := [2]scenario{sc, sc}
+	both[1].shape = sc.bare
+	var got [2]sample
+	for _, i := range order(2, round) {
+		var err error
+		if got[i], err = r.round(ctx, both[i], on, e, r.play); err != nil {
+			return got[0], err
+		}
+	}
+	got[0].Bare = got[1].Cost
+	return got[0], nil
 }
 
 // round starts everything anew, plays, and stops it.
@@ -270,6 +311,9 @@ func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant,
 	}
 	at, err := r.site(dir, on, up.Addrs, sc)
 	if err != nil {
+		return sample{}, err
+	}
+	if err := e.balancer.furnish(&at); err != nil {
 		return sample{}, err
 	}
 	if err := e.balancer.write(sc.shape, &at); err != nil {
@@ -345,6 +389,12 @@ func (r *runner) client(sc scenario, at site, hello []byte) job {
 	spec := load.ClientSpec{
 		Addr: at.Listen, Connections: sc.connections, Exchange: sc.exchange, Payload: hello, Targets: sc.targets,
 		Warm: r.warm, Duration: r.duration, Hold: sc.idle, Lenient: sc.lenient(),
+	}
+	if sc.shape == second {
+		return job{streamsTool, load.StreamSpec{
+			Program: r.h2load, Addr: at.Listen, Name: at.Hosts[0], Connections: sc.connections, Streams: sc.streams,
+			Answer: sc.exchange.Answer, Warm: r.warm, Duration: r.duration, Dir: at.Dir,
+		}}
 	}
 	if sc.shape == secure {
 		spec.TLS = &load.TLS{Name: at.Hosts[0], Certificate: at.der, Resume: sc.resume}

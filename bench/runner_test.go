@@ -8,13 +8,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/weirlb/weir/bench/load"
 	"github.com/weirlb/weir/bench/proc"
@@ -28,6 +32,7 @@ const (
 	playRelay     = "play-relay"
 	playFall      = "play-fall"
 	playBusy      = "play-busy"
+	playStreams   = "play-streams"
 	playDatagrams = "play-datagrams"
 	playSlow      = "play-slow"
 )
@@ -35,7 +40,7 @@ const (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case serverTool, clientTool, echoTool, flowsTool, holdTool:
+		case serverTool, clientTool, streamsTool, echoTool, flowsTool, holdTool:
 			if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
@@ -49,6 +54,9 @@ func TestMain(m *testing.M) {
 			return
 		case playSlow:
 			relaySlowly(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
+			return
+		case playStreams:
+			proxyStreams(os.Args[2], os.Args[3], os.Args[4:])
 			return
 		case playFall:
 			fallOver(os.Args[2])
@@ -98,6 +106,13 @@ func relayAll(listen, origin string, pair []string) {
 			}
 		}()
 	}
+}
+
+// proxyStreams speaks HTTP/2 to clients, and passes on what they ask.
+func proxyStreams(listen, origin string, pair []string) {
+	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: origin})
+	to.Transport = &http.Transport{MaxIdleConnsPerHost: 1000}
+	panic(http.ListenAndServeTLS(listen, pair[0], pair[1], to))
 }
 
 // relayDatagrams passes on what comes, with a socket for every client.
@@ -175,7 +190,7 @@ func played(t *testing.T, name, role string) *entrant {
 		configs[sh] = "# nothing to say\n"
 	}
 	return &entrant{Name: name, Path: self, balancer: balancer{
-		name: name, file: "empty.conf", configs: configs,
+		name: name, file: "empty.conf", configs: configs, reloadBy: unix.SIGURG, // which Go programs take no notice of
 		args: []string{role, "{{.Listen}}", "{{index .Origins 0}}", "{{.Cert}}", "{{.Key}}"},
 	}}
 }
@@ -183,7 +198,12 @@ func played(t *testing.T, name, role string) *entrant {
 // shortRunner measures for no longer than it takes to see that it works.
 func shortRunner(t *testing.T, progress io.Writer, entrants ...*entrant) *runner {
 	t.Helper()
+	h2load, err := findProgram("h2load")
+	if err != nil {
+		t.Fatalf("%v; the tests need the Debian package nghttp2-client", err)
+	}
 	return &runner{
+		h2load:   h2load,
 		machine:  machine{BalancerCPU: proc.Anywhere, LoadCPU: proc.Anywhere, NoFile: 600},
 		entrants: entrants, rounds: 2, duration: 200 * time.Millisecond, warm: 10 * time.Millisecond,
 		settle: time.Millisecond, strace: "strace", progress: progress, scratch: t.TempDir(), steps: 2 * len(entrants),
@@ -209,7 +229,7 @@ func scenarioNamed(t *testing.T, name string) scenario {
 		t.Fatalf("no scenario %s", name)
 	}
 	sc := scenarios()[i]
-	sc.connections = min(sc.connections, 4)
+	sc.connections, sc.streams = min(sc.connections, 4), min(sc.streams, 10)
 	sc.targets.Hosts, sc.backends = min(sc.targets.Hosts, 3), min(sc.backends, 3)
 	sc.flap, sc.reload = min(sc.flap, 50*time.Millisecond), min(sc.reload, 50*time.Millisecond)
 	if sc.flows != nil {
@@ -245,6 +265,9 @@ func TestScenarios(t *testing.T) {
 			if sc.flows != nil {
 				role = playDatagrams
 			}
+			if sc.streams > 0 {
+				role = playStreams
+			}
 			own := played(t, "weir", role)
 			own.Own = true
 			r := shortRunner(t, &progress, own, played(t, "rival", role))
@@ -266,6 +289,9 @@ func TestScenarios(t *testing.T) {
 				for _, s := range row.Samples {
 					if s.Exchanges == 0 || s.Errors != 0 && sc.flap == 0 || s.Rate <= 0 || s.RSS <= 0 {
 						t.Errorf("%s: %+v", row.Balancer, s)
+					}
+					if bare := sc.bare != "" && row.Balancer == "weir"; (s.Bare > 0) != bare || (row.Bare != nil) != bare {
+						t.Errorf("%s: %+v, compared with itself: %+v", row.Balancer, s, row.Bare)
 					}
 					if !sc.idle && (s.Bytes == 0 || s.P50 == 0 && sc.shape != oneWay || s.Load < 0) {
 						t.Errorf("%s: %+v", row.Balancer, s)
@@ -384,6 +410,93 @@ func TestInterrupt(t *testing.T) {
 	onlySelfIsLeft(t)
 }
 
+// idling is a scenario that takes two seconds whatever the machine does.
+func idling(t *testing.T, name string) scenario {
+	t.Helper()
+	sc := scenarioNamed(t, "tcp-idle")
+	sc.name = name
+	return sc
+}
+
+// The bench measures what it is asked for, and leaves samples and report.
+func TestMeasure(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "results.json")
+	b := played(t, "sound", playRelay).balancer
+	b.binary, _ = os.Executable()
+	gone := balancer{name: "gone", binary: "no-such-balancer"}
+	o := options{
+		scenarios: []scenario{idling(t, "first")}, rounds: 1, duration: time.Second, rivals: []balancer{b, gone}, json: path, command: "as asked",
+	}
+	var out, progress strings.Builder
+	if err := measure(t.Context(), o, &out, &progress); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"first: 4 x memory", "gone is missing: no-such-balancer: not installed", "Medians of 1 rounds"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not print %q:\n%s", want, out.String())
+		}
+	}
+	if !strings.Contains(progress.String(), "report:  "+beside(path)) {
+		t.Errorf("it does not say where the report is:\n%s", progress.String())
+	}
+	got, err := readResults(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Command != "as asked" || got.Unfinished != 0 || len(got.Scenarios) != 1 || len(got.Scenarios[0].Rows[0].Samples) != 1 {
+		t.Errorf("results: %+v", got)
+	}
+	if _, err := os.Stat(beside(path)); err != nil {
+		t.Error(err)
+	}
+	onlySelfIsLeft(t)
+}
+
+// What was measured before an interrupt is not lost.
+func TestInterruptLeavesResults(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	path := filepath.Join(t.TempDir(), "results.json")
+	b := played(t, "sound", playRelay).balancer
+	b.binary, _ = os.Executable()
+	o := options{scenarios: []scenario{idling(t, "first"), idling(t, "second")}, rounds: 1, duration: time.Second, rivals: []balancer{b}, json: path}
+	afterFirst := writerFunc(func(text []byte) {
+		if strings.Contains(string(text), "first: ") {
+			cancel()
+		}
+	})
+	if err := measure(ctx, o, afterFirst, io.Discard); !errors.Is(err, errInterrupted) {
+		t.Errorf("error %v", err)
+	}
+	got, err := readResults(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Scenarios) != 1 || got.Scenarios[0].Name != "first" || got.Unfinished != 1 {
+		t.Errorf("%d scenarios, %d unfinished", len(got.Scenarios), got.Unfinished)
+	}
+	if !strings.Contains(summaryTitle(got), "interrupted before the last 1 scenarios") {
+		t.Errorf("the summary says %q", summaryTitle(got))
+	}
+	onlySelfIsLeft(t)
+}
+
+// A directory that cannot be is noticed before anything is measured.
+func TestMeasureHasAPlaceForResults(t *testing.T) {
+	o := options{scenarios: []scenario{idling(t, "first")}, rounds: 1, weir: "/bin/true", json: "/proc/none/results.json"}
+	var out strings.Builder
+	if err := measure(t.Context(), o, &out, io.Discard); err == nil || !strings.Contains(err.Error(), "/proc/none") || out.Len() > 0 {
+		t.Errorf("error %v, printed %q", err, out.String())
+	}
+}
+
+// writerFunc is a writer that a test looks over the shoulder of.
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) {
+	f(b)
+	return len(b), nil
+}
+
 // A balancer that answers, but not with what the backend says, has no figure.
 func TestWrongAnswersFailTheRound(t *testing.T) {
 	r := shortRunner(t, io.Discard, played(t, "busy", playBusy), played(t, "sound", playRelay))
@@ -437,6 +550,8 @@ func TestSampleOf(t *testing.T) {
 		{name: "http-keepalive", cost: 10, rate: 50_000},
 		{name: "http-upload", cost: 250, rate: 2},
 		{name: "https-handshake", cost: 10, rate: 50_000},
+		{name: "http2-few", cost: 10, rate: 50_000},
+		{name: "http2-download", cost: 250, rate: 2},
 		{name: "udp-oneway", cost: 10, rate: 50_000},
 	}
 	for _, tt := range tests {
@@ -458,10 +573,10 @@ func TestSampleOf(t *testing.T) {
 
 func TestEnter(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if _, err := enter(t.Context(), options{weir: "bin/no-such-weir"}); !errors.Is(err, errMissing) {
+	if _, err := enter(t.Context(), options{weir: "bin/no-such-weir"}, io.Discard); !errors.Is(err, errMissing) {
 		t.Errorf("error %v, want %v", err, errMissing)
 	}
-	all, err := enter(t.Context(), options{weir: "/bin/true", rivals: []string{"haproxy", "nginx"}})
+	all, err := enter(t.Context(), options{weir: "/bin/true", rivals: rivalBalancers()}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -506,7 +621,7 @@ func TestChooseScenariosKeepsTheOrder(t *testing.T) {
 	if len(chosen) != 2 || chosen[0].name != "tcp-connect" || chosen[1].name != "tcp-idle" {
 		t.Errorf("chosen %d, first %s", len(chosen), chosen[0].name)
 	}
-	for names, want := range map[string]int{"all": len(scenarios()), "tcp,udp,http,https": len(scenarios()), "https": 3, "https,https-resume": 3} {
+	for names, want := range map[string]int{"all": len(scenarios()), "tcp,udp,http,https,http2": len(scenarios()), "http2": 3, "https": 3, "https,https-resume": 3} {
 		if got, unknown := chooseScenarios(scenarios(), names); len(got) != want || unknown != "" {
 			t.Errorf("%s: %d of %d, want %d; unknown %q", names, len(got), len(scenarios()), want, unknown)
 		}

@@ -23,6 +23,8 @@ const (
 	webPair  shape = "http-pair"     // web with two backends with health checks
 	many     shape = "tcp-many"      // relay to many backends
 	services shape = "http-services" // HTTP with a router, a service and a backend for each host
+	second   shape = "http2"         // HTTP/2 behind TLS with one router and one backend
+	passes   shape = "chain"         // HTTP with one router, ten middlewares and one backend
 
 	// UDP, with one backend each.
 	lasting shape = "udp"         // a flow lasts until it is silent
@@ -41,7 +43,11 @@ type scenario struct {
 	sni         string // name the client asks for; empty means no TLS
 	targets     load.Targets
 	resume      bool // of the shape https: connections resume a session
-	idle        bool // the connections are held and memory is measured
+	streams     int  // of the shape http2: requests under way on each connection
+	// bare is the shape that weir is measured in besides, in each round, so
+	// that its cost can be compared with its own. Empty is none.
+	bare shape
+	idle bool // the connections are held and memory is measured
 	// flows says what the client of a UDP scenario does, but for addresses
 	// and times; connections are its flows. nil is TCP.
 	flows  *load.FlowSpec
@@ -69,7 +75,7 @@ func (s scenario) network() string {
 	return "tcp"
 }
 
-// family is the first word of the name: tcp, udp, http or https.
+// family is the first word of the name: tcp, udp, http, https or http2.
 func (s scenario) family() string {
 	family, _, _ := strings.Cut(s.name, "-")
 	return family
@@ -78,13 +84,17 @@ func (s scenario) family() string {
 // goal is what weir's cost must not exceed.
 type goal struct {
 	Most float64 `json:"most"`
-	// Of is the rival to whose cost it is a ratio, anyRival for the cheapest;
-	// empty means that it is the cost itself.
+	// Of is the rival to whose cost it is a ratio, anyRival for the cheapest,
+	// itself for weir's own in the bare shape; empty means that it is the cost
+	// itself.
 	Of string `json:"of,omitempty"`
 }
 
 // anyRival stands for the rival that is cheapest in the scenario.
 const anyRival = "best"
+
+// itself stands for weir in the bare shape of the scenario.
+const itself = "itself"
 
 // unit says how the cost of a sample is counted.
 type unit struct {
@@ -109,7 +119,9 @@ type measured struct {
 const (
 	askSize    = 64
 	answerSize = 128
+	kilobyte   = 1024
 	bulkSize   = 10_000_000
+	pageSize   = 10 << 20 // of bulk over HTTP/2
 	gigabyte   = 1e9
 )
 
@@ -122,7 +134,7 @@ const idleConnections = 8000
 var sniNames = [2]string{"one.bench.test", "two.bench.test"}
 
 func scenarios() []scenario {
-	return slices.Concat(tcpScenarios(), udpScenarios(), httpScenarios(), httpsScenarios(), seriesScenarios())
+	return slices.Concat(tcpScenarios(), udpScenarios(), httpScenarios(), httpsScenarios(), http2Scenarios(), seriesScenarios())
 }
 
 func tcpScenarios() []scenario {
@@ -264,6 +276,11 @@ func httpScenarios() []scenario {
 			name: "http-idle", title: "memory of HTTP client connections that are silent after one request",
 			shape: web, exchange: get, connections: idleConnections, idle: true, unit: memory("connection"),
 		},
+		{
+			name: "http-middlewares", title: "HTTP, 64 lasting connections, 1 KB answered, through ten middlewares",
+			shape: passes, bare: web, exchange: load.Exchange{Answer: kilobyte, HTTP: true}, connections: 64,
+			unit: perExchange("request"), goal: &goal{1.25, itself},
+		},
 	}
 	for _, hosts := range []int{100, 1000} {
 		const paths = 10
@@ -291,6 +308,27 @@ func httpsScenarios() []scenario {
 		{
 			name: "https-resume", title: "HTTPS (TLS 1.3), a resumed session per request, 64 at a time",
 			shape: secure, exchange: closing(get), resume: true, connections: 64, unit: perExchange("request"),
+		},
+	}
+}
+
+// http2Scenarios are HTTP/2 on the side of the client; the backend gets
+// HTTP/1.1 as ever.
+func http2Scenarios() []scenario {
+	get := load.Exchange{Answer: kilobyte, HTTP: true}
+	return []scenario{
+		{
+			name: "http2-streams", title: "HTTP/2 over TLS, 10 connections with 100 streams each, 1 KB answered",
+			shape: second, exchange: get, connections: 10, streams: 100, unit: perExchange("request"), goal: &goal{1.00, anyRival},
+		},
+		{
+			name: "http2-few", title: "HTTP/2 over TLS, one connection with 10 streams, 1 KB answered",
+			shape: second, exchange: get, connections: 1, streams: 10, unit: perExchange("request"), goal: &goal{1.00, anyRival},
+		},
+		{
+			name: "http2-download", title: "HTTP/2 over TLS, answers of 10 MiB on 2 connections with 10 streams each",
+			shape: second, exchange: load.Exchange{Answer: pageSize, HTTP: true}, connections: 2, streams: 10,
+			unit: perGigabyte(), goal: &goal{1.00, anyRival},
 		},
 	}
 }

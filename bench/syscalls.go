@@ -21,9 +21,10 @@ import (
 // counts is how often a balancer has called the system, by name of the call.
 type counts map[string]int
 
-// countable reports whether the system calls of a scenario say something: its units are all alike, and none of them is kept.
+// countable reports whether the system calls of a scenario say something: its units are all alike, none of them is kept, and the
+// client says when it begins and ends; h2load does not.
 func (sc scenario) countable() bool {
-	return !sc.idle && sc.share == 0 && !sc.lenient() && sc.series == ""
+	return !sc.idle && sc.share == 0 && !sc.lenient() && sc.series == "" && sc.streams == 0
 }
 
 // countAll counts the system calls of every balancer in a scenario, each in a short round of its own, because being

@@ -36,8 +36,8 @@ func samples(costs ...float64) []sample {
 	var all []sample
 	for _, c := range costs {
 		all = append(all, sample{
-			Cost: c, Rate: 1e6 / c, P50: 700 * time.Microsecond, P99: 12345 * time.Microsecond,
-			Busy: 0.97, Load: 0.81, Exchanges: 1000,
+			Cost: c, Rate: 1e6 / c, P50: 700 * time.Microsecond, P99: 12345 * time.Microsecond, P999: 20 * time.Millisecond,
+			Busy: 0.97, Load: 0.81, Exchanges: 1000, RSS: int64(c * (1 << 20)),
 		})
 	}
 	return all
@@ -88,6 +88,17 @@ func exampleResults() *results {
 				{Balancer: "caddy", Failed: "caddy: not installed"},
 			}},
 	)
+	middlewares := &outcome{
+		Name: "http-middlewares", Title: "middlewares", Cost: "us/request", Rate: "requests/s", Goal: &goal{1.25, itself}, Rows: []*row{
+			{Balancer: "weir", Samples: samples(8.8, 9.0, 9.2)},
+			{Balancer: "haproxy", Out: noMiddlewares}, {Balancer: "nginx", Out: noMiddlewares},
+			{Balancer: "caddy", Failed: "caddy: not installed"},
+		},
+	}
+	for i := range middlewares.Rows[0].Samples {
+		middlewares.Rows[0].Samples[i].Bare = 8
+	}
+	r.Scenarios = append(r.Scenarios, middlewares)
 	for i := range 3 {
 		lossless, lossy := &r.Scenarios[3].Rows[0].Samples[i], &r.Scenarios[3].Rows[2].Samples[i]
 		lossless.Sent = 1000
@@ -150,6 +161,9 @@ func TestReached(t *testing.T) {
 		{name: "named, missing", goal: &goal{0.95, "caddy"}},
 		{name: "cost", scenario: 2, goal: &goal{Most: 2}, figure: 0.5, met: true},
 		{name: "cost, missed", goal: &goal{Most: 2}, figure: 8.7},
+		{name: "itself", scenario: 5, goal: &goal{1.25, itself}, figure: 9.0 / 8, met: true},
+		{name: "itself, missed", scenario: 5, goal: &goal{1.10, itself}, figure: 9.0 / 8},
+		{name: "itself, not compared", goal: &goal{1.25, itself}},
 		{name: "rivals alone", goal: &goal{1.00, anyRival}, own: -1},
 	}
 	for _, tt := range tests {

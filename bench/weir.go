@@ -1,6 +1,11 @@
 package main
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // weir is the weir at path.
 func weir(path string) balancer {
@@ -96,6 +101,19 @@ http:
     r{{$h}}-{{$p}}: { entryPoints: [bench], rule: "Host(` + "`{{$host}}`" + `) && PathPrefix(` + "`{{$path}}`" + `)", service: origin }
 {{- end}}{{end}}
 ` + weirHTTP,
+			second: weirHead + `
+tls:
+  certificates: [ { certFile: "{{.Cert}}", keyFile: "{{.Key}}" } ]
+http:
+  routers:
+    all: { entryPoints: [bench], rule: "PathPrefix(` + "`/`" + `)", tls: {}, service: origin }
+` + weirHTTP,
+			passes: weirHead + `
+http:
+  routers:
+    all: { entryPoints: [bench], rule: "PathPrefix(` + "`/`" + `)", service: origin, middlewares: [ ` + strings.Join(chainNames(), ", ") + ` ] }
+  middlewares:
+` + chainText() + weirHTTP,
 			lasting: weirUDP + `
     origin: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ] } }
 `,
@@ -142,3 +160,42 @@ udp:
 const weirHTTP = `  services:
     origin: { loadBalancer: { servers: [ { url: "http://{{index .Origins 0}}" } ] } }
 `
+
+// chain are the middlewares of the shape passes, in the order that requests
+// go through them: those that guard a service, and such that change every
+// request and every response. None answers, and none has a body to change:
+// what is measured is what it costs to have them.
+func chain() [10]struct{ name, does string } {
+	return [10]struct{ name, does string }{
+		{"only", `ipAllowList: { sourceRange: [ 127.0.0.0/8 ] }`},
+		{"calm", `rateLimit: { average: 1000000000, burst: 1000000000 }`},
+		{"few", `inFlightReq: { amount: 100000 }`},
+		{"pages", `errors: { status: [ "500-599" ], service: origin }`},
+		{"breaker", `circuitBreaker: { expression: "NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(99.0) > 100000" }`},
+		{"again", `retry: { attempts: 3 }`},
+		{"mark", `headers: { customRequestHeaders: { X-Bench: "yes" }, customResponseHeaders: { X-Bench: "yes" }, frameDeny: true }`},
+		{"deeper", `addPrefix: { prefix: /deeper }`},
+		{"strip", `stripPrefix: { prefixes: [ /deeper ] }`},
+		{"smaller", `compress: {}`},
+	}
+}
+
+func chainNames() []string {
+	var names []string
+	for _, m := range chain() {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// chainText is the middlewares as configuration, a line for each.
+func chainText() string {
+	var b strings.Builder
+	for _, m := range chain() {
+		fmt.Fprintf(&b, "    %s: { %s }\n", m.name, m.does)
+	}
+	return b.String()
+}
+
+// noMiddlewares is why rivals have no part in the shape passes.
+const noMiddlewares = "weir's middlewares are compared with weir without them"

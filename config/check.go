@@ -20,6 +20,7 @@ func finish(cfg *Config, d *decoder) (*Config, error) {
 	c := &checker{d, cfg}
 	c.entryPoints()
 	c.adminAddress()
+	c.tracing()
 	c.tcp()
 	c.udp()
 	c.http()

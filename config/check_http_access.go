@@ -46,6 +46,9 @@ func (c *checker) httpAccess(at string, m *HTTPMiddleware) {
 	if p := m.PassTLSClientCert; p != nil && !p.PEM && p.Info == nil {
 		c.fail(at+".passTLSClientCert", "tells nothing", "write pem: true or info")
 	}
+	if g := m.GRPCWeb; g != nil {
+		c.grpcWeb(at+".grpcWeb", g)
+	}
 	if h := m.Headers; h != nil {
 		c.headersMiddleware(at+".headers", h)
 	}
@@ -128,16 +131,13 @@ func (c *checker) forwardAuth(at string, f *ForwardAuth) {
 			c.failf(at+".authSigninURL", "%q is not a URL", abbreviated(s))
 		}
 	}
-	if f.MaxResponseBodySize < 0 {
-		f.MaxResponseBodySize = 16 << 20
+	for _, size := range [...]*int{&f.MaxBodySize, &f.MaxResponseBodySize} {
+		if *size < 0 {
+			*size = 16 << 20
+		}
 	}
 	if t := f.TLS; t != nil {
-		c.notContent(at+".tls.ca", t.CA)
-		c.notContent(at+".tls.cert", t.Cert)
-		c.notContent(at+".tls.key", t.Key)
-		if (t.Cert == "") != (t.Key == "") {
-			c.fail(at+".tls", "cert and key go together", "")
-		}
+		c.callTLS(at+".tls", t.CA, t.Cert, t.Key)
 		if strings.HasPrefix(f.Address, "http://") {
 			c.fail(at+".tls", "the address is not https", "write https:// or remove tls")
 		}
@@ -237,16 +237,23 @@ func (c *checker) jwtSecret(at, secret string) {
 	}
 }
 
-// accessFiles are the files with users and secrets that middlewares name.
+// accessFiles are the files with users and secrets that middlewares name, and those with which a collector is called.
 func (c *Config) accessFiles() []NamedFile {
-	if c.HTTP == nil {
-		return nil
-	}
 	var all []NamedFile
 	add := func(at, file string) {
 		if file != "" {
 			all = append(all, NamedFile{at, file})
 		}
+	}
+	if c.Tracing != nil && c.Tracing.OTLP != nil {
+		if at, t := c.Tracing.OTLP.TLSOf(); t != nil {
+			add(at+".ca", t.CA)
+			add(at+".cert", t.Cert)
+			add(at+".key", t.Key)
+		}
+	}
+	if c.HTTP == nil {
+		return all
 	}
 	for _, name := range sortedKeys(c.HTTP.Middlewares) {
 		m, at := c.HTTP.Middlewares[name], "http.middlewares."+name

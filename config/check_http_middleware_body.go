@@ -45,8 +45,8 @@ func (c *checker) errorPages(at string, e *ErrorPages) {
 	if strings.ContainsAny(query, "{}\\#") || strings.ContainsFunc(query, notVisible) || strings.ContainsFunc(query, func(r rune) bool { return r > '~' }) {
 		c.fail(at+".query", fmt.Sprintf("%q is not a path, with {status}, {originalStatus} and {url} in it", abbreviated(e.Query)), "write others than letters percent-encoded")
 	}
-	if c.written(at+".errorRequestHeaders") && len(e.ErrorRequestHeaders) == 0 {
-		c.fail(at+".errorRequestHeaders", "must not be empty", "without the key, the service gets all headers")
+	if c.written(at+".errorRequestHeaders") && e.ErrorRequestHeaders == nil {
+		e.ErrorRequestHeaders = []string{} // none, which is not all
 	}
 	for i, name := range e.ErrorRequestHeaders {
 		if !isToken(name) {

@@ -6,6 +6,7 @@ package config
 type Config struct {
 	Log         Log                    `yaml:"log" doc:"The program's own log."`
 	AccessLog   *AccessLog             `yaml:"accessLog" doc:"One record for each connection, flow or request. Off where the key is absent."`
+	Tracing     *Tracing               `yaml:"tracing" doc:"Spans of HTTP requests, for a collector of OpenTelemetry. Off where the key is absent."`
 	Admin       Admin                  `yaml:"admin" doc:"The admin endpoint: API, metrics, health of weir itself. (restart)"`
 	Engine      Engine                 `yaml:"engine" doc:"The event loops. (restart)"`
 	EntryPoints map[string]*EntryPoint `yaml:"entryPoints" doc:"Where weir listens, by name."`

@@ -86,6 +86,8 @@ func (d *decoder) value(p path, f field, n *node, v reflect.Value) {
 		d.prefix(p, n, v)
 	case v.Type() == statusType:
 		d.status(p, n, v)
+	case v.Type() == shareType:
+		d.share(p, n, v)
 	case v.Kind() == reflect.Pointer:
 		fresh := reflect.New(v.Type().Elem())
 		d.lang.setDefaults(fresh.Elem())
@@ -378,6 +380,19 @@ func (d *decoder) duration(p path, f field, n *node, v reflect.Value) {
 // maxDuration keeps every sum and product of configured durations far from
 // overflow.
 const maxDuration = 366 * 24 * time.Hour
+
+func (d *decoder) share(p path, n *node, v reflect.Value) {
+	if n.kind != integer && n.kind != float {
+		d.wrongType(p, n, "a number from 0 to 1")
+		return
+	}
+	share, err := strconv.ParseFloat(n.value, 64)
+	if err != nil || !(share >= 0 && share <= 1) { // .nan is neither
+		d.report(p, n.pos, fmt.Sprintf("%s is not a number from 0 to 1", abbreviated(n.value)), "")
+		return
+	}
+	v.SetFloat(share)
+}
 
 func (d *decoder) prefix(p path, n *node, v reflect.Value) {
 	if n.kind != text {

@@ -57,6 +57,8 @@ func (l language) yamlOf(v reflect.Value) *yaml.Node {
 		return yamlText(v.Interface().(Duration).String())
 	case v.Type() == prefixType:
 		return yamlText(v.Interface().(netip.Prefix).String())
+	case v.Type() == shareType:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: v.Interface().(Share).String()}
 	case v.Type() == statusType:
 		return yamlText(v.Interface().(StatusRange).String())
 	}
@@ -115,10 +117,10 @@ func (l language) yamlStruct(v reflect.Value) *yaml.Node {
 }
 
 // isEmpty reports whether a value says nothing. A pointer to an empty object
-// does say something: that the object is there.
+// does say something: that the object is there. So does an empty list where
+// none would be another one.
 func isEmpty(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Map, reflect.Slice:
+	if v.Kind() == reflect.Map {
 		return v.Len() == 0
 	}
 	return v.IsZero()

@@ -88,6 +88,7 @@ var (
 	durationType = reflect.TypeFor[Duration]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
 	statusType   = reflect.TypeFor[StatusRange]()
+	shareType    = reflect.TypeFor[Share]()
 )
 
 // language remembers the keys of the types it has met: reading struct tags

@@ -75,15 +75,16 @@ func TestCheckAccess(t *testing.T) {
 		`{digestAuth: {users: ["a:b:c"], removeHeader: true}}`:                                                                 nil,
 		`{digestAuth: {users: ["a:b"], headerField: "x y"}}`:                                                                   {"digestAuth.headerField: \"x y\" is not", "digestAuth.users[0]: is no user (write name:realm:hash"},
 		`{forwardAuth: {}}`: {"forwardAuth.address: missing"},
-		`{forwardAuth: {address: "tcp://x", authResponseHeaders: [Host, "a b"], authResponseHeadersRegex: "(", addAuthCookiesToResponse: ["a=b"], forwardBody: true, maxBodySize: 5}}`: {
+		`{forwardAuth: {address: "tcp://x", authResponseHeaders: [Host, "a b"], authResponseHeadersRegex: "(", addAuthCookiesToResponse: ["a=b"]}}`: {
 			"forwardAuth.address: \"tcp://x\" is not a URL", "forwardAuth.addAuthCookiesToResponse[0]: \"a=b\" is not the name", "forwardAuth.authResponseHeadersRegex: \"(\" is not a regular expression",
-			"forwardAuth.authResponseHeaders[0]: Host cannot be set", "forwardAuth.authResponseHeaders[1]: \"a b\" is not a header", "forwardAuth.forwardBody: true is not supported by weir (the server is asked",
-			"forwardAuth.maxBodySize: not supported by weir",
+			"forwardAuth.authResponseHeaders[0]: Host cannot be set", "forwardAuth.authResponseHeaders[1]: \"a b\" is not a header",
 		},
 		`{forwardAuth: {address: "http://x/#y", tls: {cert: a}, timeout: 6m}}`: {
 			"forwardAuth.address: a fragment", "forwardAuth.timeout: 6m0s is more", "forwardAuth.tls: cert and key",
 		},
-		`{forwardAuth: {address: "http://x", tls: {}}}`: {"forwardAuth.tls: the address is not https"},
+		`{forwardAuth: {address: "http://x", forwardBody: true, maxBodySize: 0}}`:        nil,
+		`{forwardAuth: {address: "http://x", forwardBody: true, maxBodySize: 16777217}}`: {"forwardAuth.maxBodySize: 16777217 is more"},
+		`{forwardAuth: {address: "http://x", tls: {}}}`:                                  {"forwardAuth.tls: the address is not https"},
 	})
 }
 
@@ -117,6 +118,16 @@ func TestCheckJWT(t *testing.T) {
 		},
 		`{jwt: {jwksUrl: "id.example.com", algorithms: [HS256], header: "", forwardHeaders: {Host: sub, X-A: ""}}}`: {
 			"jwt.algorithms[0]: HS256 needs a secret", "jwt.forwardHeaders.Host: Host cannot", "jwt.forwardHeaders.X-A: must not be empty", "jwt.header: must not be empty", "jwt.jwksUrl: ",
+		},
+	})
+}
+
+func TestCheckGRPCWeb(t *testing.T) {
+	checkMiddlewares(t, map[string][]string{
+		`{grpcWeb: {}}`: nil,
+		`{grpcWeb: {allowOrigins: ["*", "https://a.test", "http://[::1]:8080", "capacitor://localhost", "null"]}}`: nil,
+		`{grpcWeb: {allowOrigins: ["https://a.test/", a.test, "", "https://a.test?x", "https://u@a.test", "https://*"]}}`: {
+			`grpcWeb.allowOrigins[0]: "https://a.test/" is not an origin`, `grpcWeb.allowOrigins[1]: "a.test" is not`, `grpcWeb.allowOrigins[2]: `, `grpcWeb.allowOrigins[3]: `, `grpcWeb.allowOrigins[4]: `, `grpcWeb.allowOrigins[5]: `,
 		},
 	})
 }

@@ -33,7 +33,8 @@ type ForwardAuth struct {
 	AuthResponseHeaders      []string        `yaml:"authResponseHeaders" doc:"Headers of its answer that replace those of the request."`
 	AuthResponseHeadersRegex string          `yaml:"authResponseHeadersRegex" doc:"Regular expression of further such headers; what a client sends under such a name is removed."`
 	AddAuthCookiesToResponse []string        `yaml:"addAuthCookiesToResponse" doc:"Cookies of its answer that the client gets with the response, in place of the server's own."`
-	ForwardBody              bool            `yaml:"forwardBody" doc:"Accepted for Traefik's sake and always false: it is asked before the body is read."`
+	ForwardBody              bool            `yaml:"forwardBody" doc:"Tell it the body of the request too, which is held until it is here."`
+	MaxBodySize              int             `yaml:"maxBodySize" min:"-1" max:"16777216" doc:"Bytes of that body; a request with more is answered with 401. -1 means the most there may be."`
 	HeaderField              string          `yaml:"headerField" doc:"Header of its answer with the name of the user, for the access log."`
 	MaxResponseBodySize      int             `yaml:"maxResponseBodySize" min:"-1" max:"16777216" doc:"Bytes of the body of its answer; more is an error. -1 means the most there may be."`
 	PreserveLocationHeader   bool            `yaml:"preserveLocationHeader" doc:"Pass Location on as it is, rather than made absolute by the address."`
@@ -44,7 +45,7 @@ type ForwardAuth struct {
 }
 
 func (f *ForwardAuth) setDefaults() {
-	f.MaxResponseBodySize, f.Timeout = 1<<20, Duration(30*time.Second)
+	f.MaxBodySize, f.MaxResponseBodySize, f.Timeout = -1, 1<<20, Duration(30*time.Second)
 }
 
 // ForwardAuthTLS is how the server of ForwardAuth is spoken to.

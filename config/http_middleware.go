@@ -8,7 +8,9 @@ type HTTPMiddleware struct {
 	BasicAuth         *BasicAuth         `yaml:"basicAuth" doc:"Lets users with a password pass."`
 	ContentType       *ContentType       `yaml:"contentType" doc:"Gives responses without a Content-Type the one that their first bytes look like."`
 	DigestAuth        *DigestAuth        `yaml:"digestAuth" doc:"Lets users pass who know a password, which is not sent."`
+	EncodedCharacters *PathCharacters    `yaml:"encodedCharacters" doc:"Answers requests whose path has one of some percent-encoded characters with 400."`
 	ForwardAuth       *ForwardAuth       `yaml:"forwardAuth" doc:"Asks another server whether a request may pass."`
+	GRPCWeb           *GRPCWeb           `yaml:"grpcWeb" doc:"Makes calls of gRPC-Web, which browsers speak, ones of gRPC."`
 	Headers           *Headers           `yaml:"headers" doc:"Edits headers, and sets those that browsers heed."`
 	InFlightReq       *InFlightReq       `yaml:"inFlightReq" doc:"Limits the requests that are served at one time."`
 	IPDenyList        *HTTPIPDenyList    `yaml:"ipDenyList" doc:"Lets requests from listed client addresses not pass."`

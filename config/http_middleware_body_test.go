@@ -13,13 +13,11 @@ http:
   middlewares:
     a: {buffering: {maxRequestBodyBytes: -1, memRequestBodyBytes: 16777217, retryExpression: "RequestMethod() == GET"}}
     b: {buffering: {memResponseBodyBytes: -1, maxResponseBodyBytes: 1000000000000}}
-    c: {grpcWeb: {allowOrigins: ["*"]}}
 `, []string{
 			`4:42: http.middlewares.a.buffering.maxRequestBodyBytes: -1 is less than 0, the least there may be`,
 			`4:67: http.middlewares.a.buffering.memRequestBodyBytes: 16777217 is more than 16777216, the most there may be`,
 			`4:94: http.middlewares.a.buffering.retryExpression: at byte 19: 'G' stands where text in quotes is expected`,
 			`5:43: http.middlewares.b.buffering.memResponseBodyBytes: -1 is less than 0, the least there may be`,
-			`6:9: http.middlewares.c.grpcWeb: not supported by weir (gRPC takes HTTP/2 to servers, and weir speaks HTTP/1.1 to them)`,
 		}},
 		{"circuit breakers", `
 http:
@@ -79,10 +77,29 @@ http:
 			`10:59: http.middlewares.c.errors.query: "/a b" is not a path, with {status}, {originalStatus} and {url} in it (write others than letters percent-encoded)`,
 			`10:91: http.middlewares.c.errors.statusRewrites.600: "600" is neither a status from 100 to 599 nor a range of them (write it like "404" or "500-504")`,
 			`10:103: http.middlewares.c.errors.statusRewrites.404: 304 is not the status of an answer with a body`,
-			`10:109: http.middlewares.c.errors.errorRequestHeaders: must not be empty (without the key, the service gets all headers)`,
 			`11:145: http.middlewares.d.errors.errorRequestHeaders[0]: "a b" is not the name of a header`,
 		}},
 	})
+}
+
+// No headers are not all headers: neither in what is loaded nor in its dump.
+func TestErrorRequestHeaders(t *testing.T) {
+	cfg := mustParse(t, "x.yaml", soundHTTP+`
+  middlewares:
+    all: {errors: {status: ["404"], service: s}}
+    none: {errors: {status: ["404"], service: s, errorRequestHeaders: []}}
+`)
+	for range 2 {
+		all, none := cfg.HTTP.Middlewares["all"].Errors.ErrorRequestHeaders, cfg.HTTP.Middlewares["none"].Errors.ErrorRequestHeaders
+		if all != nil || none == nil || len(none) != 0 {
+			t.Errorf("all: %#v, none: %#v", all, none)
+		}
+		dump, err := cfg.Dump()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg = mustParse(t, "dump.yaml", string(dump))
+	}
 }
 
 func TestCompressIsSettled(t *testing.T) {

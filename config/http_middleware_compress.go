@@ -10,10 +10,10 @@ import (
 // Compress compresses the bodies of answers. In a loaded Config media types are
 // in lower case and without parameters.
 type Compress struct {
-	ExcludedContentTypes []string `yaml:"excludedContentTypes" doc:"Media types that are not compressed."`
+	ExcludedContentTypes []string `yaml:"excludedContentTypes" doc:"Media types of answers that are not compressed, and of requests whose answers are not."`
 	IncludedContentTypes []string `yaml:"includedContentTypes" doc:"Media types that alone are compressed; without the key, all that are not excluded and not compressed by their nature."`
 	MinResponseBodyBytes int      `yaml:"minResponseBodyBytes" min:"0" max:"1073741824" doc:"Bytes of a body from which on it is compressed, where its length is known. 0 means the default."`
-	DefaultEncoding      string   `yaml:"defaultEncoding" enum:"gzip|br|zstd" doc:"Encoding for clients that do not say which they take; without the key, they get none."`
+	DefaultEncoding      string   `yaml:"defaultEncoding" enum:"gzip|br|zstd" doc:"Encoding for clients that do not say which they take, who else get none, or that they take any."`
 	Encodings            []string `yaml:"encodings" usual:"[\"gzip\",\"br\",\"zstd\"]" doc:"Encodings that are offered; of those that a client likes equally, the first."`
 }
 

@@ -42,3 +42,15 @@ func (h *HTTP) Unchained(names []string) []string {
 	}
 	return out
 }
+
+// PathCharacters is EncodedCharacters as a middleware, which refuses all of them
+// that it does not allow.
+type PathCharacters struct {
+	AllowEncodedSlash         bool `yaml:"allowEncodedSlash" doc:"%2F."`
+	AllowEncodedBackSlash     bool `yaml:"allowEncodedBackSlash" doc:"%5C."`
+	AllowEncodedNullCharacter bool `yaml:"allowEncodedNullCharacter" doc:"%00; always false."`
+	AllowEncodedSemicolon     bool `yaml:"allowEncodedSemicolon" doc:"%3B."`
+	AllowEncodedPercent       bool `yaml:"allowEncodedPercent" doc:"%25."`
+	AllowEncodedQuestionMark  bool `yaml:"allowEncodedQuestionMark" doc:"%3F."`
+	AllowEncodedHash          bool `yaml:"allowEncodedHash" doc:"%23."`
+}

@@ -52,6 +52,7 @@ http:
     e: {stripPrefixRegex: {}}
     f: {replacePathRegex: {replacement: /x}}
     g: {redirectRegex: {regex: x}}
+    h: {encodedCharacters: {allowEncodedSlash: true, allowEncodedNullCharacter: true}}
 `, []string{
 			`4:42: http.middlewares.a.stripPrefixRegex.regex[1]: "/(b" is not a regular expression: missing closing ): ` + "`/(b`" + ` (the syntax is that of RE2, without lookaround and backreferences)`,
 			`5:29: http.middlewares.b.replacePath.path: "/a b" is not a path: it has no blanks, ? or # (write others than letters percent-encoded)`,
@@ -60,6 +61,7 @@ http:
 			`8:9: http.middlewares.e.stripPrefixRegex.regex: missing (Regular expressions; what the first finds at the start of the path is removed and told to the server in X-Forwarded-Prefix.)`,
 			`9:9: http.middlewares.f.replacePathRegex.regex: missing (Regular expression that is looked for in the path.)`,
 			`10:9: http.middlewares.g.redirectRegex.replacement: missing (What stands there instead in the new URL; $1 and ${1} stand for what the first group has found.)`,
+			`11:81: http.middlewares.h.encodedCharacters.allowEncodedNullCharacter: true is not supported by weir (no path has one that means well)`,
 		}},
 		{"chains", `
 http:

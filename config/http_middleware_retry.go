@@ -20,7 +20,7 @@ type ErrorPages struct {
 	StatusRewrites      map[string]int `yaml:"statusRewrites" doc:"Other status codes that clients get, by status code or range; of those that hold, the narrowest counts."`
 	Service             string         `yaml:"service" need:"true" doc:"HTTP service that has the pages."`
 	Query               string         `yaml:"query" doc:"Path of a page; {status}, {originalStatus} and {url} stand for the status that the client gets, the one before it was rewritten, and what the client asked for. Without the key, the path of the request."`
-	ErrorRequestHeaders []string       `yaml:"errorRequestHeaders" doc:"Headers of the request that the service of the pages gets; without the key, all."`
+	ErrorRequestHeaders []string       `yaml:"errorRequestHeaders" doc:"Headers of the request that the service of the pages gets; without the key, all; with an empty list, those alone that say who the client is."`
 }
 
 // Rewrites returns the rewrites in the order of their ranges.

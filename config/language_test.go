@@ -106,6 +106,8 @@ func wrongFor(f field) []any {
 	switch {
 	case t == durationType:
 		return []any{true, []any{}, map[string]any{}, nil, 1.5}
+	case t == shareType:
+		return []any{"0.5", true, []any{}, map[string]any{}, nil}
 	case t.Kind() == reflect.String:
 		return []any{5, true, []any{}, map[string]any{}, nil}
 	case t.Kind() == reflect.Bool:

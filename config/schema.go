@@ -38,6 +38,8 @@ func (s *schemas) of(t reflect.Type, f field) map[string]any {
 	switch {
 	case t == durationType:
 		return durationSchema(f)
+	case t == shareType:
+		return map[string]any{"type": "number", "minimum": 0, "maximum": 1}
 	case t == prefixType:
 		return map[string]any{"type": "string", "minLength": 1}
 	case t == statusType:
@@ -169,7 +171,7 @@ func described(schema map[string]any, doc string) map[string]any {
 }
 
 func isScalar(t reflect.Type) bool {
-	return t.Kind() == reflect.String || t.Kind() == reflect.Bool || t.Kind() == reflect.Int || t == durationType
+	return t.Kind() == reflect.String || t.Kind() == reflect.Bool || t.Kind() == reflect.Int || t == durationType || t == shareType
 }
 
 // shown returns a default as the file would have it.

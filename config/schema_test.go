@@ -51,7 +51,7 @@ func (v *validator) keyword(at, keyword string, schema map[string]any, n *node) 
 		v.check(at, v.defs[strings.TrimPrefix(want.(string), "#/$defs/")].(map[string]any), n)
 		return true
 	case "type":
-		return want == map[kind]string{text: "string", integer: "integer", boolean: "boolean", list: "array", mapping: "object"}[n.kind]
+		return want == "number" && n.kind == integer || want == map[kind]string{text: "string", integer: "integer", float: "number", boolean: "boolean", list: "array", mapping: "object"}[n.kind]
 	case "enum":
 		return slices.Contains(want.([]any), any(n.value))
 	case "pattern":
@@ -62,7 +62,7 @@ func (v *validator) keyword(at, keyword string, schema map[string]any, n *node) 
 		return n.kind != text || utf8.RuneCountInString(n.value) <= int(want.(float64))
 	case "minimum", "maximum":
 		var number float64
-		if n.kind != integer {
+		if n.kind != integer && n.kind != float {
 			return true
 		}
 		if err := json.Unmarshal([]byte(n.value), &number); err != nil {

@@ -7,9 +7,9 @@ import (
 )
 
 // negotiate returns the coding that a client likes best of those offered, by its Accept-Encoding (RFC 9110 section 12.5.3);
-// of those that it likes equally, the first. It is empty where the client takes none of them, or likes the content as it is
-// better. What is malformed in a value says nothing.
-func negotiate(values iter.Seq[[]byte], offered []string) string {
+// of those that it likes equally, the first; where it only says that it takes anything, the usual one, if there is one. It is
+// empty where the client takes none of them, or likes the content as it is better. What is malformed in a value says nothing.
+func negotiate(values iter.Seq[[]byte], offered []string, usual string) string {
 	const unsaid = -1
 	var weights [8]int // of those offered, in thousandths
 	offered = offered[:min(len(offered), len(weights))]
@@ -35,14 +35,14 @@ func negotiate(values iter.Seq[[]byte], offered []string) string {
 			}
 		}
 	}
-	best, most := "", 0
+	best, most, named := "", 0, false
 	for i, o := range offered {
 		weight := weights[i]
 		if weight == unsaid {
 			weight = rest
 		}
-		if weight > most {
-			best, most = o, weight
+		if weight > most || weight == most && o == usual && !named && weights[i] == unsaid && most > 0 {
+			best, most, named = o, weight, weights[i] != unsaid
 		}
 	}
 	if identity > most {

@@ -72,17 +72,17 @@ func (x *Exchange) reply(status int, edit func(*head.Head)) {
 
 // write puts a response together and sends it.
 func (x *Exchange) write(status int, edit func(*head.Head), body string) {
-	if x.by != accesslog.Client && x.outcome(status, nil) {
-		return
-	}
-	x.replied = true
-	x.swallow()
 	h := &x.res
 	h.Reset()
 	_ = h.SetStatus(status, http.StatusText(status)) // both are good
 	if edit != nil {
 		edit(h)
 	}
+	if x.by != accesslog.Client && x.outcome(status, nil) {
+		return
+	}
+	x.replied = true
+	x.swallow()
 	framing := head.Framing{Kind: head.Length, Length: int64(len(body))}
 	if status == 204 || status == 304 { // they have no body, whatever else is said (RFC 9112 section 6.3)
 		framing, body = head.Framing{}, ""
@@ -91,7 +91,8 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 	if !x.respond() {
 		return
 	}
-	x.status = h.Status()
+	x.noteStatus(h)
+	x.capture()
 	c := x.conn
 	c.last = c.last || !x.reqBody.Done() // said to the client, which finish could not
 	h.SetHop(c.persist(false, &x.req))

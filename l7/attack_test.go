@@ -2,12 +2,12 @@ package l7
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -53,18 +53,68 @@ func TestHTTP2Floods(t *testing.T) {
 			w.get(3+2*i, "/")
 			return w.WriteRSTStream(3+2*i, xhttp2.ErrCodeCancel)
 		}, calm, "h2-resets"},
-		{"resets that weir is made to send", func(w *wire, i uint32) error {
+		{"rapid reset of WebSockets", func(w *wire, i uint32) error {
+			w.ask(3+2*i, false, connectTo("/")...)
+			return w.WriteRSTStream(3+2*i, xhttp2.ErrCodeCancel)
+		}, calm, "h2-resets"},
+		// Streams that weir is made to reset (CVE-2025-8671).
+		{"windows of nothing", func(w *wire, i uint32) error {
 			w.get(3+2*i, "/")
 			return w.WriteWindowUpdate(3+2*i, 0)
 		}, calm, "h2-resets"},
-		{"malformed requests", func(w *wire, i uint32) error {
-			w.ask(3+2*i, true, requestOf("GET", "/", "Bad", "1")...)
-			return nil
+		{"windows that overflow", func(w *wire, i uint32) error {
+			w.get(3+2*i, "/")
+			return w.WriteWindowUpdate(3+2*i, 1<<31-1)
 		}, calm, "h2-resets"},
-		{"streams beyond the limit", func(w *wire, i uint32) error { w.get(3+2*i, "/"); return nil }, calm, "h2-resets"},
+		{"data after the end", func(w *wire, i uint32) error {
+			w.get(3+2*i, "/")
+			return w.WriteData(3+2*i, false, []byte("x"))
+		}, calm, "h2-resets"},
+		{"heads after the end", func(w *wire, i uint32) error {
+			w.get(3+2*i, "/")
+			return w.ask(3+2*i, true, "x-sum", "1")
+		}, calm, "h2-resets"},
+		{"more data than the length", func(w *wire, i uint32) error {
+			w.ask(3+2*i, false, requestOf("POST", "/", "content-length", "1")...)
+			return w.WriteData(3+2*i, true, []byte("xx"))
+		}, calm, "h2-resets"},
+		{"malformed requests", func(w *wire, i uint32) error {
+			return w.ask(3+2*i, true, requestOf("GET", "/", "Bad", "1")...)
+		}, calm, "h2-resets"},
+		{"names without a letter", func(w *wire, i uint32) error { // they were free of charge where only bytes counted (CVE-2019-9516)
+			block := append([]byte{0x82, 0x86, 0x84}, make([]byte, 3*90)...) // a literal, of no name and no value
+			return w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 3 + 2*i, BlockFragment: block, EndHeaders: true, EndStream: true})
+		}, calm, "h2-resets"},
+		{"streams beyond the limit", func(w *wire, i uint32) error { return w.get(3+2*i, "/") }, calm, "h2-resets"},
 		{"ping", func(w *wire, _ uint32) error { return w.WritePing(false, [8]byte{}) }, calm, "h2-flood"},
+		{"answers to pings that nobody has sent", func(w *wire, _ uint32) error { return w.WritePing(true, [8]byte{}) }, calm, "h2-flood"},
 		{"settings", func(w *wire, _ uint32) error { return w.WriteSettings() }, calm, "h2-flood"},
+		{"settings that are acknowledged again", func(w *wire, _ uint32) error { return w.WriteSettingsAck() }, calm, "h2-flood"},
+		{"settings that change all windows", func(w *wire, i uint32) error {
+			if i < 200 { // which are many by then
+				w.get(3+2*i, "/")
+			}
+			return w.WriteSettings(slices.Repeat([]xhttp2.Setting{{ID: xhttp2.SettingInitialWindowSize, Val: 1}, {ID: xhttp2.SettingInitialWindowSize, Val: i%2 + 5}}, 1300)...)
+		}, calm, "h2-flood"},
 		{"priority", func(w *wire, _ uint32) error { return w.WritePriority(1, xhttp2.PriorityParam{StreamDep: 1}) }, calm, "h2-flood"},
+		{"priorities in a ring", func(w *wire, i uint32) error {
+			return w.WritePriority(2*(i%50)+1, xhttp2.PriorityParam{StreamDep: 2*((i+1)%50) + 1, Exclusive: true})
+		}, calm, "h2-flood"},
+		{"frames that nobody knows", func(w *wire, _ uint32) error { return w.WriteRawFrame(99, 0, 1, make([]byte, 100)) }, calm, "h2-flood"},
+		{"farewells", func(w *wire, _ uint32) error { return w.WriteGoAway(0, xhttp2.ErrCodeNo, nil) }, calm, "h2-flood"},
+		{"resets of what is over", func(w *wire, i uint32) error {
+			if i == 0 {
+				w.get(3, "/fine")
+			}
+			return w.WriteRSTStream(3, xhttp2.ErrCodeCancel)
+		}, calm, "h2-flood"},
+		{"data for what weir has reset", func(w *wire, i uint32) error {
+			if i == 0 {
+				w.get(3, "/")
+				_ = w.WriteWindowUpdate(3, 0)
+			}
+			return w.WriteData(3, false, []byte("x"))
+		}, calm, "h2-flood"},
 		{"empty data", func(w *wire, _ uint32) error { return w.WriteData(1, false, nil) }, calm, "h2-flood"},
 		{"empty data with padding", func(w *wire, _ uint32) error { return w.WriteDataPadded(1, false, nil, make([]byte, 255)) }, calm, "h2-flood"},
 		{"window updates", func(w *wire, _ uint32) error { return w.WriteWindowUpdate(0, 1) }, calm, "h2-flood"},
@@ -74,9 +124,22 @@ func TestHTTP2Floods(t *testing.T) {
 			}
 			return w.WriteContinuation(3, false, make([]byte, 1000))
 		}, calm, "h2-long-block"},
+		{"empty continuations", func(w *wire, i uint32) error {
+			if i == 0 {
+				_ = w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 3, BlockFragment: []byte{0x82}})
+			}
+			return w.WriteContinuation(3, false, nil)
+		}, calm, "h2-long-block"},
+		{"full continuations", func(w *wire, i uint32) error {
+			if i == 0 {
+				_ = w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 3, BlockFragment: []byte{0x82}})
+			}
+			return w.WriteContinuation(3, false, make([]byte, 16<<10))
+		}, calm, "h2-long-block"},
 		{"empty heads", func(w *wire, i uint32) error {
 			return w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 3 + 2*i, EndHeaders: true, EndStream: true})
 		}, calm, "h2-resets"},
+		// Heads that are small as sent and large as read (CVE-2026-49975).
 		{"HPACK bomb", func(w *wire, i uint32) error {
 			if i == 0 {
 				w.ask(3, true, requestOf("GET", "/", "cookie", cookie)...)
@@ -84,8 +147,34 @@ func TestHTTP2Floods(t *testing.T) {
 			bomb := append([]byte{0x82, 0x86, 0x84}, slices.Repeat([]byte{0x80 | 62}, 16000)...)
 			return w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 5 + 2*i, BlockFragment: bomb, EndHeaders: true, EndStream: true})
 		}, calm, "h2-fields"},
+		{"HPACK bomb of 200 references", func(w *wire, i uint32) error { // not so many that one head ends it
+			if i == 0 {
+				w.ask(3, true, requestOf("GET", "/", "x", cookie)...)
+			}
+			bomb := append([]byte{0x82, 0x86, 0x84}, slices.Repeat([]byte{0x80 | 62}, 200)...)
+			return w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 5 + 2*i, BlockFragment: bomb, EndHeaders: true, EndStream: true})
+		}, calm, "h2-resets"},
+		{"crumbs of cookies", func(w *wire, i uint32) error { // each is a reference to one byte, and costs more than that
+			if i == 0 {
+				w.ask(3, true, requestOf("GET", "/", "cookie", "")...)
+			}
+			bomb := append([]byte{0x82, 0x86, 0x84}, slices.Repeat([]byte{0x80 | 62}, 200)...)
+			return w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 5 + 2*i, BlockFragment: bomb, EndHeaders: true, EndStream: true})
+		}, calm, "h2-resets"},
+		{"a table that changes its size all the time", func(w *wire, i uint32) error {
+			return w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 3 + 2*i, BlockFragment: slices.Repeat([]byte{0x20, 0x3f, 0xe1, 0x1f}, 1000), EndHeaders: true, EndStream: true})
+		}, calm, "h2-resets"},
+		{"a table that is larger than allowed", func(w *wire, i uint32) error {
+			return w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 3 + 2*i, BlockFragment: []byte{0x3f, 0xe2, 0x1f}, EndHeaders: true, EndStream: true})
+		}, xhttp2.ErrCodeCompression, "h2-hpack"},
+		{"texts that are long in Huffman's code", func(w *wire, i uint32) error {
+			return w.ask(3+2*i, true, requestOf("GET", "/", "x", strings.Repeat("0", 16_000))...)
+		}, calm, "h2-resets"},
 		{"window overflow", func(w *wire, _ uint32) error { return w.WriteWindowUpdate(0, 1<<31-1) }, xhttp2.ErrCodeFlowControl, "h2-window"},
-		{"a stream that goes back", func(w *wire, i uint32) error { w.get(9-2*i, "/"); return nil }, xhttp2.ErrCodeStreamClosed, "h2-closed-stream"},
+		{"a stream that goes back", func(w *wire, i uint32) error { return w.get(9-2*i, "/") }, xhttp2.ErrCodeStreamClosed, "h2-closed-stream"},
+		{"a stream that is used again", func(w *wire, _ uint32) error { return w.get(3, "/") }, calm, "h2-flood"},
+		{"a stream of weir's", func(w *wire, _ uint32) error { return w.get(2, "/") }, protocol, "h2-stream-id"},
+		{"data for a stream to come", func(w *wire, _ uint32) error { return w.WriteData(99, false, []byte("x")) }, protocol, "h2-idle-stream"},
 		{"no HTTP/2 after all", func(w *wire, _ uint32) error { _, err := io.WriteString(w.conn, "GET / HTTP/1.1\r\n\r\n"); return err },
 			xhttp2.ErrCodeFrameSize, "h2-frame-size"},
 		{"a push", func(w *wire, _ uint32) error {
@@ -99,8 +188,7 @@ func TestHTTP2Floods(t *testing.T) {
 			honest.wants(1, "200", "fine")
 			w := b.plain()
 			w.ask(1, false, requestOf("POST", "/")...)
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
+			a := b.attack()
 			w.mute = true // what is written is the flood's
 			sent := make(chan struct{})
 			go func() {
@@ -114,9 +202,11 @@ func TestHTTP2Floods(t *testing.T) {
 			w.thrownOut(tt.code, tt.word)
 			_ = w.conn.Close()
 			<-sent
-			runtime.ReadMemStats(&after)
-			if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 32<<20 {
+			if grown := a.over(w, ""); grown > 32<<20 {
 				t.Errorf("the heap has grown by %d bytes", grown)
+			}
+			if n := b.front.SessionStats().GoAways[tt.word]; n != 1 {
+				t.Errorf("it is counted %d times", n)
 			}
 			for id := uint32(3); id < 13; id += 2 {
 				honest.get(id, "/fine")
@@ -140,6 +230,7 @@ func TestHTTP2MalformedRequests(t *testing.T) {
 	o := newOrigin(t, answers(slices.Repeat([]string{okText}, 30)...))
 	b := newBed(t, setup{backends: []netip.AddrPort{o.AddrPort()}})
 	w := b.plain()
+	a := b.attack()
 	id, n := uint32(1), 0
 	for _, tt := range []struct {
 		word   string
@@ -170,6 +261,7 @@ func TestHTTP2MalformedRequests(t *testing.T) {
 		}
 		id += 4
 	}
+	a.over(w, "goes on")
 	if got := strings.Join(o.all(), ""); strings.Count(got, "HTTP/1.1\r\n") != n/2 {
 		t.Errorf("the server has heard %q", got)
 	}
@@ -184,6 +276,7 @@ func TestHTTP2LengthIsKept(t *testing.T) {
 			o := newOrigin(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 			b := newBed(t, setup{backends: []netip.AddrPort{o.AddrPort()}})
 			w := b.plain()
+			a := b.attack()
 			w.ask(1, false, requestOf("POST", "/", "content-length", tt.length)...)
 			_ = w.WriteData(1, true, []byte(tt.content))
 			if r := w.answer(1); r.code == nil || *r.code != xhttp2.ErrCodeProtocol {
@@ -195,6 +288,10 @@ func TestHTTP2LengthIsKept(t *testing.T) {
 			if got := strings.Join(o.all(), ""); strings.Contains(got, tt.content) {
 				t.Errorf("the server has heard %q", got)
 			}
+			if n := b.server.Idle(b.pool.Backends()[0]); n != 0 {
+				t.Errorf("%d connections to the server may be used again", n)
+			}
+			a.over(w, "goes on, without the stream")
 		})
 	}
 }
@@ -210,6 +307,7 @@ func TestHTTP2StalledWindows(t *testing.T) {
 	t.Run("of a stream", func(t *testing.T) {
 		b := newBed(t, setup{backends: []netip.AddrPort{large}, front: FrontOptions{ReadTimeout: short}})
 		w := b.plain(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0})
+		a := b.attack()
 		w.get(1, "/large")
 		w.get(3, "/")
 		w.wants(3, "200", "")
@@ -219,14 +317,78 @@ func TestHTTP2StalledWindows(t *testing.T) {
 		b.ended(2, 200, "client", "request-timeout")
 		w.get(5, "/")
 		w.wants(5, "200", "")
+		a.over(w, "goes on, without the stream")
 	})
 	t.Run("of all", func(t *testing.T) {
 		b := newBed(t, setup{backends: []netip.AddrPort{large}, front: FrontOptions{ReadTimeout: short}, sendBuffer: 4 << 10})
 		w := b.plain(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 1<<31 - 1})
 		_ = w.WriteWindowUpdate(0, 1<<30)
+		a := b.attack()
 		w.get(1, "/large")
 		b.ended(1, 200, "client", "request-timeout")
+		a.over(w, "is reset")
 	})
+	// A client that takes a byte at a time is served: it costs no more than it sends.
+	t.Run("by the byte", func(t *testing.T) {
+		const size = 2000
+		b := newBed(t, setup{backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pattern(size)) })}})
+		w := b.plain(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0})
+		a := b.attack()
+		w.get(1, "/")
+		for n := 1; n <= size; n++ {
+			_ = w.WriteWindowUpdate(1, 1)
+			for w.got[1] == nil || w.got[1].body.Len() < n {
+				if err := w.read(false); err != nil {
+					t.Fatalf("%v after %d bytes, %s", err, n, w.debug)
+				}
+			}
+		}
+		w.wants(1, "200", string(pattern(size)))
+		a.over(w, "goes on")
+	})
+}
+
+// Heads that are small as sent and large as read, held by responses that the client gives no room: what they take is bounded
+// by how many requests a client may have, and ends with its timeout.
+func TestHTTP2BombIsHeld(t *testing.T) {
+	body := pattern(256 << 10)
+	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })},
+		front: FrontOptions{ReadTimeout: 10 * short}})
+	w := b.plain(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0})
+	a := b.attack()
+	w.ask(1, true, requestOf("GET", "/", "x", strings.Repeat("a", 3500))...)
+	block := append([]byte{0x82, 0x86, 0x84, 0x80 | 63}, slices.Repeat([]byte{0x80 | 62}, 8)...) // 28 KB of 12 bytes
+	last := uint32(2*http2.DefaultStreams - 1)
+	for id := uint32(3); id <= last; id += 2 {
+		if err := w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndHeaders: true, EndStream: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for answered := 0; answered < http2.DefaultStreams; {
+		if err := w.read(false); err != nil {
+			t.Fatal(err)
+		}
+		answered = 0
+		for _, r := range w.got {
+			if r.status == "200" {
+				answered++
+			}
+		}
+	}
+	if grown := a.over(w, "holds 250 streams"); grown > 64<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+	for id := uint32(1); id <= last; id += 2 {
+		if r := w.answer(id); r.code == nil {
+			t.Errorf("stream %d is served: %d bytes", id, r.body.Len())
+		}
+	}
+	w.get(last+2, "/")
+	_ = w.WriteWindowUpdate(last+2, 1<<20)
+	if r := w.answer(last + 2); r.status != "200" || !bytes.Equal(r.body.Bytes(), body) {
+		t.Errorf("afterwards %s and %d bytes", r.status, r.body.Len())
+	}
+	a.over(w, "goes on, without them")
 }
 
 // A head that does not come to its end, and a connection on which nothing comes, are not waited for either.
@@ -249,8 +411,10 @@ func TestHTTP2Silence(t *testing.T) {
 			for range 3 { // settings, window, acknowledgement: or it would be answered in the middle of what follows
 				_ = w.read(false)
 			}
+			a := b.attack()
 			tt.do(w)
 			w.thrownOut(xhttp2.ErrCodeNo, "")
+			a.over(w, "")
 		})
 	}
 	t.Run("in the preface", func(t *testing.T) {
@@ -291,39 +455,6 @@ func TestHTTP2Cuts(t *testing.T) {
 	_ = w.conn.Close()
 	b.ended(3, 499, "client", "client-abort")
 	b.idle(0)
-}
-
-// A drain is announced, what is under way is answered, and the connection ends.
-func TestHTTP2Drain(t *testing.T) {
-	release := make(chan struct{})
-	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, r *http.Request) {
-		<-release
-		_, _ = io.WriteString(w, "done")
-	})}})
-	w := b.plain()
-	w.get(1, "/")
-	weirtest.Eventually(t, patience, func() bool { return b.inPhase(waiting) == 1 }, "the request is at the server")
-	b.server.Drain()
-	for w.gone == nil {
-		if err := w.read(true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if w.gone.LastStreamID != 1<<31-1 || w.gone.ErrCode != xhttp2.ErrCodeNo {
-		t.Errorf("first %v", w.gone)
-	}
-	w.get(3, "/") // it was on its way
-	for w.gone.LastStreamID != 3 {
-		if err := w.read(true); err != nil {
-			t.Fatalf("%v; last %v", err, w.gone)
-		}
-	}
-	close(release)
-	w.wants(1, "200", "done")
-	w.wants(3, "200", "done")
-	if err := w.end(); err != io.EOF {
-		t.Error(err)
-	}
 }
 
 // A connection that has served what it may says so.

@@ -57,15 +57,18 @@ func (x *Exchange) expressed(call string, status int) predicate.Value {
 func (o *BufferingOptions) request(x *Exchange) Action {
 	x.hold = tighter(x.hold, held{mem: o.MemResponse, max: o.MaxResponse})
 	f := x.req.Framing()
-	if !f.HasBody() || x.reqBody.Done() {
+	if !f.HasBody() {
 		return Next
 	}
 	if o.MaxRequest > 0 {
-		if f.Length > o.MaxRequest {
+		if max(f.Length, x.reqBody.Content()) > o.MaxRequest { // it may have been taken in already
 			x.Reject(413, accesslog.BodyTooLarge)
 			return Answered
 		}
 		x.mostBody = tighterOf(x.mostBody, o.MaxRequest)
+	}
+	if x.reqBody.Done() {
+		return Next
 	}
 	if f.Length > o.MemRequest || o.MemRequest == 0 {
 		return Next

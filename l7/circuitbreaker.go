@@ -44,7 +44,7 @@ func (s *Server) CircuitBreaker(name string, o CircuitBreakerOptions, now time.T
 		},
 		Outcome: func(x *Exchange, status int) bool {
 			at := time.Now()
-			log(c.record(x.worker.loop.ID(), max(at.Sub(now), 0), status, at.Sub(x.attempted())))
+			log(c.record(x.worker.loop.ID(), max(at.Sub(now), 0), status, x.latency(at)))
 			return false
 		},
 	}, nil

@@ -9,25 +9,26 @@ import (
 
 // CompressOptions say what is compressed and how.
 type CompressOptions struct {
-	Excluded  []string // media types that are not compressed
+	Excluded  []string // media types of responses that are not compressed, and of requests whose responses are not
 	Included  []string // those that alone are; empty = all that are not excluded, and not compressed by their nature
 	MinBytes  int64    // of a body, where that is known
 	Encodings []string // of Codings, the best first
-	Default   string   // for a client that does not say what it takes; empty = none
+	Default   string   // for a client that does not say what it takes, or that it takes anything; empty = none, or the best
 }
 
 // Compress returns a middleware that compresses the bodies of responses in a coding that the client takes (RFC 9110 section
 // 12.5.3). Never compressed are bodies that have a coding, parts (206), those that must not be transformed, those of gRPC,
 // and those of weir's own answers. What the server sends piece by piece leaves piece by piece.
 //
-// Where too many bodies are compressed on a loop already, a further one leaves as it is, and is counted.
+// Where too many bodies are compressed on a loop already, a further one leaves as it is. What it does is counted in the
+// middleware's Compression.
 func (s *Server) Compress(name string, o CompressOptions) *Middleware {
-	m := &Middleware{Name: name}
+	m := &Middleware{Name: name, Compression: newCompression(len(s.workers))}
 	m.Request = func(x *Exchange) Action {
 		// What the client takes is asked here: middlewares behind this one may keep it from the server.
 		coding := &o.Default
 		if _, said := x.req.Get("Accept-Encoding"); said {
-			i := slices.Index(o.Encodings, negotiate(x.req.Values("Accept-Encoding"), o.Encodings))
+			i := slices.Index(o.Encodings, negotiate(x.req.Values("Accept-Encoding"), o.Encodings, o.Default))
 			if i < 0 {
 				return Next
 			}
@@ -37,20 +38,30 @@ func (s *Server) Compress(name string, o CompressOptions) *Middleware {
 		return Next
 	}
 	m.Response = func(x *Exchange) {
-		if !o.fits(x) {
+		if !x.hasOwnBody() {
+			return
+		}
+		share := &m.Compression.shares[x.worker.loop.ID()]
+		if why, skipped := o.skips(x); skipped {
+			share.skipped[why].Add(1)
 			return
 		}
 		varyBy(&x.res, "Accept-Encoding") // where the head is full, caches do without
-		coding, _ := x.noteOf(m).(*string)
-		if coding != nil && *coding != "" && string(x.req.Method()) != "HEAD" && !x.compress(*coding) {
-			s.uncompressed.Add(1)
+		if string(x.req.Method()) == "HEAD" {
+			return
+		}
+		switch coding, _ := x.noteOf(m).(*string); {
+		case coding == nil || *coding == "":
+			share.skipped[SkipClient].Add(1)
+		case !x.compress(*coding, share):
+			share.skipped[SkipBusy].Add(1)
 		}
 	}
 	return m
 }
 
 // compress has the response leave in a coding. It returns false, and changes nothing, where too much is at hand already.
-func (x *Exchange) compress(coding string) bool {
+func (x *Exchange) compress(coding string, share *compressionShare) bool {
 	e := &x.worker.encoders
 	c := e.take(coding)
 	if c == nil {
@@ -60,35 +71,41 @@ func (x *Exchange) compress(coding string) bool {
 		e.give(c)
 		return false
 	}
-	if !x.Filter(e.filter(c)) {
+	if !x.Filter(share.counted(e.filter(c))) {
 		e.give(c)
 		_ = x.res.Delete("Content-Encoding") // nobody minds its going
 		return false
 	}
 	encoded(&x.res)
+	share.began(coding)
 	return true
 }
 
-// Uncompressed is the number of responses that were not compressed because too many were at the time. Safe from any
-// goroutine.
-func (s *Server) Uncompressed() int64 { return s.uncompressed.Load() }
+// hasOwnBody reports whether the response is a server's, with a body of its own, or tells a HEAD of one.
+func (x *Exchange) hasOwnBody() bool {
+	if status := x.res.Status(); x.replied || status < 200 || status == 204 || status == 304 {
+		return false
+	}
+	n, known := x.bodyLength()
+	return !known || n > 0
+}
 
-// fits reports whether the response's body is one to be compressed.
-func (o *CompressOptions) fits(x *Exchange) bool {
+// skips reports whether the response's body is not one to be compressed, and why.
+func (o *CompressOptions) skips(x *Exchange) (why Skip, skipped bool) {
 	h := &x.res
-	switch status := h.Status(); {
-	case x.replied, status < 200, status == 204, status == 206, status == 304:
-		return false
-	case h.Has(head.ContentEncoding) && !head.EqualFold(h.Value(head.ContentEncoding), "identity"):
-		return false
-	case !o.compressible(h.Value(head.ContentType)), says(h, "no-transform"), says(&x.req, "no-transform"):
-		return false
-	}
-	if _, part := h.Get("Content-Range"); part {
-		return false
-	}
+	_, part := h.Get("Content-Range")
 	length, known := x.bodyLength()
-	return !known || length >= max(o.MinBytes, 1)
+	switch {
+	case h.Has(head.ContentEncoding) && !head.EqualFold(h.Value(head.ContentEncoding), "identity"):
+		return SkipEncoded, true
+	case !o.compressible(h.Value(head.ContentType)), o.excludes(mediaOf(x.req.Value(head.ContentType))):
+		return SkipType, true
+	case says(h, "no-transform"), says(&x.req, "no-transform"):
+		return SkipNoTransform, true
+	case part, h.Status() == 206:
+		return SkipPart, true
+	}
+	return SkipShort, known && length < o.MinBytes
 }
 
 // bodyLength is how long the response's body is, if that is known: said by its framing, or because all of it is here.
@@ -123,16 +140,22 @@ func says(h *head.Head, directive string) bool {
 
 // compressible reports whether the options want bodies with that Content-Type compressed.
 func (o *CompressOptions) compressible(contentType []byte) bool {
-	media, _, _ := bytes.Cut(contentType, []byte{';'})
-	media = head.Trim(media)
-	is := func(t string) bool { return head.EqualFold(media, t) }
+	media := mediaOf(contentType)
 	if begins(media, "application/grpc") {
 		return false
 	}
 	if len(o.Included) > 0 {
-		return slices.ContainsFunc(o.Included, is)
+		return containsFold(o.Included, media)
 	}
-	return !slices.ContainsFunc(o.Excluded, is) && !dense(media)
+	return !o.excludes(media) && !dense(media)
+}
+
+func (o *CompressOptions) excludes(media []byte) bool { return containsFold(o.Excluded, media) }
+
+// mediaOf is the media type that a Content-Type says, without parameters.
+func mediaOf(contentType []byte) []byte {
+	media, _, _ := bytes.Cut(contentType, []byte{';'})
+	return head.Trim(media)
 }
 
 // dense reports whether a media type is one of contents that are compressed by their nature, so that another time is in

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/andybalholm/brotli"
+	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/weirlb/weir/internal/weirtest"
@@ -45,8 +46,20 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"gzip;q=2"}, ""}, {[]string{"gzip;q=1.001"}, ""}, {[]string{"gzip;q=0.1234"}, ""}, {[]string{"gzip;q="}, ""}, {[]string{"gzip;level=1"}, ""},
 		{[]string{"gzip q=1"}, ""}, {[]string{"gz ip"}, ""}, {[]string{";q=1"}, ""}, {[]string{"gzip;q=1.000"}, "gzip"}, {[]string{"gzip;q=1,gzip;q=0"}, ""},
 	} {
-		if got := negotiate(valuesOf(tt.accept...), Codings[:]); got != tt.want {
+		if got := negotiate(valuesOf(tt.accept...), Codings[:], ""); got != tt.want {
 			t.Errorf("%q: %q, want %q", tt.accept, got, tt.want)
+		}
+	}
+}
+
+// A client that takes anything gets the usual coding; one that names others, or does not take it, does not.
+func TestNegotiateAnything(t *testing.T) {
+	for _, tt := range []struct{ accept, usual, want string }{
+		{"*", "zstd", "zstd"}, {"*;q=0.5", "br", "br"}, {"gzip, *", "zstd", "gzip"}, {"gzip;q=0.5, *", "zstd", "zstd"}, {"*, zstd;q=0", "zstd", "gzip"},
+		{"*, zstd;q=0.5", "zstd", "gzip"}, {"br, gzip", "zstd", "gzip"}, {"*;q=0", "zstd", ""}, {"identity, *;q=0.5", "zstd", ""}, {"br;q=0.5, *;q=0.5", "gzip", "gzip"},
+	} {
+		if got := negotiate(valuesOf(tt.accept), Codings[:], tt.usual); got != tt.want {
+			t.Errorf("%q, usually %s: %q, want %q", tt.accept, tt.usual, got, tt.want)
 		}
 	}
 }
@@ -56,7 +69,7 @@ func FuzzNegotiate(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := negotiate(valuesOf(s), Codings[:])
+		got := negotiate(valuesOf(s), Codings[:], "")
 		if got != "" && !slices.Contains(Codings[:], got) {
 			t.Errorf("%q: %q", s, got)
 		}
@@ -154,6 +167,8 @@ func TestCompress(t *testing.T) {
 		{"nothing has changed", nil, func(w http.ResponseWriter) { w.WriteHeader(304) }, "GET", "gzip", nil, "", false},
 		{"an error", nil, func(w http.ResponseWriter) { w.WriteHeader(500) }, "GET", "gzip", nil, "gzip", true},
 		{"excluded", func(o *CompressOptions) { o.Excluded = []string{"text/x-own"} }, func(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/X-own; a=b") }, "GET", "gzip", nil, "", false},
+		{"excluded by the request", func(o *CompressOptions) { o.Excluded = []string{"text/x-own"} }, nil, "POST", "gzip", []string{"Content-Type", "Text/x-own; a=b"}, "", false},
+		{"anything, as usual", func(o *CompressOptions) { o.Default = "zstd" }, nil, "GET", "*", nil, "zstd", true},
 		{"not excluded", func(o *CompressOptions) { o.Excluded = []string{"text/x-own"} }, nil, "GET", "gzip", nil, "gzip", true},
 		{"included", func(o *CompressOptions) { o.Included = []string{"image/png"} }, func(w http.ResponseWriter) { w.Header().Set("Content-Type", "image/png") }, "GET", "gzip", nil, "gzip", true},
 		{"not included", func(o *CompressOptions) { o.Included = []string{"text/html"} }, nil, "GET", "gzip", nil, "", false},
@@ -433,15 +448,64 @@ func TestCompressFraming(t *testing.T) {
 	}
 }
 
+// What is compressed is counted with its bytes, and what is not with the reason; what has no body of a server's is neither.
+func TestCompressCounts(t *testing.T) {
+	text := pattern(5000)
+	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range r.URL.Query() {
+			w.Header().Set(name, values[0])
+		}
+		switch r.URL.Path {
+		case "/none":
+			w.WriteHeader(204)
+			return
+		case "/part":
+			w.WriteHeader(206)
+		case "/short":
+			_, _ = io.WriteString(w, "short")
+			return
+		}
+		_, _ = w.Write(text)
+	})}})
+	m := b.server.Compress("compress", usualCompress)
+	b.add(m)
+	wire := map[string]int64{}
+	for _, ask := range []struct{ method, path, accept string }{
+		{"GET", "/", "gzip"}, {"GET", "/", "gzip"}, {"GET", "/", "zstd"}, {"GET", "/", "deflate"}, {"GET", "/?Content-Encoding=br", "gzip"}, {"GET", "/?Content-Type=image/png", "gzip"},
+		{"GET", "/?Cache-Control=no-transform", "gzip"}, {"GET", "/part", "gzip"}, {"GET", "/short", "gzip"}, {"GET", "/none", "gzip"}, {"HEAD", "/", "gzip"},
+	} {
+		req, _ := http.NewRequestWithContext(t.Context(), ask.method, "http://"+b.addr+ask.path, nil)
+		req.Header.Set("Accept-Encoding", ask.accept)
+		tr := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire[resp.Header.Get("Content-Encoding")] += n
+	}
+	want := CompressionStats{
+		Responses: map[string]int64{"gzip": 2, "br": 0, "zstd": 1}, In: 15000, Out: wire["gzip"] + wire["zstd"],
+		Skipped: map[string]int64{"encoded": 1, "type": 1, "no-transform": 1, "part": 1, "short": 1, "client": 1, "busy": 0},
+	}
+	if diff := cmp.Diff(want, m.Compression.Stats()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Encoders are bounded: what is too much leaves as it is, and is counted.
 func TestCompressIsBounded(t *testing.T) {
 	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pattern(2000)) })}})
-	b.add(b.server.Compress("compress", usualCompress))
+	m := b.server.Compress("compress", usualCompress)
+	b.add(m)
 	b.server.each(func(w *worker) { w.encoders.busy = maxEncoding })
 	if resp, body := b.fetch("GET", "/", "gzip"); resp.Header.Get("Content-Encoding") != "" || len(body) != 2000 || resp.Header.Get("Vary") == "" {
 		t.Errorf("%v", resp.Header)
 	}
-	if n := b.server.Uncompressed(); n != 1 {
+	if n := m.Compression.Stats().Skipped["busy"]; n != 1 {
 		t.Errorf("%d are counted", n)
 	}
 	b.server.each(func(w *worker) { w.encoders.busy = 0 })

@@ -45,11 +45,12 @@ type conn struct {
 	timer      eventloop.Timer
 
 	state    state
-	last     bool // no request follows the one at hand
-	quiet    int  // ticks since something happened that the state's timeout waits for
-	count    int  // requests begun
-	lingered int  // bytes dropped
-	unsent   int  // bytes that waited for the client to take them at the last tick
+	last     bool   // no request follows the one at hand
+	quiet    int    // ticks since something happened that the state's timeout waits for
+	count    int    // requests begun
+	renewal  uint32 // the front's when the connection came
+	lingered int    // bytes dropped
+	unsent   int    // bytes that waited for the client to take them at the last tick
 	began    time.Time
 	local    netip.AddrPort
 	security *Security // nil = plain
@@ -91,6 +92,7 @@ func (w *worker) give(c *conn) {
 func (c *conn) begin(f *Front, s *eventloop.Stream, security *Security) {
 	defer c.rescue()
 	c.front, c.stream, c.security = f, s, security
+	c.renewal = f.renewals.Load()
 	c.set = f.settings.Load()
 	c.began = time.Now()
 	s.SetHandler(c)

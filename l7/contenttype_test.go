@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weirlb/weir/internal/weirtest"
 	"github.com/weirlb/weir/l7/head"
@@ -107,6 +108,45 @@ func TestContentTypeDoesNotWaitForLong(t *testing.T) {
 	close(goOn)
 	has(t, rest(t, c, false), "hello")
 	b.ended(1, 200, "weir", "done")
+}
+
+// The wait for the first of a body is not the server's: balancers and circuit breakers are told when the head was here.
+func TestContentTypeWaitIsNobodysLatency(t *testing.T) {
+	goOn := make(chan struct{})
+	addr := raw(t, func(c net.Conn) {
+		defer c.Close()
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+			<-goOn
+			_, _ = io.WriteString(c, "hello")
+		}
+	})
+	var latency time.Duration
+	watch := &Middleware{Outcome: func(x *Exchange, _ int) bool { latency = x.latency(time.Now()); return false }}
+	b := newBed(t, setup{backends: []netip.AddrPort{addr}, middlewares: []*Middleware{watch, ContentType("type")}})
+	c := b.dial()
+	send(t, c, oneGet)
+	var sinceSent, sinceRouted time.Duration
+	weirtest.Eventually(t, patience, func() (waits bool) {
+		b.server.each(func(w *worker) {
+			w.forEach(func(c *conn) {
+				if x := c.x; x != nil && x.sniffing {
+					waits, sinceSent, sinceRouted = true, time.Since(x.sentAt), time.Since(x.attempted())
+				}
+			})
+		})
+		return waits
+	}, "the head waits")
+	close(goOn) // whatever is measured from here on is more than that
+	has(t, rest(t, c, false), "hello")
+	if got := b.pool.Backends()[0].Stats().FirstByte; got <= 0 || got > sinceSent {
+		t.Errorf("the balancer was told %v; the head was here after %v", got, sinceSent)
+	}
+	b.server.each(func(*worker) {
+		if latency <= 0 || latency > sinceRouted {
+			t.Errorf("breakers were told %v; the head was here after %v", latency, sinceRouted)
+		}
+	})
 }
 
 // What has come of a body by then must do.

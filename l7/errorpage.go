@@ -30,6 +30,7 @@ type StatusRewrite struct{ First, Last, To int }
 type page struct {
 	of      *Middleware // whose page it is; nil = there is none
 	status  int         // that the client gets
+	kept    []FieldEdit // of the answer, because the status says half without them
 	counted bool        // on the router's service, or that has nothing to do with it
 }
 
@@ -51,7 +52,7 @@ func ErrorPages(name string, o ErrorPagesOptions) *Middleware {
 			return false
 		}
 		to := o.rewrite(status)
-		x.askInstead(m, status, to, o.Service, o.target(to, status, x.req.Asked(), x.req.Target()), o.Headers)
+		x.askInstead(status, page{of: m, status: to, kept: keptOf(&x.res, to)}, o.Service, o.target(to, status, x.req.Asked(), x.req.Target()), o.Headers)
 		return true
 	}
 	m.Response = func(x *Exchange) {
@@ -59,11 +60,37 @@ func ErrorPages(name string, o ErrorPagesOptions) *Middleware {
 			return
 		}
 		_ = x.res.SetStatus(x.page.status, http.StatusText(x.page.status)) // both are good
+		for _, e := range x.page.kept {
+			_ = x.res.Delete(e.Name) // the page knows nothing about it
+		}
+		for _, e := range x.page.kept {
+			_ = x.res.Add(e.Name, e.Value) // one that has no room is one the client does without
+		}
 		if x.res.Framing().Kind == head.None && string(x.req.Method()) != "HEAD" {
 			x.res.SetFraming(head.Framing{Kind: head.Length}) // a page without a body said nothing about it
 		}
 	}
 	return m
+}
+
+// keptOf are the fields of an answer that go with the status which the client gets, and not with the body: how it proves who
+// it is, what it may do instead, and when it may come again (RFC 9110 sections 11.6.1, 10.2.1 and 10.2.3).
+func keptOf(h *head.Head, status int) (kept []FieldEdit) {
+	name := ""
+	switch status {
+	case 401:
+		name = "WWW-Authenticate"
+	case 405:
+		name = "Allow"
+	case 413, 429, 503:
+		name = "Retry-After"
+	default:
+		return nil
+	}
+	for value := range h.Values(name) {
+		kept = append(kept, FieldEdit{name, string(value)})
+	}
+	return kept
 }
 
 // rewrite is the status that the client gets: of the rewrites that hold, the narrowest counts, and of those the first.
@@ -91,9 +118,10 @@ func (o *ErrorPagesOptions) target(status, original int, asked, target []byte) s
 }
 
 // askInstead drops the response that has the status, and asks another service for one in its place. It is for Outcome: the
-// middlewares behind m do not see what comes of it. What the client still sends of its body is dropped.
-func (x *Exchange) askInstead(m *Middleware, status, to int, v *Service, target string, fields []string) {
-	x.page = page{m, to, x.page.counted || x.service == nil || x.service == x.router.Service}
+// middlewares behind that of the page do not see what comes of it. What the client still sends of its body is dropped.
+func (x *Exchange) askInstead(status int, p page, v *Service, target string, fields []string) {
+	p.counted = x.page.counted || x.service == nil || x.service == x.router.Service
+	x.page = p
 	now := x.drop(status)
 	x.next = x.outer + 1
 	x.copies, x.wanted = 0, 0
@@ -105,13 +133,13 @@ func (x *Exchange) askInstead(m *Middleware, status, to int, v *Service, target 
 	x.wantsMore = false
 	x.based = 0
 	if err := asPageRequest(&x.req, target, fields); err != nil {
-		x.fail(to, accesslog.Weir, accesslog.NoBackend)
+		x.fail(p.status, accesslog.Weir, accesslog.NoBackend)
 		return
 	}
 	c := x.ask(v)
 	x.follow(c)
 	if c.offer == nothing {
-		x.fail(to, accesslog.Weir, accesslog.NoBackend)
+		x.fail(p.status, accesslog.Weir, accesslog.NoBackend)
 		return
 	}
 	x.pick(now)

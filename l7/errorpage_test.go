@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/l7/head"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -53,6 +55,7 @@ func TestErrorPages(t *testing.T) {
 			`page GET /500 x= xff=127.0.0.1 body=""`},
 		{"a page without a body", options{Statuses: all, Query: "/empty"}, nil, 500, get, "500 Internal Server Error", ""},
 		{"some headers", options{Statuses: all, Query: "/p", Headers: []string{"x-two"}}, nil, 500, get, "500 Internal Server Error", `page GET /p x= xff=127.0.0.1 body=""`},
+		{"no headers", options{Statuses: all, Query: "/p", Headers: []string{}}, nil, 500, get, "500 Internal Server Error", `page GET /p x= xff=127.0.0.1 body=""`},
 		{"some headers, and that one", options{Statuses: all, Query: "/p", Headers: []string{"x-one"}}, nil, 500, get, "500 Internal Server Error", `page GET /p x=1 xff=127.0.0.1 body=""`},
 		{"a query that is none with the client's part", options{Statuses: all, Query: "/\x01"}, nil, 500, get, "500 Internal Server Error", "Internal Server Error\n"},
 	} {
@@ -82,6 +85,65 @@ func TestErrorPages(t *testing.T) {
 			}
 			if strings.Contains(tt.request, "chunked") && !strings.Contains(first, "Connection: close\r\n") {
 				t.Error("the connection goes on in the middle of a request")
+			}
+		})
+	}
+}
+
+// What a status says half without goes with it, whoever gave it, and whether there is a page or not. The rest of the head is the
+// page's.
+func TestErrorPagesKeepWhatTheStatusNeeds(t *testing.T) {
+	users, err := NewBasicUsers([]string{"ada:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M="})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks := "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"a\"\r\nWWW-Authenticate: Bearer\r\nX-Own: 1\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
+	answer := func(status, fields string) string {
+		return "HTTP/1.1 " + status + "\r\n" + fields + "Content-Length: 0\r\n\r\n"
+	}
+	all := func() (s Statuses) { s.Add(400, 599); return s }()
+	for _, tt := range []struct {
+		name          string
+		text          string // of the server
+		inner         *Middleware
+		o             ErrorPagesOptions
+		noPage        bool
+		want, wantNot []string
+	}{
+		{"a server asks who it is", asks, nil, ErrorPagesOptions{}, false, []string{"401 Unauthorized", "WWW-Authenticate: Basic realm=\"a\"\r\n", "WWW-Authenticate: Bearer\r\n", "page GET"}, []string{"X-Own", "Retry-After", "ate: of the page"}},
+		{"basicAuth asks who it is", "", BasicAuth("auth", BasicAuthOptions{Users: users, Realm: "staff"}), ErrorPagesOptions{}, false, []string{"401 Unauthorized", "WWW-Authenticate: Basic realm=\"staff\"", "page GET"}, []string{"ate: of the page"}},
+		{"without a page", asks, nil, ErrorPagesOptions{}, true, []string{"401 Unauthorized", "WWW-Authenticate: Bearer\r\n", "\r\n\r\nUnauthorized\n"}, []string{"X-Own"}},
+		{"another status for it", asks, nil, ErrorPagesOptions{Rewrites: []StatusRewrite{{401, 401, 403}}}, false, []string{"403 Forbidden", "page GET"}, []string{"Bearer"}},
+		{"another method", answer("405 Method Not Allowed", "Allow: GET\r\n"), nil, ErrorPagesOptions{}, false, []string{"405 Method", "Allow: GET\r\n"}, []string{"Allow: of the page"}},
+		{"later", answer("503 Service Unavailable", "Retry-After: 5\r\n"), nil, ErrorPagesOptions{}, false, []string{"503 Service", "Retry-After: 5\r\n"}, nil},
+		{"a limit", "", asking(func(x *Exchange) Action {
+			x.RejectWith(429, accesslog.RateLimited, func(h *head.Head) { _ = h.Set("Retry-After", "5") })
+			return Answered
+		}), ErrorPagesOptions{}, false, []string{"429 Too Many", "Retry-After: 5\r\n", "page GET"}, nil},
+		{"nothing to keep", answer("404 Not Found", "Allow: GET\r\nRetry-After: 5\r\n"), nil, ErrorPagesOptions{}, false, []string{"404 Not Found"}, []string{"Allow: GET", "Retry-After: 5"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBed(t, setup{backends: []netip.AddrPort{raw(t, answers(tt.text))}})
+			addrs := []netip.AddrPort{backend(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Allow", "of the page")
+				w.Header().Set("WWW-Authenticate", "of the page")
+				pages(w, r)
+			})}
+			if tt.noPage {
+				addrs = nil
+			}
+			tt.o.Statuses, tt.o.Service = all, b.service("pages", addrs...)
+			ms := []*Middleware{ErrorPages("errors", tt.o)}
+			if tt.inner != nil {
+				ms = append(ms, tt.inner)
+			}
+			b.add(ms...)
+			text := b.exchange(oneGet)
+			has(t, text, tt.want...)
+			for _, not := range tt.wantNot {
+				if strings.Contains(text, not) {
+					t.Errorf("%q is in:\n%s", not, text)
+				}
 			}
 		})
 	}

@@ -107,6 +107,9 @@ type Exchange struct {
 	user      string // who the client has proved to be
 	id        string // name of the request; empty = it has none
 
+	traced traced
+	lapse  accesslog.Reason // why the attempt at hand has failed
+
 	began   time.Time     // when the first byte of the head came
 	mark    time.Time     // when the current phase began
 	routed  time.Duration // until the router was found; negative before
@@ -143,6 +146,9 @@ func (x *Exchange) start(at time.Time) {
 	c := x.conn
 	x.mark = at
 	c.set = c.front.settings.Load()
+	if t := c.worker.server.tracing.Load(); t != nil {
+		x.join(t)
+	}
 	x.reqBody.Begin(x.req.Framing())
 	x.wantsMore = x.req.ExpectContinue
 	c.last = c.last || !x.req.KeepAlive || c.worker.server.draining.Load() || c.worn(at)
@@ -357,6 +363,9 @@ func (x *Exchange) detach() {
 // release gives the slot on the backend back.
 func (x *Exchange) release() {
 	if b := x.backend; b != nil {
+		if x.traced.recorded() {
+			x.tellAttempt(b)
+		}
 		x.backend = nil
 		x.pool.Release(b)
 	}
@@ -410,5 +419,8 @@ func (x *Exchange) close() {
 	x.count(now.Sub(x.began))
 	if x.worker.log.Enabled() {
 		x.record(now)
+	}
+	if x.traced.recorded() {
+		x.tell(now)
 	}
 }

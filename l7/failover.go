@@ -40,6 +40,7 @@ func (f *Failover) choose(x *Exchange) choice {
 
 // miss ends an attempt without a response that may be passed on: by another service, or as fail does.
 func (x *Exchange) miss(status int, by accesslog.Side, reason accesslog.Reason) {
+	x.lapse = reason
 	if !x.fallBack(status, nil) {
 		if x.page.of != nil {
 			status = x.page.status // the page cannot be had; the client is told what it was about

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,11 +39,13 @@ type ForwardAuthOptions struct {
 	UserField       string         // of its answer, for the log
 	KeepLocation    bool           // Location is not made absolute
 	KeepMethod      bool           // it is asked with the method of the request, not with GET
+	TellBody        bool           // it is told the body of the request, which is held until it is here
+	MaxTold         int64          // bytes of that; requests with more are refused
 	Signin          string         // where a client is sent to whom it answers 401; empty = nowhere
 }
 
 // ForwardAuth returns a middleware that asks another server whether a request may pass: a status of 2xx says so, any other
-// answer is given to the client. The question is asked before the body is read.
+// answer is given to the client. The question is asked before the body is read, unless the body is part of it.
 func ForwardAuth(name string, o ForwardAuthOptions) *Middleware {
 	a := &forwardAuth{ForwardAuthOptions: o, asking: new(hands)}
 	a.asking.init(maxAsking, maxAskWaiting)
@@ -81,15 +84,42 @@ var (
 )
 
 func (a *forwardAuth) request(x *Exchange) Action {
+	if a.TellBody {
+		switch action, err := x.takeIn(a.MaxTold); {
+		case err == errLongBody:
+			x.detail = "auth-long-body"
+			x.Reject(401, accesslog.Denied) // and not 413: what the server would have said is not known
+			return Answered
+		case err != nil:
+			x.detail = "auth-busy"
+			x.Reject(503, accesslog.Limit)
+			return Answered
+		case action != Next:
+			return action
+		}
+	}
 	// The time that it waits for others counts: nobody waits longer for an answer than was said.
 	ctx, cancel := context.WithTimeout(context.Background(), a.Timeout)
 	q := a.question(x).WithContext(ctx)
+	var c call
+	if x.traced.by != nil {
+		c = x.call(time.Now())
+		q.Header.Set("Traceparent", string(x.traced.sender(&c).AppendParent(nil)))
+		if state := x.req.Value(head.TraceState); len(state) > 0 {
+			q.Header.Set("Tracestate", string(state))
+		}
+	}
 	var v verdict
 	var failed error
 	err := x.goAmong(a.asking, func() {
 		defer cancel()
 		v, failed = a.ask(q)
-	}, func() { a.answered(x, v, failed) })
+	}, func() {
+		if x.traced.recorded() {
+			a.tell(x, &c, q, v, failed)
+		}
+		a.answered(x, v, failed)
+	})
 	if err != nil {
 		cancel()
 		x.detail = "auth-busy"
@@ -97,6 +127,26 @@ func (a *forwardAuth) request(x *Exchange) Action {
 		return Answered
 	}
 	return Wait
+}
+
+// tell tells the span of a question that was asked.
+func (a *forwardAuth) tell(x *Exchange, c *call, q *http.Request, v verdict, failed error) {
+	b := x.worker.spans
+	method := tellMethod(b, q.Method)
+	b.Text("weir.middleware", a.self.Name)
+	b.Text("server.address", a.Address.Hostname())
+	if port, err := strconv.Atoi(a.Address.Port()); err == nil {
+		b.Int("server.port", port)
+	}
+	b.Text("url.full", a.Address.Scheme+"://"+a.Address.Host+a.Address.EscapedPath())
+	reason := accesslog.Unknown
+	if failed != nil {
+		reason = accesslog.ConnectFailed
+	} else {
+		b.Int("http.response.status_code", v.status)
+	}
+	fault := tellFault(b, v.status, 400, accesslog.Weir, reason)
+	x.worker.tellCall(&x.traced, c, method, a.self.Name, fault)
 }
 
 // question makes the request that is sent to the authentication server.
@@ -108,6 +158,9 @@ func (a *forwardAuth) question(x *Exchange) *http.Request {
 	}
 	if a.KeepMethod {
 		q.Method = string(h.Method())
+	}
+	if a.TellBody {
+		tellBody(q, x.taken())
 	}
 	named := nominated(h)
 	for name, value := range h.All() {
@@ -141,7 +194,17 @@ func (a *forwardAuth) question(x *Exchange) *http.Request {
 	return q
 }
 
-// ofConnection are fields that are about one connection, or frame one message. A question has no body.
+// tellBody makes content the body of a question. It is not copied: nobody writes to what was taken in.
+func tellBody(q *http.Request, content []byte) {
+	if len(content) == 0 {
+		return
+	}
+	q.ContentLength = int64(len(content))
+	q.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil } // on another connection
+	q.Body, _ = q.GetBody()
+}
+
+// ofConnection are fields that are about one connection, or frame one message: a question is one of its own.
 var ofConnection = map[string]bool{
 	"Connection": true, "Content-Length": true, "Expect": true, "Http2-Settings": true, "Keep-Alive": true, "Proxy-Authenticate": true,
 	"Proxy-Authentication-Info": true, "Proxy-Authorization": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,

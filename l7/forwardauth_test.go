@@ -115,6 +115,85 @@ func TestForwardAuth(t *testing.T) {
 	})
 }
 
+// The server may be told the body, which goes on to the service as well, if it may pass.
+func TestForwardAuthWithBody(t *testing.T) {
+	address := judge(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("X-Told", fmt.Sprintf("%s %s %d %q", r.Method, r.Header.Get("Content-Type"), r.ContentLength, body))
+		if strings.HasPrefix(string(body), "no") {
+			w.WriteHeader(403)
+		}
+	})
+	o := ForwardAuthOptions{Address: address, TellBody: true, MaxTold: 5, ResponseHeaders: []string{"X-Told"}}
+	served := func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "told %s; got %q, %d", r.Header.Get("X-Told"), body, r.ContentLength)
+	}
+	const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: text/x\r\nConnection: close\r\n"
+	for _, tt := range []struct {
+		name, request string
+		o             func(*ForwardAuthOptions)
+		behind        []*Middleware
+		want          []string
+		record        string
+	}{
+		{"length", post + "Content-Length: 5\r\n\r\nhello", nil, nil, []string{"HTTP/1.1 200 ", `told GET text/x 5 "hello"; got "hello", 5`}, `"done"`},
+		{"chunks", post + "Transfer-Encoding: chunked\r\n\r\n" + chunk("he") + chunk("l") + chunk("lo") + "0\r\n\r\n", nil, nil, []string{`told GET text/x 5 "hello"; got "hello", 5`}, `"done"`},
+		{"chunks with trailers", post + "Trailer: X-A\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("hello") + "0\r\nX-A: b\r\n\r\n", nil, nil, []string{`told GET text/x 5 "hello"; got "hello", -1`}, `"done"`},
+		{"none", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", nil, nil, []string{`told GET  0 ""; got "", 0`}, `"done"`},
+		{"its method", post + "Content-Length: 1\r\n\r\nx", func(o *ForwardAuthOptions) { o.KeepMethod = true }, nil, []string{`told POST text/x 1 "x"`}, `"done"`},
+		{"some of the headers", post + "Content-Length: 1\r\n\r\nx", func(o *ForwardAuthOptions) { o.RequestHeaders = []string{"X-None"} }, nil, []string{`told GET  1 "x"`}, `"done"`},
+		{"refused", post + "Content-Length: 2\r\n\r\nno", nil, nil, []string{"HTTP/1.1 403 ", `X-Told: GET text/x 2 "no"`}, `"auth-denied"`},
+		{"too long", post + "Content-Length: 6\r\n\r\nhello!", nil, nil, []string{"HTTP/1.1 401 "}, `"auth-long-body"`},
+		{"too long, in chunks", post + "Transfer-Encoding: chunked\r\n\r\n" + chunk("hello") + chunk("!") + "0\r\n\r\n", nil, nil, []string{"HTTP/1.1 401 "}, `"auth-long-body"`},
+		{"of which there may be none", post + "Content-Length: 1\r\n\r\nx", func(o *ForwardAuthOptions) { o.MaxTold = 0 }, nil, []string{"HTTP/1.1 401 "}, `"auth-long-body"`},
+		{"expected", post + "Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello", nil, nil, []string{`told GET text/x 5 "hello"; got "hello", 5`}, `"done"`},
+		{"before one that holds less", post + "Content-Length: 5\r\n\r\nhello", nil, []*Middleware{buffering(t, BufferingOptions{MaxRequest: 4, MemRequest: 2})}, []string{"HTTP/1.1 413 "}, `"body-too-large"`},
+		{"before one that holds more", post + "Content-Length: 5\r\n\r\nhello", nil, []*Middleware{buffering(t, BufferingOptions{MaxRequest: 5, MemRequest: 5})}, []string{`got "hello", 5`}, `"done"`},
+		{"asked twice", post + "Content-Length: 5\r\n\r\nhello", nil, forwardAuthTo(o), []string{`told GET text/x 5 "hello"; got "hello", 5`}, `"done"`},
+		{"before one that is told less", post + "Content-Length: 5\r\n\r\nhello", nil, forwardAuthTo(ForwardAuthOptions{Address: address, TellBody: true, MaxTold: 4}), []string{"HTTP/1.1 401 "}, `"auth-long-body"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := o
+			if tt.o != nil {
+				tt.o(&o)
+			}
+			b := newBed(t, setup{backends: []netip.AddrPort{backend(t, served)}, middlewares: slices.Concat(forwardAuthTo(o), tt.behind)})
+			has(t, b.exchange(tt.request), tt.want...)
+			has(t, b.records(1)[0], tt.record)
+		})
+	}
+}
+
+// A body that comes slowly is waited for, and the question is asked once.
+func TestForwardAuthWaitsForTheBody(t *testing.T) {
+	asked := make(chan string, 2)
+	address := judge(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked <- string(body)
+	})
+	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, echo)}, middlewares: forwardAuthTo(ForwardAuthOptions{Address: address, TellBody: true, MaxTold: 100})})
+	c := b.dial()
+	send(t, c, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\n")
+	for _, letter := range "hello" {
+		send(t, c, string(letter))
+		b.server.each(func(*worker) {}) // by way of the loop
+	}
+	has(t, rest(t, c, false), `body="hello"`)
+	if got := <-asked; got != "hello" || len(asked) > 0 {
+		t.Errorf("it was told %q", got)
+	}
+}
+
+// A loop that holds as much as it may takes in no more, and lets nobody pass.
+func TestForwardAuthWithBodyOnAFullLoop(t *testing.T) {
+	b := newBed(t, setup{middlewares: forwardAuthTo(ForwardAuthOptions{Address: judge(t, told), TellBody: true, MaxTold: 100})})
+	b.server.each(func(w *worker) { w.kept += maxKept + 1 })
+	has(t, b.exchange("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"), "HTTP/1.1 503 ")
+	has(t, b.records(1)[0], `"limit"`, `"auth-busy"`)
+	b.server.each(func(w *worker) { w.kept -= maxKept + 1 })
+}
+
 // A server that does not answer in time lets nobody pass, and holds up nobody who does not ask it.
 func TestForwardAuthThatHangs(t *testing.T) {
 	hang := make(chan struct{})

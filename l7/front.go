@@ -58,12 +58,14 @@ type Front struct {
 	server   *Server
 	name     string
 	settings atomic.Pointer[settings] // writer: the owner of the topology
+	renewals atomic.Uint32            // calls of Renew; writer: the same
 	counters *Counters
+	sessions []sessionShare // by loop
 }
 
 // NewFront returns the HTTP side of an entrypoint.
 func (s *Server) NewFront(name string, set FrontSettings) *Front {
-	f := &Front{server: s, name: name, counters: s.NewCounters()}
+	f := &Front{server: s, name: name, counters: s.NewCounters(), sessions: make([]sessionShare, len(s.workers))}
 	f.Set(set)
 	return f
 }
@@ -118,7 +120,22 @@ func (f *Front) Retire() {
 		})
 		w.forEachSession(func(s *session) {
 			if s.front == f {
-				s.retire()
+				s.retire(leavesFront)
+			}
+		})
+	})
+}
+
+// Renew lets the sessions of HTTP/2 end whose clients would be shown another certificate now, as changed says for a server
+// name, or get other TLS settings. It is called when those are in force, and not on a loop; changed is called on loops.
+// Browsers keep a session for hours, and can go on elsewhere without losing a request. A connection of HTTP/1 cannot be ended
+// between requests without that risk, and has the end of its age.
+func (f *Front) Renew(changed func(serverName string) bool) {
+	f.renewals.Add(1) // a session whose handshake is under way finds out by this
+	f.server.each(func(w *worker) {
+		w.forEachSession(func(s *session) {
+			if s.front == f && s.outdated(changed) {
+				s.retire(leavesRenewed)
 			}
 		})
 	})

@@ -1,6 +1,9 @@
 package l7
 
 import (
+	"bytes"
+	"errors"
+
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
 	"github.com/weirlb/weir/l7/head"
@@ -20,6 +23,57 @@ func (x *Exchange) beginGathering(limit int64) {
 	x.replay.limit = limit
 	x.gathering = true
 	x.gather()
+}
+
+// errLongBody and errFullLoop are why takeIn cannot take a body in.
+var (
+	errLongBody = errors.New("the body is longer than is held of it")
+	errFullLoop = errors.New("the loop holds as much as it may")
+)
+
+// takeIn takes in the whole of the request's body, if its content is no longer than limit. It is for Request hooks, which
+// return what it returns unless that is Next or an error. After Wait they are called again.
+func (x *Exchange) takeIn(limit int64) (Action, error) {
+	room := limit
+	if x.req.Framing().Kind == head.Chunked {
+		room = 2*limit + http1.MaxChunkExcess // with chunks of some bytes each
+	}
+	for !x.reqBody.Done() {
+		switch {
+		case x.req.Framing().Length > limit, int64(len(x.replay.sent)) > room:
+			return Answered, errLongBody
+		case x.worker.kept > maxKept:
+			return Answered, errFullLoop
+		}
+		x.beginGathering(room)
+		switch {
+		case x.phase != routing:
+			return Answered, nil
+		case x.gathering:
+			x.next-- // its turn comes again
+			return Wait, nil
+		}
+	}
+	if x.reqBody.Content() > limit {
+		return Answered, errLongBody
+	}
+	return Next, nil
+}
+
+// taken is the content of a body that was taken in. Nobody may write to it.
+func (x *Exchange) taken() []byte {
+	if x.req.Framing().Kind != head.Chunked {
+		return x.replay.sent
+	}
+	return unchunked(bytes.Clone(x.replay.sent))
+}
+
+// replaceBody puts another content in the place of a body that was taken in.
+func (x *Exchange) replaceBody(content []byte) {
+	x.worker.kept += len(content) - len(x.replay.sent)
+	x.replay.sent = content
+	x.req.Discard(head.Trailer)
+	x.req.SetFraming(head.Framing{Kind: head.Length, Length: int64(len(content))})
 }
 
 // goOn tells a client to send the body that it holds back until then.
@@ -81,26 +135,27 @@ func (x *Exchange) gather() {
 
 // unchunk gives a body that is here as a whole a length, which every server understands, unless it has trailers.
 func (x *Exchange) unchunk() {
-	r := &x.replay
-	if x.req.Framing().Kind != head.Chunked || x.req.Has(head.Trailer) {
-		return
+	if x.req.Framing().Kind == head.Chunked && !x.req.Has(head.Trailer) {
+		x.replaceBody(unchunked(x.replay.sent))
 	}
+}
+
+// unchunked moves the content of a body in chunks, which were found good, to its front.
+func unchunked(b []byte) []byte {
 	var body http1.Body
 	body.Begin(head.Framing{Kind: head.Chunked})
 	size := 0
-	for rest := r.sent; len(rest) > 0; {
+	for rest := b; len(rest) > 0; {
 		n, piece, err := body.Next(rest)
 		if err != nil || n == 0 {
-			return // it was good before
+			break
 		}
 		if piece == http1.Data {
-			size += copy(r.sent[size:], rest[:n])
+			size += copy(b[size:], rest[:n])
 		}
 		rest = rest[n:]
 	}
-	x.worker.kept -= len(r.sent) - size
-	r.sent = r.sent[:size]
-	x.req.SetFraming(head.Framing{Kind: head.Length, Length: int64(size)})
+	return b[:size]
 }
 
 // gathered goes on with the request when more of its body is here.

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -303,6 +304,34 @@ func TestParseKeySet(t *testing.T) {
 		if _, err := parseKeySet([]byte(text)); err == nil {
 			t.Errorf("%q is taken", text)
 		}
+	}
+}
+
+// What a server of keys sends is bounded: of more keys, the first count, and a longer answer is none.
+func TestKeySetIsBounded(t *testing.T) {
+	s := newTokenSigner(t)
+	var set jose.JSONWebKeySet
+	for i := range maxKeysInSet + 10 {
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: s.ed.Public(), KeyID: fmt.Sprint(i)})
+	}
+	text, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := func(padding int) *keySet {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write(append(text, strings.Repeat(" ", padding)...))
+		}))
+		t.Cleanup(server.Close)
+		return newKeySet(server.URL, time.Hour)
+	}
+	k := serve(maxKeySet - len(text))
+	if err := k.fetch(false); err != nil || len(k.last.Load().list) != maxKeysInSet {
+		t.Errorf("%v, %d keys", err, len(k.last.Load().list))
+	}
+	k = serve(maxKeySet - len(text) + 1)
+	if err := k.fetch(false); err == nil || k.last.Load() != nil {
+		t.Error("a longer answer is taken")
 	}
 }
 

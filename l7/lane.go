@@ -58,6 +58,9 @@ func (l *lane) begin(s *session) {
 	c.x = w.exchange(c)
 	err := s.core.Accept(&l.Stream, &c.x.req)
 	l.chunked = c.x.req.Framing().Kind == head.Chunked
+	if l.Connects() {
+		c.x.proposeKey()
+	}
 	c.serve(err)
 }
 
@@ -81,6 +84,13 @@ func (c *conn) lost(by accesslog.Side, reason accesslog.Reason, err error) {
 		return
 	}
 	c.stream.Break(errLaneReset)
+	if c.state == tunnelling {
+		if err != nil {
+			_, c.x.detail = head.Refusal(err)
+		}
+		c.x.tunnel.lost(by, reason)
+		return
+	}
 	if c.state == busy && c.x.phase != over {
 		if err != nil {
 			_, c.x.detail = head.Refusal(err)
@@ -135,6 +145,7 @@ func (l *lane) deliver() {
 		// Hardly anything but chunks of a byte each comes to that.
 		l.session.touch()
 		l.session.core.Reset(&l.Stream, http2.EnhanceYourCalm)
+		l.session.share.endings[endsBroken].Add(1)
 		l.conn.lost(accesslog.Client, accesslog.BadRequest, nil)
 		return
 	}
@@ -193,13 +204,28 @@ func (l *lane) Closed(reset bool) {
 	s := l.session
 	s.touch()
 	s.unwait(l)
+	s.share.streamsOver.Add(1)
+	l.counts(reset)
 	switch {
 	case l.malformed:
 		s.core.Blame(&l.Stream)
+	case l.Connects() && (reset || !l.Ended()):
+		s.core.Reset(&l.Stream, http2.Cancel) // what a reset of TCP is here (RFC 8441 section 5)
 	case reset || !l.Ended():
 		s.core.Reset(&l.Stream, http2.InternalError)
 	case !l.Over():
 		s.core.Reset(&l.Stream, http2.NoError) // it may stop sending what nobody reads (RFC 9113 section 8.1)
+	}
+}
+
+// counts counts a stream that is reset from this side. Those that end with their connection are not counted.
+func (l *lane) counts(reset bool) {
+	switch s := l.session; {
+	case l.Gone() && !l.malformed, s.ends:
+	case l.malformed:
+		s.share.endings[endsMalformed].Add(1)
+	case reset || !l.Ended():
+		s.share.endings[endsCut].Add(1)
 	}
 }
 

@@ -3,6 +3,7 @@ package l7
 import (
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/weirlb/weir/l7/head"
 )
@@ -90,6 +91,9 @@ func (w *worker) mirror(x *Exchange, v *Service, body []byte) {
 	}
 	c := x.ask(v)
 	m := &mirrorCall{worker: w, service: v, leaf: c.service, lb: c.lb, client: x.Client(), local: x.conn.localAddr(), body: body}
+	if x.traced.by != nil {
+		m.traced = traced{by: x.traced.by, Context: x.traced.Context, attempt: x.call(time.Now())}
+	}
 	m.index = len(w.copies)
 	w.copies = append(w.copies, m)
 	w.copied += len(body)
@@ -107,6 +111,7 @@ func (m *mirrorCall) read(template []byte, hadBody bool) bool {
 		return false
 	}
 	m.req.Discard(head.Expect) // the body comes in any case
+	m.traced.pass(m.worker, &m.req)
 	if hadBody && len(m.body) == 0 {
 		m.req.SetFraming(head.Framing{Kind: head.Length})
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
 	"github.com/weirlb/weir/l7/head"
 	"github.com/weirlb/weir/l7/http1"
@@ -31,6 +32,7 @@ type mirrorCall struct {
 	req, res head.Head
 	resBody  http1.Body
 	body     []byte // of the request; others read it too
+	traced   traced // as the request is; the copy is the attempt
 	answered bool   // the head of the response has come
 	interims int
 	began    time.Time
@@ -208,8 +210,25 @@ func (m *mirrorCall) end(status int) {
 	}
 	m.count(status)
 	if m.backend != nil {
+		if m.traced.recorded() {
+			m.tell(status)
+		}
 		m.lb.Pool.Release(m.backend)
 	}
+}
+
+// tell tells the span of a copy that was sent, or was to be.
+func (m *mirrorCall) tell(status int) {
+	b := m.worker.spans
+	method := tellMethod(b, view(m.req.Method()))
+	m.worker.tellServer(b, m.traced.by, m.lb.Transport, m.backend.Addr(), m.req.Target())
+	b.Text("weir.service", m.leaf.name)
+	b.Text("weir.mirror", m.service.name)
+	if m.answered {
+		b.Int("http.response.status_code", m.res.Status())
+	}
+	failed := tellFault(b, status, 400, accesslog.Weir, accesslog.Unknown)
+	m.worker.tellCall(&m.traced, &m.traced.attempt, method, m.leaf.name, failed)
 }
 
 func (m *mirrorCall) count(status int) {

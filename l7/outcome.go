@@ -42,6 +42,15 @@ func (x *Exchange) attempted() time.Time {
 	return x.began.Add(max(x.routed, 0))
 }
 
+// latency is how long the head of the response, or weir's own answer, was on its way. That the head may wait here for the
+// first of its body is not counted.
+func (x *Exchange) latency(now time.Time) time.Duration {
+	if x.origin != 0 {
+		now = x.firstAt
+	}
+	return now.Sub(x.attempted())
+}
+
 // again drops the response that has the status and sends the request to the service anew, after a while. It is for Outcome.
 func (x *Exchange) again(status int, wait time.Duration) {
 	now := x.drop(status)

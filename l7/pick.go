@@ -138,7 +138,10 @@ func (x *Exchange) Expired(*eventloop.Timer) {
 
 // use sends the request to b, on which this exchange holds a slot: on an idle connection or on a new one.
 func (x *Exchange) use(b *upstream.Backend) {
-	x.backend = b
+	x.backend, x.lapse = b, accesslog.Unknown
+	if x.traced.recorded() {
+		x.traced.attempt = x.call(x.mark)
+	}
 	if x.tried = append(x.tried, b); len(x.tried) > 1 {
 		x.service.counters.shares[x.worker.loop.ID()].retries.Add(1)
 	}
@@ -204,6 +207,7 @@ func (x *Exchange) connectFailed(reason accesslog.Reason) {
 
 // tryAnother goes on with another backend, if there is one and the budgets allow it.
 func (x *Exchange) tryAnother(reason accesslog.Reason, now time.Time) {
+	x.lapse = reason
 	x.detach()
 	x.failure = reason
 	if len(x.tried) > x.pool.Options().Connect.Retries || !x.pool.AllowRetry(now) {

@@ -72,6 +72,8 @@ func (x *Exchange) record(now time.Time) {
 		RequestCount: c.count,
 		User:         x.user,
 		RequestID:    x.id,
+		TraceID:      x.traceID(),
+		SpanID:       x.traced.Span,
 		Route:        x.routed, Queue: accesslog.NotReached, Connect: accesslog.NotReached,
 		FirstByte: accesslog.NotReached, Origin: accesslog.NotReached,
 		Total:   now.Sub(x.began),

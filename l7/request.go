@@ -13,9 +13,10 @@ func (x *Exchange) send() {
 	x.phase, x.heard = waiting, false
 	x.conn.quiet = 0
 	x.link.served++
-	x.sentAt = time.Now()
+	x.sentAt, x.firstAt = time.Now(), time.Time{}
 	x.req.StripHop()
 	x.req.SetHop(hopOf(&x.req))
+	x.traced.pass(x.worker, &x.req)
 	if x.copies != 0 && x.template == nil {
 		x.template = x.req.AppendRequest(nil)
 	}

@@ -26,7 +26,7 @@ func (x *Exchange) listen() {
 			switch {
 			case bad == nil && x.sniffs(b[n:], err):
 				if !x.sniffing {
-					x.sniffing = true
+					x.sniffing, x.firstAt = true, time.Now() // it is not the server that keeps the client waiting from here on
 					x.worker.loop.Arm(&x.timer, sniffWait, x)
 				}
 			case bad == nil:
@@ -102,6 +102,9 @@ func (x *Exchange) hear(b []byte, n int) {
 		x.switchProtocols(b[n:])
 	case status < 200:
 		x.interim(b[n:])
+	case status < 300 && x.conn.connects():
+		x.detail = "not-switched"
+		x.fail(502, accesslog.Backend, accesslog.BadResponse)
 	default:
 		x.answer(b[n:])
 	}
@@ -132,7 +135,9 @@ func (x *Exchange) interim(rest []byte) {
 
 // answer sends the head of the response to the client, with what has come of the body in the same write.
 func (x *Exchange) answer(rest []byte) {
-	x.firstAt = time.Now()
+	if x.firstAt.IsZero() {
+		x.firstAt = time.Now()
+	}
 	x.conn.quiet = 0
 	x.origin = x.res.Status()
 	x.backend.AddFirstByte(x.firstAt.Sub(x.sentAt))
@@ -179,8 +184,9 @@ func (x *Exchange) finishHead(rest []byte) bool {
 	if !responded {
 		return false
 	}
-	x.status = x.res.Status()
+	x.noteStatus(&x.res)
 	x.stick()
+	x.capture()
 	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
 	if x.filters.n > 0 {
 		x.frameFiltered()

@@ -10,6 +10,7 @@ import (
 // Router is where the requests of a route go. It never changes; a reload makes another one, with the same Counters.
 type Router struct {
 	Name        string
+	Rule        string // its text, for people
 	Service     *Service
 	Middlewares []*Middleware // in the order in which they see requests
 	Demands     *tls.Config   // what must have ended the TLS of its connections, for it asks more of clients than others may; nil = nothing

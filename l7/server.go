@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/internal/span"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -19,22 +20,26 @@ type Options struct {
 	Loops     []*eventloop.Loop // those whose connections it will be handed
 	Hostname  string            // what X-Forwarded-Server says; empty = the field is left out
 	AccessLog *accesslog.Writer // nil = no access log
+	Spans     *span.Queue       // where spans go; nil = nowhere
 	Log       *slog.Logger
 }
 
 // Server is the HTTP side of a running weir: what is open on its loops.
 type Server struct {
-	options      Options
-	workers      []*worker
-	hands        // for Exchange.Go
-	panics       atomic.Int64
-	uncompressed atomic.Int64
-	draining     atomic.Bool
-	places       sync.Map // *upstream.Backend to its *Counters; loops write when a backend is first used
+	options  Options
+	workers  []*worker
+	hands    // for Exchange.Go
+	panics   atomic.Int64
+	draining atomic.Bool
+	tracing  atomic.Pointer[Tracing] // nil = requests are not traced; writer: the owner of the topology
+	places   sync.Map                // *upstream.Backend to its *Counters; loops write when a backend is first used
 }
 
 // NewServer returns a server for the loops. It starts nothing: connections bring it to life.
 func NewServer(o Options) *Server {
+	if o.Spans == nil {
+		o.Spans = span.NewQueue()
+	}
 	s := &Server{options: o}
 	s.hands.init(maxBlocking*len(o.Loops), maxWaiting*len(o.Loops))
 	for _, loop := range o.Loops {
@@ -55,7 +60,7 @@ func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.each(func(w *worker) {
 		w.forEach((*conn).retire)
-		w.forEachSession((*session).retire)
+		w.forEachSession(func(s *session) { s.retire(leavesStop) })
 		w.stopMirrors(func(*mirrorCall) bool { return true }) // nobody waits for their responses
 		w.closeIdle(func(*link) bool { return true })
 	})
@@ -107,11 +112,11 @@ func (s *Server) each(do func(*worker)) {
 	}
 }
 
-// Flush hands what is left of the access log to its writer, which is given some time to take it.
+// Flush hands what is left of the access log and of the spans to those who write them, who are given some time to take it.
 func (s *Server) Flush(patience time.Duration) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(logFlush / 10) {
 		left := false
-		s.each(func(w *worker) { left = !w.log.Flush() || left })
+		s.each(func(w *worker) { left = !w.flush() || left })
 		if !left || time.Now().After(deadline) {
 			return
 		}

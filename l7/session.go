@@ -25,6 +25,7 @@ type session struct {
 	prev, next *session // neighbours among the worker's open ones
 	front      *Front
 	set        *settings
+	share      *sessionShare // of the front's numbers, this loop's
 	stream     *eventloop.Stream
 	core       http2.Conn
 	timer      eventloop.Timer
@@ -34,12 +35,14 @@ type session struct {
 	touched     bool  // the loop will tell of the end of its turn
 
 	state    state // reading, lingering or closed
-	quiet    int   // ticks without a request
-	stalled  int   // ticks in the middle of a head
-	count    int   // requests begun
-	lingered int   // bytes dropped
-	unsent   int   // bytes that waited for the client to take them at the last tick
-	stuck    int   // ticks for which they have
+	leaves   leaving
+	ends     bool // all its requests are being ended
+	quiet    int  // ticks without a request
+	stalled  int  // ticks in the middle of a head
+	count    int  // requests begun
+	lingered int  // bytes dropped
+	unsent   int  // bytes that waited for the client to take them at the last tick
+	stuck    int  // ticks for which they have
 	began    time.Time
 	local    netip.AddrPort
 	security *Security // nil = plain
@@ -52,32 +55,50 @@ type session struct {
 func (c *conn) converse() {
 	w := c.worker
 	s := &session{
-		worker: w, next: w.sessions, front: c.front, set: c.front.settings.Load(), stream: c.stream, state: reading, began: c.began,
+		worker: w, next: w.sessions, front: c.front, share: &c.front.sessions[w.loop.ID()], set: c.front.settings.Load(), stream: c.stream, state: reading, began: c.began,
 		local: c.localAddr(), security: c.security, name: c.name, version: c.version, cipher: c.cipher,
 	}
 	if w.sessions != nil {
 		w.sessions.prev = s
 	}
 	w.sessions = s
+	s.share.begun.Add(1)
 	w.loop.Disarm(&c.timer)
 	if c.x != nil {
 		c.x.phase = over // what was read of the preface was no request
 	}
 	c.stream, c.state = nil, closed
-	s.begin()
+	s.begin(c.security != nil && c.renewal != c.front.renewals.Load())
 }
 
-func (s *session) begin() {
+// begin starts the session's life. renewed says that its handshake may have begun with what is not in force any more.
+func (s *session) begin(renewed bool) {
 	defer s.rescue()
 	s.stream.SetHandler(s)
 	s.touch()
 	o := s.set.FrontOptions
 	s.core.Start(http2.Options{Limits: o.Limits, Underscores: o.Underscores, MaxStreams: o.MaxStreams, Texts: &s.worker.texts}, time.Now())
 	s.worker.loop.Arm(&s.timer, s.set.tick, s)
-	if s.worker.server.draining.Load() {
-		s.retire()
+	switch {
+	case s.worker.server.draining.Load():
+		s.retire(leavesStop)
+	case renewed:
+		s.retire(leavesRenewed)
 	}
 	s.read()
+}
+
+// outdated reports whether the TLS of the connection is not what its client would get now.
+func (s *session) outdated(changed func(serverName string) bool) bool {
+	if s.security == nil {
+		return false
+	}
+	set := s.front.settings.Load()
+	if set.Security == nil {
+		return false // nothing else is in force
+	}
+	now, ok := set.Security.First([]byte(s.name))
+	return ok && now.Config != s.security.Config || changed(s.name)
 }
 
 // touch has what is put together written at the end of the loop's turn. It is called before something is.
@@ -176,20 +197,31 @@ func (s *session) event(e http2.Event) {
 	case http2.Request:
 		s.count++
 		s.quiet = 0
+		s.share.streams.Add(1)
 		pop(&s.worker.lanes).begin(s)
 		if s.worn() {
-			s.retire()
+			s.retire(leavesWorn)
 		}
 	case http2.Content:
 		e.Stream.Owner.(*lane).content(e.Data)
 	case http2.Trailers:
 		e.Stream.Owner.(*lane).trailer(e.Data)
+	case http2.Cancelled:
+		s.share.endings[endsCancelled].Add(1)
+		e.Stream.Owner.(*lane).conn.lost(accesslog.Client, accesslog.ClientAbort, nil)
 	case http2.Broken:
+		s.share.endings[endsBroken].Add(1)
 		reason := accesslog.ClientAbort
 		if e.Err != nil {
 			reason = accesslog.BadRequest
 		}
 		e.Stream.Owner.(*lane).conn.lost(accesslog.Client, reason, e.Err)
+	case http2.Refused:
+		how := endsLimit
+		if e.Code == http2.NoError {
+			how = endsLate
+		}
+		s.share.endings[how].Add(1)
 	case http2.Room:
 		if e.Stream != nil {
 			s.wait(e.Stream.Owner.(*lane))
@@ -317,6 +349,7 @@ func (s *session) fail(err error) {
 	if e, ok := err.(*http2.Error); ok {
 		reason = e.Reason
 	}
+	s.share.fail(reason)
 	s.end(accesslog.Client, accesslog.BadRequest, head.NewError(400, reason, ""))
 	s.record(reason)
 	s.finish()
@@ -324,6 +357,7 @@ func (s *session) fail(err error) {
 
 // end ends all requests.
 func (s *session) end(by accesslog.Side, reason accesslog.Reason, err error) {
+	s.ends = true
 	for stream := range s.core.Streams() {
 		stream.Owner.(*lane).conn.lost(by, reason, err)
 	}
@@ -384,13 +418,22 @@ func (s *session) drop() {
 }
 
 // retire lets the connection end: requests that are under way, or on their way here, are served.
-func (s *session) retire() {
+func (s *session) retire(why leaving) {
 	if s.state != reading {
 		return
 	}
+	s.leave(why)
 	s.touch()
 	s.core.Leave()
 	s.worker.loop.Arm(&s.timer, min(farewell, s.set.tick), s)
+}
+
+// leave counts that the session is let end, the first time.
+func (s *session) leave(why leaving) {
+	if s.leaves == leavesNot {
+		s.leaves = why
+		s.share.leave(why)
+	}
 }
 
 // Expired looks at the timeouts.
@@ -438,6 +481,7 @@ func (s *session) tick() {
 
 // giveUp ends a connection on which nothing comes.
 func (s *session) giveUp() {
+	s.leave(leavesIdle)
 	s.touch()
 	s.core.LeaveNow()
 	s.end(accesslog.Client, accesslog.RequestTimeout, nil)
@@ -456,6 +500,7 @@ func (s *session) close() {
 		return
 	}
 	s.state = closed
+	s.share.over.Add(1)
 	w := s.worker
 	w.loop.Disarm(&s.timer)
 	w.framed(s.core.Out)

@@ -26,27 +26,58 @@ func (x *Exchange) switchProtocols(rest []byte) {
 		return
 	}
 	c, l := x.conn, x.link
+	if c.lane != nil && !x.acceptsKey() {
+		x.detail = "bad-websocket-accept"
+		x.blame()
+		x.fail(502, accesslog.Backend, accesslog.BadResponse)
+		return
+	}
 	x.firstAt = time.Now()
 	x.origin = 101
 	x.judge()
 	if x.outcome(101, nil) || !x.respond() {
 		return
 	}
-	x.status = 101
 	x.stick()
+	x.capture()
 	x.res.StripHop()
-	x.res.SetHop(head.HopUpgrade)
-	out := x.res.AppendResponse(x.worker.scratch())
-	l.stream.Hold(rest)
-	_ = c.stream.Write(out) // an error stays with the stream, where the relay sees it
-	x.worker.sent(out)
+	x.agree(rest)
 
+	x.by, x.reason = accesslog.Weir, accesslog.Unknown // of earlier attempts
 	x.phase, c.state = switched, tunnelling
 	x.tunnel = &tunnel{x: x, link: l}
 	x.link = nil
 	c.worker.loop.Disarm(&c.timer)
 	c.localAddr() // the relay closes the client before the record is written
 	x.tunnel.Start(c.stream, &l.stream, c.set.IdleTimeout, x.tunnel)
+}
+
+// agree tells the client that it may go on. rest is what the backend has said behind that.
+func (x *Exchange) agree(rest []byte) {
+	c, s := x.conn, &x.link.stream
+	if c.lane != nil {
+		x.status = 200
+		c.lane.connected(&x.res)
+		s.Hold(rest)
+		return
+	}
+	x.status = 101
+	x.res.SetHop(head.HopUpgrade)
+	out := x.res.AppendResponse(x.worker.scratch())
+	s.Hold(rest)
+	_ = c.stream.Write(out) // an error stays with the stream, where the relay sees it
+	x.worker.sent(out)
+}
+
+// lost ends a tunnel whose client has no stream any more. What a client has sent before it left still goes to the backend.
+func (t *tunnel) lost(by accesslog.Side, reason accesslog.Reason) {
+	x := t.x
+	if by == accesslog.Client && reason == accesslog.ClientAbort {
+		x.conn.stream.Notify() // reading says so behind that
+		return
+	}
+	x.by, x.reason = by, reason
+	t.Stop(eventloop.ErrStopped, true)
 }
 
 // Relayed ends the exchange.
@@ -60,25 +91,30 @@ func (t *tunnel) Relayed(r *eventloop.Relay, end eventloop.End) {
 	in, out := r.Moved()
 	x.bodyIn += in
 	x.bodyOut += out
-	x.by = [...]accesslog.Side{eventloop.Neither: accesslog.Weir, eventloop.SideA: accesslog.Client, eventloop.SideB: accesslog.Backend}[end.By]
-	switch {
-	case end.Err == nil:
-		x.reason = accesslog.Done
-	case errors.Is(end.Err, eventloop.ErrIdle):
-		x.reason = accesslog.IdleTimeout
-	case errors.Is(end.Err, eventloop.ErrStopped) && x.reason != accesslog.Unknown:
-	case errors.Is(end.Err, eventloop.ErrClosed):
-		x.reason = accesslog.Shutdown
-	case end.By == eventloop.SideB:
-		x.reason = accesslog.BackendAbort
-	case end.By == eventloop.SideA:
-		x.reason = accesslog.ClientAbort
-	default:
-		x.reason = accesslog.Internal
+	if !errors.Is(end.Err, eventloop.ErrStopped) || x.reason == accesslog.Unknown { // else whoever has stopped it has said why
+		x.by, x.reason = whyRelayed(end)
 	}
 	t.link.give()
 	x.release()
 	x.close()
 	c.stream = nil // the relay has closed it
 	c.close()
+}
+
+// whyRelayed says for the log how a relay ended.
+func whyRelayed(end eventloop.End) (by accesslog.Side, reason accesslog.Reason) {
+	by = [...]accesslog.Side{eventloop.Neither: accesslog.Weir, eventloop.SideA: accesslog.Client, eventloop.SideB: accesslog.Backend}[end.By]
+	switch {
+	case end.Err == nil:
+		return by, accesslog.Done
+	case errors.Is(end.Err, eventloop.ErrIdle):
+		return by, accesslog.IdleTimeout
+	case errors.Is(end.Err, eventloop.ErrClosed):
+		return by, accesslog.Shutdown
+	case end.By == eventloop.SideB:
+		return by, accesslog.BackendAbort
+	case end.By == eventloop.SideA:
+		return by, accesslog.ClientAbort
+	}
+	return by, accesslog.Internal
 }

@@ -64,19 +64,19 @@ func newWire(t testing.TB, c net.Conn, settings ...xhttp2.Setting) *wire {
 }
 
 // ask sends a head; fields are names and values.
-func (w *wire) ask(id uint32, end bool, fields ...string) {
+func (w *wire) ask(id uint32, end bool, fields ...string) error {
 	w.block.Reset()
 	for i := 0; i < len(fields); i += 2 {
 		_ = w.hpack.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
 	}
-	_ = w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: id, BlockFragment: w.block.Bytes(), EndStream: end, EndHeaders: true})
+	return w.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: id, BlockFragment: w.block.Bytes(), EndStream: end, EndHeaders: true})
 }
 
 func requestOf(method, path string, more ...string) []string {
 	return append([]string{":method", method, ":scheme", "http", ":authority", "a", ":path", path}, more...)
 }
 
-func (w *wire) get(id uint32, path string) { w.ask(id, true, requestOf("GET", path)...) }
+func (w *wire) get(id uint32, path string) error { return w.ask(id, true, requestOf("GET", path)...) }
 
 // read takes in a frame, and gives room for its content if that is wanted.
 func (w *wire) read(grant bool) error {
@@ -235,9 +235,10 @@ func TestTablesOverHTTP2(t *testing.T) {
 		{"sticky", TestStickySession}, {"sticky and state", TestStickyBackendState}, {"sticky weighted", TestStickyWeighted},
 		{"redirectRegex", TestRedirectRegex}, {"requestID", TestRequestID},
 		{"headers", TestHeaders}, {"basicAuth", TestBasicAuth}, {"digestAuth", TestDigestAuth},
-		{"jwt", TestJWT}, {"contentType", TestContentType}, {"compress", TestCompress},
+		{"jwt", TestJWT}, {"grpcWeb", TestGRPCWeb}, {"grpcWeb preflight", TestGRPCWebPreflight}, {"contentType", TestContentType}, {"compress", TestCompress},
 		{"retry", TestRetry}, {"circuitBreaker", TestCircuitBreaker},
 		{"contentType and compress", TestContentTypeAndCompress}, {"filters", TestFiltersInOrder}, {"compressed bodies", TestCompressBodies},
+		{"trace context", TestTraceContext}, {"spans", TestSpansOfARequest}, {"spans of attempts", TestAttemptsAreSpans}, {"spans of failures", TestSpansOfFailures},
 		{"sticky, refused", TestStickyBackendThatRefuses}, {"queue", TestQueue}, {"unix socket", TestBackendBehindUnixSocket},
 	} {
 		t.Run(tt.name, tt.test)

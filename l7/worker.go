@@ -1,12 +1,15 @@
 package l7
 
 import (
+	"crypto/rand"
 	"fmt"
 	"runtime/debug"
 	"time"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/internal/span"
+	"github.com/weirlb/weir/internal/trace"
 	"github.com/weirlb/weir/l7/http2"
 	"github.com/weirlb/weir/l7/route"
 	"github.com/weirlb/weir/upstream"
@@ -25,10 +28,12 @@ type worker struct {
 	loop    *eventloop.Loop
 	log     *accesslog.Buffer
 	line    accesslog.Record // of the exchange that is ending just now
-	request route.Request    // what rules see of the request that is routed just now
-	fields  fields           // its headers
-	word    []byte           // where a short value is put together; here, so that it is not allocated
-	out     []byte           // where heads are put together, with the first of the body, to leave in one write
+	spans   *span.Buffer
+	names   trace.Names
+	request route.Request // what rules see of the request that is routed just now
+	fields  fields        // its headers
+	word    []byte        // where a short value is put together; here, so that it is not allocated
+	out     []byte        // where heads are put together, with the first of the body, to leave in one write
 
 	encoders encoders
 	outputs  [maxNests][]byte // what comes out of filters, one after the other
@@ -53,6 +58,10 @@ type worker struct {
 func newWorker(s *Server, loop *eventloop.Loop) *worker {
 	w := &worker{server: s, loop: loop, log: s.options.AccessLog.NewBuffer(), places: make(map[*upstream.Backend]*place), linger: lingerTime}
 	w.request.Headers = &w.fields
+	w.spans = s.options.Spans.NewBuffer()
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // it never fails
+	w.names = trace.NewNames(seed)
 	return w
 }
 
@@ -110,18 +119,29 @@ func (w *worker) panicked(cause any) {
 // record writes one line and sees to it that it leaves the loop soon.
 func (w *worker) record(r *accesslog.Record) {
 	w.log.Append(r)
+	w.flushSoon()
+}
+
+// flushSoon sees to it that records and spans leave the loop soon.
+func (w *worker) flushSoon() {
 	if !w.flusher.Armed() {
 		w.loop.Arm(&w.flusher, logFlush, w)
 	}
 }
 
-// Expired hands the lines over, or closes the links that have rested for too long.
+// flush hands records and spans over, and reports whether none are left.
+func (w *worker) flush() (done bool) {
+	logged, told := w.log.Flush(), w.spans.Flush()
+	return logged && told
+}
+
+// Expired hands records and spans over, or closes the links that have rested for too long.
 func (w *worker) Expired(t *eventloop.Timer) {
 	if t == &w.sweeper {
 		w.sweep(time.Now())
 		return
 	}
-	if !w.log.Flush() {
+	if !w.flush() {
 		w.loop.Arm(&w.flusher, logFlush, w)
 	}
 }

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weirlb/weir/config"
@@ -142,14 +145,30 @@ func TestEveryMiddlewareIsMade(t *testing.T) {
 	t.Cleanup(yes.Close)
 	r := start(t, simpleWeb("", "", a.addr))
 	conn := dial(t, r.addr("web"))
+	made := map[string]bool{"Chain": true} // which is what it is made of
 	for text, want := range map[string]int{
-		`{ basicAuth: { users: ["a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M="] } }`: 401,
-		`{ contentType: {} }`:                    200,
-		`{ contentType: { autoDetect: false } }`: 200,
-		`{ digestAuth: { users: ["test:traefik:a2688e031edb4be6a3797f3882655c05"] } }`:                                                              401,
-		`{ forwardAuth: { address: "` + yes.URL + `", authResponseHeadersRegex: "^X-" } }`:                                                          200,
+		`{ addPrefix: { prefix: /x } }`: 200,
+		`{ buffering: {} }`:             200,
+		`{ circuitBreaker: { expression: "NetworkErrorRatio() > 0.5" } }`: 200,
+		`{ compress: {} }`: 200,
+		`{ errors: { status: ["200"], service: app, query: /page } }`:                         200,
+		`{ redirectRegex: { regex: "^http://", replacement: "https://" } }`:                   302,
+		`{ redirectScheme: { scheme: https } }`:                                               302,
+		`{ replacePath: { path: /x } }`:                                                       200,
+		`{ replacePathRegex: { regex: "^/", replacement: /x } }`:                              200,
+		`{ retry: { attempts: 2 } }`:                                                          200,
+		`{ stripPrefix: { prefixes: [/x] } }`:                                                 200,
+		`{ stripPrefixRegex: { regex: [/x] } }`:                                               200,
+		`{ basicAuth: { users: ["a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M="] } }`:                   401,
+		`{ contentType: {} }`:                                                                 200,
+		`{ contentType: { autoDetect: false } }`:                                              200,
+		`{ digestAuth: { users: ["test:traefik:a2688e031edb4be6a3797f3882655c05"] } }`:        401,
+		`{ forwardAuth: { address: "` + yes.URL + `", authResponseHeadersRegex: "^X-" } }`:    200,
+		`{ forwardAuth: { address: "` + yes.URL + `", forwardBody: true, maxBodySize: 10 } }`: 200,
 		`{ forwardAuth: { address: "https://127.0.0.1:1", tls: { ca: ` + ca.File + `, cert: ` + cert.CertFile + `, key: ` + cert.KeyFile + ` } } }`: 503,
-		`{ headers: { accessControlAllowOriginListRegex: ["^a$"], frameDeny: true } }`:                                                              200,
+		`{ encodedCharacters: { allowEncodedSlash: true } }`:                                        200,
+		`{ grpcWeb: { allowOrigins: ["*"] } }`:                                                      200,
+		`{ headers: { accessControlAllowOriginListRegex: ["^a$"], frameDeny: true } }`:              200,
 		`{ inFlightReq: { amount: 1 } }`:                                                            200,
 		`{ ipAllowList: { sourceRange: [ "127.0.0.1" ], ipStrategy: { depth: 1 } } }`:               403,
 		`{ ipDenyList: { sourceRange: [ "127.0.0.1" ] } }`:                                          403,
@@ -169,5 +188,68 @@ func TestEveryMiddlewareIsMade(t *testing.T) {
 		if status, _ := conn.get("/"); status != want {
 			t.Errorf("%s: status %d, want %d", text, status, want)
 		}
+		cfg, err := config.Parse("weir.yaml", []byte(withMiddleware(text, a.addr)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := reflect.ValueOf(*cfg.HTTP.Middlewares["m"])
+		for i := range v.NumField() {
+			made[v.Type().Field(i).Name] = made[v.Type().Field(i).Name] || !v.Field(i).IsNil()
+		}
+	}
+	for kind, is := range made {
+		if !is {
+			t.Errorf("%s is not in the table", kind)
+		}
+	}
+}
+
+// TestKeysSurviveAReload: the keys that a server of keys has given out are known after a reload that changes something else.
+func TestKeysSurviveAReload(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	var fetches atomic.Int64
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fetches.Add(1)
+		fmt.Fprintf(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":%q}]}`, b64(public))
+	}))
+	t.Cleanup(keys.Close)
+	token := b64([]byte(`{"alg":"EdDSA"}`)) + "." + b64([]byte(`{"sub":"ada"}`))
+	token += "." + b64(ed25519.Sign(private, []byte(token)))
+
+	a := serveWeb(t, "a")
+	text := withMiddleware("{ jwt: { jwksUrl: "+keys.URL+", allowNoExpiry: true } }", a.addr)
+	r := start(t, text)
+	conn := dial(t, r.addr("web"))
+	for i, text := range []string{text, text + "log: { level: debug }\n", strings.Replace(text, "allowNoExpiry", "leeway: 5s, allowNoExpiry", 1)} {
+		r.mustReload(text)
+		if status, _ := conn.with("/", "Authorization: Bearer "+token); status != 200 {
+			t.Errorf("reload %d: status %d", i, status)
+		}
+		if want := int64(max(i, 1)); fetches.Load() != want {
+			t.Errorf("reload %d: the keys were fetched %d times, want %d", i, fetches.Load(), want)
+		}
+	}
+}
+
+// What a compress has done is shown, and lasts through a reload that does not change it.
+func TestCompressionIsShown(t *testing.T) {
+	a := serveWeb(t, "a")
+	r := start(t, withMiddleware("{ compress: { minResponseBodyBytes: 1 } }", a.addr))
+	conn := dial(t, r.addr("web"))
+	if status, _ := conn.get("/"); status != 200 {
+		t.Fatalf("status %d", status)
+	}
+	r.mustReload(withMiddleware("{ compress: { minResponseBodyBytes: 1 } }", a.addr) + "log: { level: debug }\n")
+	all := r.State().Compressions
+	if len(all) != 1 || all[0].Middleware != "m" || all[0].Skipped["client"] != 1 || all[0].Responses["gzip"] != 0 {
+		t.Fatalf("%+v", all)
+	}
+	r.mustReload(simpleWeb("", "", a.addr))
+	if all := r.State().Compressions; len(all) != 0 {
+		t.Errorf("one that is gone is still shown: %+v", all)
 	}
 }

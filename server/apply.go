@@ -27,6 +27,7 @@ type applier struct {
 	inlets   map[string]*l4.UDPSockets
 	moved    map[string]*entrypoint // those another one of the same name has replaced
 	removed  map[upstream.Key]*member
+	replaced *certificates // those before; nil = they stay
 }
 
 // table is a routing table and the routes it was made from.
@@ -73,6 +74,7 @@ func (a *applier) run(steps []step) error {
 		}
 	}
 	a.drainFound()
+	a.renew(steps)
 	return nil
 }
 
@@ -129,6 +131,8 @@ func (a *applier) commit(s step) {
 		a.setEntrypoint(s.name)
 	case watchPool:
 		a.watchPool(s.name)
+	case setTracing:
+		a.setTracing()
 	case closeEntrypoint:
 		a.closeEntrypoint(s.name)
 	case drainBackend:
@@ -395,8 +399,20 @@ func (a *applier) storeCertificates() (undo func(), err error) {
 		}
 		certs = append(certs, a.selfSigned)
 	}
-	old := a.store.Swap(newCertificates(certs))
-	return func() { a.store.Store(old) }, nil
+	a.replaced = a.store.Swap(newCertificates(certs))
+	return func() { a.store.Store(a.replaced) }, nil
+}
+
+// renew lets sessions end that were made with certificates or TLS settings that are not in force any more.
+func (a *applier) renew(steps []step) {
+	if !slices.ContainsFunc(steps, func(s step) bool { return s.do == storeCertificate || s.do == makeTLS || s.do == setEntrypoint }) {
+		return
+	}
+	was, is := a.replaced, a.store.Load()
+	changed := func(name string) bool { return was != nil && !serveAlike(was, is, name) }
+	for _, f := range a.web.fronts {
+		f.Renew(changed)
+	}
 }
 
 func (a *applier) switchAccessLog() (undo func(), err error) {

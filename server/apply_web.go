@@ -80,7 +80,7 @@ func (a *applier) makeFront(name string, t *table) (http l4.Handler, https l4.Ho
 }
 
 func (a *applier) webRouter(at webRoutePlan, service string) *l7.Router {
-	r := &l7.Router{Name: at.router, Service: a.web.services[service], Counters: a.web.routers[at.router]}
+	r := &l7.Router{Name: at.router, Rule: a.to.web.routers[at.router].text, Service: a.web.services[service], Counters: a.web.routers[at.router]}
 	if a.to.tls[at.config].demanding() {
 		r.Demands = a.configs[at.config]
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -116,15 +117,28 @@ func rank(cert *tls.Certificate) int {
 	return 1
 }
 
-// find returns the certificate for a hello: that of the exact name, else of the wildcard, else the default unless strict;
-// among several the first that the client can verify. nil if there is none.
-func (s *certificates) find(hello *tls.ClientHelloInfo, strict bool) *tls.Certificate {
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+// serving returns the certificates for a name: those of the exact name, then of the wildcard; else the default ones unless
+// strict.
+func (s *certificates) serving(name string, strict bool) []*tls.Certificate {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	_, parent, _ := strings.Cut(name, ".")
 	candidates := slices.Concat(s.exact[name], s.wildcards[parent])
 	if len(candidates) == 0 && !strict {
-		candidates = s.fallback
+		return s.fallback
 	}
+	return candidates
+}
+
+// serveAlike reports whether a name is served by the same certificates, of the same chains.
+func serveAlike(a, b *certificates, name string) bool {
+	return slices.EqualFunc(a.serving(name, false), b.serving(name, false), func(x, y *tls.Certificate) bool {
+		return slices.EqualFunc(x.Certificate, y.Certificate, bytes.Equal)
+	})
+}
+
+// find returns the certificate for a hello: the first of those for its name that the client can verify. nil if there is none.
+func (s *certificates) find(hello *tls.ClientHelloInfo, strict bool) *tls.Certificate {
+	candidates := s.serving(hello.ServerName, strict)
 	for _, cert := range candidates {
 		if len(candidates) == 1 || hello.SupportsCertificate(cert) == nil {
 			return cert

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,38 @@ func TestCertificatesFind(t *testing.T) {
 	}
 	if newCertificates(nil).find(modern("a.example"), false) != nil {
 		t.Error("an empty store finds something")
+	}
+}
+
+// A name is served alike as long as all certificates for it are the same, whatever becomes of others.
+func TestCertificatesServeAlike(t *testing.T) {
+	first, second := selfSignedFor(t, false, "first.example"), selfSignedFor(t, false, "first.example")
+	exact, wild, other := selfSignedFor(t, false, "a.example"), selfSignedFor(t, false, "*.w.example"), selfSignedFor(t, true, "x.w.example")
+	again := func(c *tls.Certificate) *tls.Certificate { // as a reload reads it
+		copied := *c
+		return &copied
+	}
+	was := newCertificates([]*tls.Certificate{first, exact, wild})
+	for _, tt := range []struct {
+		name    string
+		is      []*tls.Certificate
+		changed []string
+	}{
+		{"read again", []*tls.Certificate{again(first), again(exact), again(wild)}, nil},
+		{"in another order", []*tls.Certificate{again(first), again(wild), again(exact)}, nil},
+		{"another default", []*tls.Certificate{second, exact, wild}, []string{"first.example", "", "zzz.example"}},
+		{"one gone", []*tls.Certificate{first, wild}, []string{"a.example"}},
+		{"one more for a name", []*tls.Certificate{first, exact, wild, other}, []string{"x.w.example"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			is := newCertificates(tt.is)
+			for _, name := range []string{"first.example", "a.example", "A.Example.", "x.w.example", "y.w.example", "", "zzz.example"} {
+				want := !slices.Contains(tt.changed, strings.TrimSuffix(strings.ToLower(name), "."))
+				if got := serveAlike(was, is, name); got != want {
+					t.Errorf("%q: %v, want %v", name, got, want)
+				}
+			}
+		})
 	}
 }
 

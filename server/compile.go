@@ -60,6 +60,7 @@ func compile(cfg *config.Config, contents files) (*plan, error) {
 	c.compileWeb()
 	c.certificates()
 	c.plan.start.cluster = c.cluster()
+	c.plan.tracing = c.tracing()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}

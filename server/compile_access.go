@@ -22,8 +22,12 @@ func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 		return contentTypePlan{m.ContentType.AutoDetect}
 	case m.DigestAuth != nil:
 		return c.digestAuth(at+".digestAuth", m.DigestAuth)
+	case m.EncodedCharacters != nil:
+		return charactersPlan{refusedIn(config.EncodedCharacters(*m.EncodedCharacters))}
 	case m.ForwardAuth != nil:
 		return c.forwardAuth(at+".forwardAuth", m.ForwardAuth)
+	case m.GRPCWeb != nil:
+		return grpcWebPlan{slices.Clone(m.GRPCWeb.AllowOrigins)}
 	case m.Headers != nil:
 		return headersPlanOf(m.Headers)
 	case m.InFlightReq != nil:

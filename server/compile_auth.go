@@ -76,21 +76,29 @@ func (c *compiler) forwardAuth(at string, f *config.ForwardAuth) webMaker {
 			UserField:       f.HeaderField,
 			KeepLocation:    f.PreserveLocationHeader,
 			KeepMethod:      f.PreserveRequestMethod,
+			TellBody:        f.ForwardBody,
+			MaxTold:         int64(f.MaxBodySize),
 			Signin:          f.AuthSigninURL,
 		},
 	}
 	if t := f.TLS; t != nil {
-		p.tls = &clientTLSPlan{insecure: t.InsecureSkipVerify, min: tls.VersionTLS12}
-		if t.CA != "" {
-			p.tls.cas = c.authority(at+".tls.ca", t.CA)
+		p.tls = c.callTLS(at+".tls", t.CA, t.Cert, t.Key, t.InsecureSkipVerify)
+	}
+	return p
+}
+
+// callTLS plans TLS to a server that weir itself has questions for, or something to tell.
+func (c *compiler) callTLS(at, ca, cert, key string, insecure bool) *clientTLSPlan {
+	p := &clientTLSPlan{insecure: insecure, min: tls.VersionTLS12}
+	if ca != "" {
+		p.cas = c.authority(at+".ca", ca)
+	}
+	if cert != "" {
+		own := certificatePlan{cert, key, c.files[cert], c.files[key]}
+		if _, err := own.load(); err != nil {
+			c.fail(at, err.Error(), "")
 		}
-		if t.Cert != "" {
-			cert := certificatePlan{t.Cert, t.Key, c.files[t.Cert], c.files[t.Key]}
-			if _, err := cert.load(); err != nil {
-				c.fail(at+".tls", err.Error(), "")
-			}
-			p.tls.own = []certificatePlan{cert}
-		}
+		p.own = []certificatePlan{own}
 	}
 	return p
 }

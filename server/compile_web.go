@@ -182,22 +182,6 @@ func frontOptions(e *config.EntryPoint) l7.FrontOptions {
 	return o
 }
 
-func refusedIn(e config.EncodedCharacters) (refused route.Encoded) {
-	for _, c := range [...]struct {
-		allowed bool
-		char    route.Encoded
-	}{
-		{e.AllowEncodedSlash, route.EncodedSlash}, {e.AllowEncodedBackSlash, route.EncodedBackslash},
-		{e.AllowEncodedSemicolon, route.EncodedSemicolon}, {e.AllowEncodedPercent, route.EncodedPercent},
-		{e.AllowEncodedQuestionMark, route.EncodedQuestionMark}, {e.AllowEncodedHash, route.EncodedHash},
-	} {
-		if !c.allowed {
-			refused |= c.char
-		}
-	}
-	return refused
-}
-
 // everyone is every address.
 func everyone() []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}

@@ -42,6 +42,7 @@ const (
 	setWebService
 	setEntrypoint // options, or routing table
 	watchPool     // checkers: start, replace, stop
+	setTracing
 
 	// Break: what nobody is led to any more.
 	closeEntrypoint
@@ -90,6 +91,7 @@ var verbs = map[verb]string{
 	dropService:      "drop service",
 	dropMiddleware:   "drop middleware",
 	dropTLS:          "drop tls",
+	setTracing:       "set tracing",
 	setLog:           "set log",
 }
 
@@ -119,6 +121,9 @@ func diff(from, to *plan) []step {
 		d.add(switchAccessLog, "")
 	}
 	d.entrypoints()
+	if !same(from.tracing, to.tracing) {
+		d.add(setTracing, "")
+	}
 	if from.log != to.log {
 		d.add(setLog, "")
 	}

@@ -19,6 +19,7 @@ import (
 type plan struct {
 	log          logPlan
 	accessLog    accesslog.Options
+	tracing      *tracingPlan // nil = requests are not traced
 	start        startPlan
 	entrypoints  map[string]entrypointPlan
 	routers      map[string]routerPlan

@@ -406,3 +406,29 @@ func TestGRPCHealthCheck(t *testing.T) {
 		t.Errorf("asked for %s", got)
 	}
 }
+
+// TestHTTP2IsSeen: the state tells of connections of HTTP/2 and of their streams, and of what became of them.
+func TestHTTP2IsSeen(t *testing.T) {
+	a := serveWeb(t, "a")
+	r := start(t, simpleWeb(", transport: { keepAliveMaxRequests: 2 }", "", a.addr))
+	tr := &http.Transport{Protocols: new(http.Protocols)}
+	tr.Protocols.SetUnencryptedHTTP2(true)
+	defer tr.CloseIdleConnections()
+	client := &http.Client{Transport: tr}
+	for range 4 {
+		resp, err := client.Get("http://" + r.addr("web"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	var got *admin.HTTP2Stats
+	r.eventually(func() bool {
+		got = r.State().Entrypoints[0].HTTP2
+		return got != nil && got.Connections == 2 && got.Streams == 4 && got.Active == 0 && got.ActiveStreams == 0
+	}, "4 streams on 2 connections that are over")
+	if got.GoAways["age"] != 2 || got.Reset["cancelled"] != 0 {
+		t.Errorf("%+v", got)
+	}
+}

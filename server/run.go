@@ -17,6 +17,7 @@ import (
 	"github.com/weirlb/weir/discovery"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/span"
 	"github.com/weirlb/weir/l4"
 	"github.com/weirlb/weir/l7"
 	"github.com/weirlb/weir/upstream"
@@ -243,8 +244,10 @@ func (s *Server) open(first *plan, loops int) error {
 	if err != nil {
 		s.log.Warn("the host does not tell its name: X-Forwarded-Server is left out", "error", err)
 	}
-	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Log: s.log})
+	spans := span.NewQueue()
+	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Spans: spans, Log: s.log})
 	s.topology = newTopology(engine, newWeb(requests), accessLog, s.log)
+	s.tracer = tracer{queue: spans, version: s.o.Build.Version, host: hostname}
 	s.who, s.wake, s.setLog, s.tellFound = probing{emit: s.tell}, s.trip, s.o.Log.set, s.find
 	if s.tier != nil {
 		s.who.looked, s.orders = s.tier.looked.add, s.tier.orders()
@@ -381,6 +384,10 @@ func (s *Server) finish() {
 	s.engine.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	if e := s.tracer.exporter; e != nil {
+		e.Finish()
+		e.Wait(ctx)
+	}
 	if err := s.accessLog.Close(ctx); err != nil {
 		s.log.Error("access log", "error", err)
 	}

@@ -21,6 +21,7 @@ import (
 type topology struct {
 	engine    *l4.Server
 	accessLog *accesslog.Writer
+	tracer    tracer
 	log       *slog.Logger
 	who       probing
 	wake      func() // a pool has tripped; must not block

@@ -17,6 +17,7 @@ import (
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/internal/accesslog"
+	"github.com/weirlb/weir/internal/span"
 	"github.com/weirlb/weir/l4"
 	"github.com/weirlb/weir/upstream"
 )
@@ -33,6 +34,7 @@ type view struct {
 	maxFlows    int
 	engine      *l4.Server
 	accessLog   *accesslog.Writer
+	spans       *span.Queue
 	entrypoints map[string]entrypoint
 	services    map[string]*l4.Service
 	udpServices map[string]*l4.UDPService
@@ -62,6 +64,7 @@ func (s *Server) publish() {
 		maxFlows:    s.maxFlows,
 		engine:      s.engine,
 		accessLog:   s.accessLog,
+		spans:       s.tracer.queue,
 		entrypoints: make(map[string]entrypoint),
 		services:    make(map[string]*l4.Service),
 		udpServices: make(map[string]*l4.UDPService),
@@ -116,6 +119,8 @@ func (s *Server) State() *admin.State {
 	out.Flows = admin.Flows{Active: v.engine.Flows(), Max: int64(v.maxFlows)}
 	stats := v.accessLog.Stats()
 	out.AccessLog = admin.AccessLog{Written: stats.Written, Dropped: stats.Dropped, Errors: stats.Errors}
+	spans := v.spans.Stats()
+	out.Spans = admin.Spans{Exported: spans.Exported, Failed: spans.Failed, Dropped: spans.Dropped}
 	out.Loops = make([]admin.Loop, v.engine.Loops())
 	for _, name := range sorted(v.entrypoints) {
 		if v.entrypoints[name].udp != nil {
@@ -144,6 +149,9 @@ func (s *Server) State() *admin.State {
 	}
 	for _, name := range sorted(v.web.services) {
 		out.Services = append(out.Services, v.webService(name))
+	}
+	for _, name := range sorted(v.web.compressions) {
+		out.Compressions = append(out.Compressions, v.web.compression(name))
 	}
 	for _, s := range v.sources {
 		out.Sources = append(out.Sources, s.state())
@@ -176,6 +184,7 @@ func (v *view) entrypoint(name string, ended map[string]uint64) admin.Entrypoint
 	if f := v.web.fronts[name]; f != nil {
 		http := f.Stats()
 		out.HTTP = httpStats(http)
+		out.HTTP2 = http2Stats(f.SessionStats())
 		out.BytesIn += uint64(http.In)
 		out.BytesOut += uint64(http.Out)
 	}

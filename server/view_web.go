@@ -13,6 +13,8 @@ type webView struct {
 	fronts   map[string]*l7.Front
 	routers  map[string]*l7.Counters
 	services map[string]*l7.Service
+
+	compressions map[string]*l7.Compression // by middleware
 }
 
 func (w *web) view() webView {
@@ -21,6 +23,8 @@ func (w *web) view() webView {
 		fronts:   make(map[string]*l7.Front),
 		routers:  make(map[string]*l7.Counters),
 		services: make(map[string]*l7.Service),
+
+		compressions: make(map[string]*l7.Compression),
 	}
 	for name, f := range w.fronts {
 		v.fronts[name] = f
@@ -30,6 +34,11 @@ func (w *web) view() webView {
 	}
 	for name, s := range w.services {
 		v.services[name] = s
+	}
+	for name, m := range w.middlewares {
+		if m.Compression != nil {
+			v.compressions[name] = m.Compression
+		}
 	}
 	return v
 }
@@ -49,6 +58,20 @@ func httpStats(s l7.Stats) *admin.HTTPStats {
 	}
 	for i, n := range s.Buckets {
 		out.Duration.Counts[i] = uint64(n)
+	}
+	return out
+}
+
+func http2Stats(s l7.SessionStats) *admin.HTTP2Stats {
+	out := &admin.HTTP2Stats{
+		Connections: uint64(s.Begun), Active: s.Active, Streams: uint64(s.Streams), ActiveStreams: s.ActiveStreams,
+		Reset: make(map[string]uint64, len(s.Endings)), GoAways: make(map[string]uint64, len(s.GoAways)),
+	}
+	for how, n := range s.Endings {
+		out.Reset[how] = uint64(n)
+	}
+	for why, n := range s.GoAways {
+		out.GoAways[why] = uint64(n)
 	}
 	return out
 }
@@ -96,6 +119,21 @@ func (v *view) webService(name string) admin.Service {
 			out.Connections += s.Connections
 			out.Idle += v.web.server.Idle(b.backend)
 		}
+	}
+	return out
+}
+
+func (v *webView) compression(name string) admin.Compression {
+	s := v.compressions[name].Stats()
+	return admin.Compression{
+		Middleware: name, Responses: counts(s.Responses), Skipped: counts(s.Skipped), BytesIn: uint64(s.In), BytesOut: uint64(s.Out),
+	}
+}
+
+func counts(m map[string]int64) map[string]uint64 {
+	out := make(map[string]uint64, len(m))
+	for name, n := range m {
+		out[name] = uint64(n)
 	}
 	return out
 }

@@ -62,6 +62,30 @@ func TestHistogramEmptyAndReset(t *testing.T) {
 	}
 }
 
+// A curve rises from the median to the slowest, and says nothing of quantiles that it has not enough values for.
+func TestCurve(t *testing.T) {
+	var h Histogram
+	if got := h.Curve(); got != nil {
+		t.Errorf("the curve of nothing is %v", got)
+	}
+	for i := range 1000 {
+		h.Add(time.Duration(i+1) * time.Millisecond)
+	}
+	var quantiles []float64
+	last := 0.0
+	for _, p := range h.Curve() {
+		quantiles = append(quantiles, p.Quantile)
+		if want := p.Quantile * 1000; p.MS < want || p.MS > want*(1+1.0/64) || p.MS < last {
+			t.Errorf("quantile %v is %v ms, after %v", p.Quantile, p.MS, last)
+		}
+		last = p.MS
+	}
+	want := []float64{0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1}
+	if !slices.Equal(quantiles, want) {
+		t.Errorf("quantiles %v, want %v", quantiles, want)
+	}
+}
+
 func BenchmarkHistogramAdd(b *testing.B) {
 	var h Histogram
 	b.ReportAllocs()

@@ -130,6 +130,22 @@ func FlowsTool(text string, in io.Reader, out io.Writer) error {
 	return drive(c, stop, ended, report)
 }
 
+// StreamsTool runs Streams for the StreamSpec given in JSON, and reports on
+// out.
+func StreamsTool(text string, in io.Reader, out io.Writer) error {
+	var spec StreamSpec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return fmt.Errorf("specification of the client: %w", err)
+	}
+	c, err := NewStreams(spec)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop, ended := untilEnd(in)
+	return drive(c, stop, ended, json.NewEncoder(out))
+}
+
 // loop is a client under load. Run is called once, from any goroutine, and
 // Close after it.
 type loop interface {

@@ -126,9 +126,18 @@ http:
   routers:
     pages:        { entryPoints: [web], rule: "Host(` + "`site.weir.test`" + `)", service: pages }
     api:          { entryPoints: [web], rule: "Host(` + "`site.weir.test`" + `) && PathPrefix(` + "`/api`" + `)", service: api }
+    few:
+      entryPoints: [web]
+      rule: "Host(` + "`site.weir.test`" + `) && PathPrefix(` + "`/few`" + `)"
+      middlewares: [few, strip]
+      service: pages
     # HTTPS shares its port with the names of TCP routers, which come first.
     secure-pages: { entryPoints: [secure], rule: "Host(` + "`site.weir.test`" + `)", tls: {}, service: pages }
     secure-api:   { entryPoints: [secure], rule: "Host(` + "`site.weir.test`" + `) && PathPrefix(` + "`/api`" + `)", tls: {}, service: api }
+
+  middlewares:
+    few:   { rateLimit: { average: 1, period: 10s, burst: 2 } }
+    strip: { stripPrefix: { prefixes: [/few] } }
 
   services:
     pages:
@@ -178,9 +187,17 @@ weir balances on loopback. In another terminal, try:
     curl -H 'Host: site.weir.test' http://{{.Web}}/api/items
       api answers: it was asked for /api/items
 
+  Middlewares do something to requests on their way; here a client has two, and one more every 10 seconds:
+    curl -i -H 'Host: site.weir.test' http://{{.Web}}/few http://{{.Web}}/few http://{{.Web}}/few
+      two answers, and then 429 Too Many Requests
+
   HTTPS, on the port of the TLS names above:
     curl --cacert {{.CA}} --resolve site.weir.test:{{.SecurePort}}:127.0.0.1 https://site.weir.test:{{.SecurePort}}/
       gamma or delta answers, and knows from X-Forwarded-Proto that it was https
+
+  HTTP/2, without anything to configure; each request is balanced on its own:
+    curl -i --cacert {{.CA}} --resolve site.weir.test:{{.SecurePort}}:127.0.0.1 https://site.weir.test:{{.SecurePort}}/api/items
+      HTTP/2 200
 
   Why a request goes where it goes, asked of the file without sending it:
     weir routes test -c {{.Config}} http://site.weir.test/api/items

@@ -58,8 +58,10 @@ var promises = []promise{
 	{"UDP", "nc -u", `^(epsilon: hi\nzeta: hi\n|zeta: hi\nepsilon: hi\n)$`},
 	{"HTTP in turn", "-H 'Host: site.weir.test'", `^(gamma .*\ndelta|delta .*\ngamma) was asked for / by 127.0.0.1 over http\n$`},
 	{"HTTP by path", "/api/items", `^api was asked for /api/items by 127.0.0.1 over http\n$`},
+	{"middlewares", "/few", `^(HTTP/1.1 200 OK\n(gamma|delta) was asked for / by 127.0.0.1 over http\n){2}HTTP/1.1 429 Too Many Requests\n`},
 	{"HTTPS", "https://site.", `^(gamma|delta) was asked for / by 127.0.0.1 over https\n$`},
-	{"why", "weir routes test", `^entrypoint web: router api, service api\n(.*\n)*.* api matches: .*\n.* pages matches: `},
+	{"HTTP/2", "/api/items", `^HTTP/2.0 200 OK\napi was asked for /api/items by 127.0.0.1 over https\n$`},
+	{"why", "weir routes test", `^entrypoint web: router api, service api\n(.*\n)*.* api matches: .*\n(.*\n)*.* pages matches: `},
 	{"unknown host", "curl -i", `^HTTP/1.1 404 Not Found\n`},
 	{"unknown name", "https://else.", `^curl: .*unrecognized name`},
 	{"status", "weir status", `(?m)^backends +11: 11 up$`},
@@ -236,7 +238,7 @@ func curl(t *testing.T, args []string) string {
 	}
 	dials := 0
 	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: roots},
+		TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			dials++
 			return new(net.Dialer).DialContext(ctx, network, cmp.Or(resolved, addr))

@@ -161,3 +161,48 @@ func TestHTTP2Stop(t *testing.T) {
 	}
 	<-stopped
 }
+
+// TestHTTP2CertificateIsReplacedOnDisk: sessions of the name are led to the new certificate without losing a request, those
+// of another name are not disturbed.
+func TestHTTP2CertificateIsReplacedOnDisk(t *testing.T) {
+	t.Parallel()
+	ca := weirtest.CA(t)
+	shop, other := ca.Server("shop.test"), ca.Server("other.test")
+	begun, release := make(chan struct{}, 1), make(chan struct{})
+	app := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			begun <- struct{}{}
+			<-release
+		}
+		_, _ = io.WriteString(w, "done")
+	})
+	text := secureSite(shop, "", app)
+	text = strings.Replace(text, "rule: \"Host(`shop.test`)\"", "rule: \"Host(`shop.test`) || Host(`other.test`)\"", 1)
+	text = strings.Replace(text, "certificates: [ ", fmt.Sprintf("certificates: [ { certFile: %s, keyFile: %s }, ", other.CertFile, other.KeyFile), 1)
+	w := weirtest.Weir(t, text)
+	addr := addressOf(t, w, "secure")
+	old, undisturbed := framesTo(t, ca, addr, "shop.test"), framesTo(t, ca, addr, "other.test")
+	request := func(name, path string) []string {
+		return []string{":method", "GET", ":scheme", "https", ":authority", name, ":path", path}
+	}
+	old.ask(1, true, request("shop.test", "/wait")...)
+	<-begun
+	undisturbed.ask(1, true, request("other.test", "/")...)
+	if status, _ := undisturbed.answer(1); status != "200" {
+		t.Errorf("status %s", status)
+	}
+	before := w.Generation()
+	install(t, ca.Server("shop.test"), shop)
+	weirtest.Eventually(t, soon, func() bool { return w.Generation() > before }, "the new certificate is in force")
+	old.ask(3, true, request("shop.test", "/")...) // weir may have said that it goes, but not yet after which request
+	close(release)
+	status, last := old.answer(1)
+	more, err := old.end()
+	if last = append(last, more...); status != "200" || err != io.EOF || len(last) != 2 || last[0] != 1<<31-1 || last[1] != 1 && last[1] != 3 {
+		t.Errorf("status %s, GOAWAYs %d, %v", status, last, err)
+	}
+	undisturbed.ask(3, true, request("other.test", "/")...)
+	if status, last := undisturbed.answer(3); status != "200" || len(last) > 0 {
+		t.Errorf("the session of another name: status %s, GOAWAYs %d", status, last)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -227,11 +226,7 @@ func TestHTTPCertificateIsReplacedOnDisk(t *testing.T) {
 	}
 	old := clientOf()
 	before := ask(old)
-	for from, to := range map[string]string{renewed.CertFile: cert.CertFile, renewed.KeyFile: cert.KeyFile} {
-		if err := os.Rename(from, to); err != nil {
-			t.Fatal(err)
-		}
-	}
+	install(t, renewed, cert)
 	weirtest.Eventually(t, soon, func() bool { return ask(clientOf()) != before }, "the new certificate is served")
 	if ask(old) != before {
 		t.Error("the old connection was not kept")

@@ -157,26 +157,34 @@ server.on('upgrade', (req, socket, first) => {
 server.listen(port, host);
 `
 
+// TestWebSocket has frames of all sizes echoed through weir, over HTTP/1.1 and as a stream of HTTP/2.
 func TestWebSocket(t *testing.T) {
 	t.Parallel()
-	for name, server := range map[string]string{"go": goWebSocket(t), "node": weirtest.Node(t, nodeWebSocket).Addr} {
-		t.Run(name, func(t *testing.T) {
+	servers := map[string]string{"go": goWebSocket(t), "node": weirtest.Node(t, nodeWebSocket).Addr}
+	for _, tt := range []struct {
+		proto, server string
+		status        int
+		open          func(t *testing.T, conn net.Conn, target string) io.ReadWriteCloser
+	}{
+		{"HTTP/1.1", "go", 101, upgrade}, {"HTTP/1.1", "node", 101, upgrade},
+		{"HTTP/2.0", "go", 200, connectStream}, {"HTTP/2.0", "node", 200, connectStream},
+	} {
+		t.Run(tt.proto+" to "+tt.server, func(t *testing.T) {
 			t.Parallel()
 			log := filepath.Join(t.TempDir(), "access.log")
-			w := weirtest.Weir(t, "accessLog: { path: "+log+" }\n"+site("", "", server))
+			w := weirtest.Weir(t, "accessLog: { path: "+log+" }\n"+site("", "", servers[tt.server]))
 			addr := addressOf(t, w, "web")
 			if status, body := fetch(t, browser(t), "http://"+addr+"/plain"); status != 426 || !strings.Contains(body, "upgraded") {
 				t.Errorf("without an upgrade: status %d, %q", status, body)
 			}
-			conn := dial(t, addr)
-			in := upgrade(t, conn, "/socket")
+			conn := tt.open(t, dial(t, addr), "/socket")
 			sent := 0
 			for _, size := range []int{0, 5, 125, 126, 65535, 65536, 1 << 20} {
 				load := make([]byte, size)
 				_, _ = rand.Read(load) // never fails
 				for _, kind := range []byte{textFrame, binaryFrame} {
 					go func() { _ = writeFrame(conn, kind, load, true) }()
-					got, back, err := readFrame(in)
+					got, back, err := readFrame(conn)
 					if err != nil || got != kind || !bytes.Equal(back, load) {
 						t.Fatalf("a frame of kind %d and %d bytes comes back as %d and %d, %v", kind, size, got, len(back), err)
 					}
@@ -186,23 +194,32 @@ func TestWebSocket(t *testing.T) {
 			if err := writeFrame(conn, closeFrame, []byte{3, 232}, true); err != nil {
 				t.Fatal(err)
 			}
-			if kind, code, err := readFrame(in); err != nil || kind != closeFrame || !bytes.Equal(code, []byte{3, 232}) {
+			if kind, code, err := readFrame(conn); err != nil || kind != closeFrame || !bytes.Equal(code, []byte{3, 232}) {
 				t.Errorf("the farewell is %d, %v, %v", kind, code, err)
 			}
-			if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
+			if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
 				t.Errorf("the connection ends with %q, %v", rest, err)
 			}
 			conn.Close()
 			r := awaitRequest(t, log, "/socket")
-			if r.DownstreamStatus != 101 || r.Reason != "done" || r.RequestContentSize < int64(sent) || r.DownstreamContentSize < int64(sent) {
+			if r.DownstreamStatus != tt.status || r.OriginStatus != 101 || r.RequestProtocol != tt.proto || r.RequestMethod != "GET" || r.Reason != "done" ||
+				r.RequestContentSize < int64(sent) || r.DownstreamContentSize < int64(sent) {
 				t.Errorf("of %d bytes the log says %+v", sent, r)
 			}
 		})
 	}
 }
 
+// socket is a connection of which a part was read ahead.
+type socket struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (s socket) Read(p []byte) (int, error) { return s.in.Read(p) }
+
 // upgrade makes a connection one of WebSocket. The first frame, of one byte, goes out before the server has agreed.
-func upgrade(t *testing.T, conn net.Conn, target string) *bufio.Reader {
+func upgrade(t *testing.T, conn net.Conn, target string) io.ReadWriteCloser {
 	t.Helper()
 	const key = "dGhlIHNhbXBsZSBub25jZQ=="
 	send(t, conn, "GET "+target+" HTTP/1.1\r\nHost: chat.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"+
@@ -221,5 +238,21 @@ func upgrade(t *testing.T, conn net.Conn, target string) *bufio.Reader {
 	if kind, payload, err := readFrame(in); err != nil || kind != textFrame || string(payload) != "!" {
 		t.Fatalf("the frame sent ahead comes back as %d %q, %v", kind, payload, err)
 	}
-	return in
+	return socket{conn, in}
+}
+
+// connectStream opens a stream for WebSocket on a connection of HTTP/2 (RFC 8441), in the same way.
+func connectStream(t *testing.T, conn net.Conn, target string) io.ReadWriteCloser {
+	t.Helper()
+	f := newFrames(t, conn)
+	s := f.stream(1)
+	f.ask(1, false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":authority", "chat.test", ":path", target,
+		"sec-websocket-version", "13")
+	if err := writeFrame(s, textFrame, []byte("!"), true); err != nil {
+		t.Fatal(err)
+	}
+	if kind, payload, err := readFrame(s); err != nil || kind != textFrame || string(payload) != "!" || s.status != "200" {
+		t.Fatalf("status %s, the frame sent ahead comes back as %d %q, %v", s.status, kind, payload, err)
+	}
+	return s
 }

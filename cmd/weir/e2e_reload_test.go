@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -137,12 +136,7 @@ tls: { certificates: [ { certFile: %[3]s, keyFile: %[4]s } ] }
 	before, old := serial()
 	ask(t, old, "before")
 
-	renewed := ca.Server("shop.test")
-	for from, to := range map[string]string{renewed.CertFile: served.CertFile, renewed.KeyFile: served.KeyFile} {
-		if err := os.Rename(from, to); err != nil {
-			t.Fatal(err)
-		}
-	}
+	install(t, ca.Server("shop.test"), served)
 	weirtest.Eventually(t, soon, func() bool {
 		now, conn := serial()
 		return now != before && ask(t, conn, "new") == "new"

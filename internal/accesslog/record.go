@@ -93,14 +93,16 @@ type Record struct {
 
 	// What follows is of HTTP requests only, but for Detail. The strings may hold whatever a client sent.
 
-	Method    string // 32 bytes of it are written
-	Host      string // with the port, where the client named one; 261 bytes are written, a DNS name and a port
-	Target    string // as the client sent it; 2048 bytes are written
-	Proto     string // such as "HTTP/1.1"; 32 bytes are written
-	Scheme    string // "http" or "https"; 32 bytes are written
-	User      string // who the client said and proved to be; 255 bytes are written
-	RequestID string // the name of the request; 128 bytes are written, in JSON alone
-	Detail    string // a word that says more about Reason, such as "bad-length"; 255 bytes are written
+	Method    string   // 32 bytes of it are written
+	Host      string   // with the port, where the client named one; 261 bytes are written, a DNS name and a port
+	Target    string   // as the client sent it; 2048 bytes are written
+	Proto     string   // such as "HTTP/1.1"; 32 bytes are written
+	Scheme    string   // "http" or "https"; 32 bytes are written
+	User      string   // who the client said and proved to be; 255 bytes are written
+	RequestID string   // the name of the request; 128 bytes are written, in JSON alone
+	TraceID   [16]byte // of the trace that the request is part of, as W3C Trace Context has it; in JSON alone; zero = none
+	SpanID    [8]byte  // of weir's own span in it; likewise
+	Detail    string   // a word that says more about Reason, such as "bad-length"; 255 bytes are written
 
 	Status       int // sent to the client; 0 = none
 	OriginStatus int // from the backend; 0 = none

@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"encoding/hex"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ func appendJSONRequest(dst []byte, r *Record) []byte {
 	}
 	dst = appendJSONName(dst, `,"ClientUsername":`, clip(r.User, maxHostile))
 	dst = appendJSONName(dst, `,"RequestID":`, clip(r.RequestID, maxRequestID))
+	dst = appendJSONHex(dst, `,"trace_id":"`, r.TraceID[:])
+	dst = appendJSONHex(dst, `,"span_id":"`, r.SpanID[:])
 	addr := clip(r.Host, maxHost)
 	host, port := splitHost(addr)
 	dst = appendJSONName(dst, `,"RequestAddr":`, addr)
@@ -37,6 +40,16 @@ func appendJSONRequest(dst []byte, r *Record) []byte {
 	dst = appendJSONStatus(dst, `,"DownstreamStatus":`, r.Status)
 	dst = appendJSONInt(dst, `,"DownstreamContentSize":`, r.ResponseSize)
 	return appendJSONInt(dst, `,"FirstByteDuration":`, int64(phase(r.FirstByte)))
+}
+
+// appendJSONHex writes an id in hexadecimal, unless it is zero.
+func appendJSONHex(dst []byte, key string, id []byte) []byte {
+	for _, b := range id {
+		if b != 0 {
+			return append(hex.AppendEncode(append(dst, key...), id), '"')
+		}
+	}
+	return dst
 }
 
 func appendJSONStatus(dst []byte, key string, status int) []byte {

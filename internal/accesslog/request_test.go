@@ -21,6 +21,7 @@ func answered(t testing.TB) Record {
 	r.TLSCipher = tls.TLS_AES_128_GCM_SHA256
 	r.Method, r.Host, r.Target, r.Proto, r.Scheme = "POST", "shop.example.com:8443", "/cart?id=7", "HTTP/1.1", "https"
 	r.RequestID = "id-7"
+	r.TraceID, r.SpanID = [16]byte{0x0a, 15: 0xf0}, [8]byte{7: 1}
 	r.User, r.Status, r.OriginStatus = "alice", 201, 201
 	r.RequestSize, r.ResponseSize, r.OriginSize, r.RequestCount = 12, 3456, 7890, 3
 	r.FirstByte, r.Origin, r.Reused = 4*time.Millisecond, 5*time.Millisecond, true
@@ -60,6 +61,7 @@ func TestAppendJSONRequest(t *testing.T) {
 				`"RouterName":"shop","ServiceName":"shop","ServiceAddr":"10.0.0.1:5432","TLSMode":"terminated","TLSVersion":"1.3",` +
 				`"TLSCipher":"TLS_AES_128_GCM_SHA256","SNI":"shop.example.com","ALPN":"http/1.1",` +
 				`"ServiceURL":"//10.0.0.1:5432","UpstreamReused":true,"ClientUsername":"alice","RequestID":"id-7",` +
+				`"trace_id":"0a0000000000000000000000000000f0","span_id":"0000000000000001",` +
 				`"RequestAddr":"shop.example.com:8443","RequestHost":"shop.example.com","RequestPort":"8443",` +
 				`"RequestMethod":"POST","RequestPath":"/cart?id=7","RequestProtocol":"HTTP/1.1","RequestScheme":"https",` +
 				`"RequestCount":3,"RequestContentSize":12,"OriginStatus":201,"OriginContentSize":7890,"OriginDuration":5000000,` +

@@ -196,7 +196,8 @@ func (r *Relay) passEnd(h *half) bool {
 	if r.first == Neither {
 		r.first = h.side
 	}
-	if last := r.ab.done && r.ba.done; !last || h.dst.tls != nil {
+	// A socket's end is told by its close, that of TLS and of a virtual stream is said.
+	if last := r.ab.done && r.ba.done; !last || h.dst.tls != nil || h.dst.peer != nil {
 		_ = h.dst.CloseWrite() // an error stays with the stream, where over and pump see it
 	}
 	return !r.over()

@@ -340,8 +340,11 @@ func (s *Stream) again() error {
 // MayRead reports whether a read has a chance to bring something, an end or an error included. False means that it would
 // say ErrAgain; true costs a read to be sure of.
 func (s *Stream) MayRead() bool {
-	if s.tls != nil {
+	switch {
+	case s.tls != nil:
 		return s.tls.more
+	case s.peer != nil:
+		return len(s.in) > 0 || s.ended || s.failed != nil
 	}
 	return s.readable
 }

@@ -21,8 +21,8 @@ type Peer interface {
 	Closed(reset bool)
 }
 
-// OpenVirtual starts the life of a stream whose bytes come from and go to p. It never moves bytes by splice and cannot be
-// relayed; all else is as with a socket. remote is what Remote answers.
+// OpenVirtual starts the life of a stream whose bytes come from and go to p. It never moves bytes by splice;
+// all else is as with a socket. remote is what Remote answers.
 func (s *Stream) OpenVirtual(l *Loop, remote netip.AddrPort, p Peer, h Handler) {
 	s.begin(l, -1, remote, h)
 	s.peer, s.writable, s.noDelay = p, true, true

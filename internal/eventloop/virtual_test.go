@@ -204,3 +204,80 @@ func TestTurnEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// relayed notes how a relay ended.
+type relayed struct{ end *End }
+
+func (r *relayed) Relayed(_ *Relay, end End) { r.end = &end }
+
+// A relay moves bytes between virtual streams, waits for room on either side, passes each end on by itself, and says the
+// last one before it closes.
+func TestRelayOfVirtualStreams(t *testing.T) {
+	onLoop(t, func(l *Loop) {
+		var a, b Stream
+		client, server := &end{room: 3}, &end{room: 1 << 20}
+		a.OpenVirtual(l, netip.AddrPort{}, client, nil)
+		b.OpenVirtual(l, netip.AddrPort{}, server, nil)
+		a.Deliver([]byte("early "))
+		var r Relay
+		var h relayed
+		r.Start(&a, &b, 0, &h)
+		a.Deliver([]byte("late"))
+		a.Notify()
+		if string(server.took) != "early late" || client.consumed != 10 {
+			t.Errorf("%q has come, %d consumed", server.took, client.consumed)
+		}
+		a.DeliverEnd()
+		a.Notify()
+		if !server.finished || h.end != nil {
+			t.Error("the client's end is not passed on by itself")
+		}
+		for range 3 { // the first is more than the client takes; nothing is taken of the others
+			b.Deliver([]byte("answer"))
+			b.Notify()
+		}
+		if string(client.took) != "ans" || server.consumed != 6 {
+			t.Errorf("%q has come back, %d consumed", client.took, server.consumed)
+		}
+		b.DeliverEnd()
+		b.Notify()
+		if client.finished || h.end != nil {
+			t.Error("the end overtakes what comes before it")
+		}
+		client.room = 100
+		a.Resume()
+		a.Notify()
+		if string(client.took) != "answeransweranswer" || !client.finished || client.reset || client.closed != 1 || server.reset || server.closed != 1 {
+			t.Errorf("%+v, %+v", client, server)
+		}
+		if in, out := r.Moved(); h.end == nil || *h.end != (End{By: SideA}) || in != 10 || out != 18 {
+			t.Errorf("%+v, %d and %d bytes", h.end, in, out)
+		}
+	})
+}
+
+// A virtual stream that breaks is heard to the end of what was delivered, and resets the other side.
+func TestRelayOfVirtualStreamThatBreaks(t *testing.T) {
+	broken := errors.New("broken")
+	onLoop(t, func(l *Loop) {
+		var a, b Stream
+		client, server := new(end), &end{room: 3}
+		a.OpenVirtual(l, netip.AddrPort{}, client, nil)
+		b.OpenVirtual(l, netip.AddrPort{}, server, nil)
+		var r Relay
+		var h relayed
+		r.Start(&a, &b, 0, &h)
+		a.Deliver([]byte("last words"))
+		a.Break(broken)
+		a.Notify()
+		if h.end != nil || string(server.took) != "las" {
+			t.Errorf("%+v, %q", h.end, server.took)
+		}
+		server.room = 100
+		b.Resume()
+		b.Notify()
+		if h.end == nil || *h.end != (End{By: SideA, Err: broken}) || string(server.took) != "last words" || !server.reset || !client.reset {
+			t.Errorf("%+v, %+v, %+v", h.end, server, client)
+		}
+	})
+}

@@ -190,6 +190,32 @@ func TestRateWait(t *testing.T) {
 	})
 }
 
+// TestRateForgets: whose debt is over gives its place to others, so that a table that was full once counts again.
+func TestRateForgets(t *testing.T) {
+	now := time.Unix(0, 0)
+	l := NewRate(1, 1, time.Hour, now)
+	client := func(net byte, i int) netip.Addr {
+		return netip.AddrFrom4([4]byte{net, byte(i >> 16), byte(i >> 8), byte(i)})
+	}
+	for i := range 4 * sourceSlots {
+		l.Admit(client(10, i), now)
+	}
+	uncounted := func(net byte, at time.Time) (n int) {
+		for i := range 1000 {
+			if l.Admit(client(net, i), at); l.Admit(client(net, i), at) == 0 {
+				n++
+			}
+		}
+		return n
+	}
+	if n := uncounted(11, now); n < 900 {
+		t.Errorf("in a full table, %d of 1000 clients are not counted: it is not full", n)
+	}
+	if n := uncounted(12, now.Add(2*time.Hour)); n > 0 {
+		t.Errorf("when all debts are over, %d of 1000 clients are not counted", n)
+	}
+}
+
 // TestKeys: sources that are told apart by bytes are counted as addresses are.
 func TestKeys(t *testing.T) {
 	f, now := NewInFlight(1), time.Unix(0, 0)

@@ -57,6 +57,9 @@ func (h *Head) appendFields(dst []byte, run Span) []byte {
 		run.End = f.line.End
 	}
 	dst = append(dst, h.bytes(run)...)
+	if h.te {
+		dst = append(dst, "TE: trailers\r\nConnection: TE\r\n"...)
+	}
 	switch h.hop {
 	case HopClose:
 		dst = append(dst, "Connection: close\r\n"...)

@@ -65,6 +65,7 @@ type Head struct {
 	version Version
 	framing Framing
 	hop     Hop
+	te      bool // the sender takes trailers
 	upgrade Span // protocols asked for or switched to
 
 	method Span

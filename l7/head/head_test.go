@@ -338,6 +338,21 @@ func TestStripHopLeavesEdits(t *testing.T) {
 	}
 }
 
+func TestTrailersAreAskedFor(t *testing.T) {
+	h := mustRequest(t, "GET / HTTP/1.1\r\nHost: a\r\nTE: deflate\r\nConnection: TE\r\n\r\n")
+	if h.AsksTrailers() {
+		t.Error("what the client says is taken for it")
+	}
+	h.AskTrailers()
+	h.StripHop()
+	if got, want := string(h.AppendRequest(nil)), "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n"; got != want || !h.AsksTrailers() {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if h.Reset(); h.AsksTrailers() {
+		t.Error("the next message asks for them")
+	}
+}
+
 func TestUpgradeIsWrittenOnceWanted(t *testing.T) {
 	h := mustRequest(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	h.SetHop(HopUpgrade)

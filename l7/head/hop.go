@@ -29,6 +29,14 @@ func (h *Head) Hop() Hop { return h.hop }
 // effect if Upgrade is empty.
 func (h *Head) SetHop(hop Hop) { h.hop = hop }
 
+// AskTrailers says that weir takes trailers for the client, which some servers
+// want to know (RFC 9110 section 10.1.4). Whether the client does is a matter
+// of its own connection, so TE as it was read says nothing here.
+func (h *Head) AskTrailers() { h.te = true }
+
+// AsksTrailers reports whether AskTrailers was called.
+func (h *Head) AsksTrailers() bool { return h.te }
+
 // Upgrade is the protocols the sender asks to switch to, or in a 101 the one it
 // switches to; nil without.
 func (h *Head) Upgrade() []byte {

@@ -42,6 +42,8 @@ const (
 	CacheControl
 	Date
 	Origin
+	TraceParent
+	TraceState
 	numKnown
 )
 
@@ -82,6 +84,8 @@ var names = [numKnown]string{
 	CacheControl:                "Cache-Control",
 	Date:                        "Date",
 	Origin:                      "Origin",
+	TraceParent:                 "traceparent",
+	TraceState:                  "tracestate",
 }
 
 // String is the name of the field, in its usual case; empty for Other.
@@ -133,6 +137,10 @@ func Lookup[T ~string | ~[]byte](name T) Known {
 		return match(name, Connection)
 	case 10<<16 | 'k'<<8 | 'e':
 		return match(name, KeepAlive)
+	case 10<<16 | 't'<<8 | 'e':
+		return match(name, TraceState)
+	case 11<<16 | 't'<<8 | 't':
+		return match(name, TraceParent)
 	case 10<<16 | 's'<<8 | 'e':
 		return match(name, SetCookie)
 	case 12<<16 | 'c'<<8 | 'e':

@@ -29,6 +29,7 @@ const (
 	scheme
 	authority
 	path
+	protocol // of an extended CONNECT (RFC 8441 section 4)
 )
 
 // block is a head that is being decoded, or was last. Its bytes are those of an HTTP/1 head, so that everything behind
@@ -48,6 +49,7 @@ type block struct {
 	scheme  string
 	host    string
 	path    string
+	proto   string
 	length  int64 // -1 = not said
 	entries int
 	size    int // bytes as read, however they are joined
@@ -110,6 +112,8 @@ func (b *block) pseudo(name, value string) error {
 		p, at = authority, &b.host
 	case ":path":
 		p, at = path, &b.path
+	case ":protocol":
+		p, at = protocol, &b.proto
 	}
 	if p == 0 || b.have&p != 0 || b.trailer || b.begun {
 		return ErrPseudo
@@ -137,7 +141,7 @@ func (b *block) regular(name, value string) error {
 		if err := http1.CheckTrailerName([]byte(name)); err != nil {
 			return err
 		}
-	} else if drop, err := b.special(known, value); drop || err != nil {
+	} else if drop, err := b.special(known, name, value); drop || err != nil {
 		return err
 	}
 	if underscore && !b.trailer {
@@ -149,7 +153,7 @@ func (b *block) regular(name, value string) error {
 }
 
 // special deals with the fields that mean something to this version of HTTP. drop says that the field is not pushed.
-func (b *block) special(known head.Known, value string) (drop bool, err error) {
+func (b *block) special(known head.Known, name, value string) (drop bool, err error) {
 	switch known {
 	case head.Connection, head.ProxyConnection, head.KeepAlive, head.TransferEncoding, head.Upgrade:
 		return true, ErrConnectionField // RFC 9113 section 8.2.2
@@ -173,7 +177,8 @@ func (b *block) special(known head.Known, value string) (drop bool, err error) {
 		b.cookie = append(b.cookie, value...)
 		return true, nil
 	}
-	return false, nil
+	// The one that a server of HTTP/1 gets is made by whoever asks it (RFC 8441 section 5.1).
+	return b.have&protocol != 0 && name == "sec-websocket-key", nil
 }
 
 func (b *block) push(name, value string) error {
@@ -229,13 +234,18 @@ func isValue(v string) bool {
 // request fills h with the request that was decoded. end says that no content follows. What could be read of one that is
 // refused may be logged.
 func (b *block) request(h *head.Head, end bool) error {
+	asked := b.method
+	if b.connects() {
+		asked = "GET"
+		b.ask()
+	}
 	h.Reset()
 	h.Attach(b.raw)
 	target := b.path
 	if target != "" && target[0] != '/' && target != "*" {
 		target = "" // an absolute form has no place here
 	}
-	err := h.StartRequest(b.method, b.scheme, b.host, target, head.HTTP2)
+	err := h.StartRequest(asked, b.scheme, b.host, target, head.HTTP2)
 	for _, l := range b.lines {
 		h.Append(head.Span{Start: l.start, End: l.end}, l.name, head.Span{Start: l.name + 2, End: l.end - 2})
 	}
@@ -243,14 +253,18 @@ func (b *block) request(h *head.Head, end bool) error {
 	switch {
 	case b.err != nil:
 		return b.err
-	case b.method == "CONNECT":
+	case b.have&protocol == 0 && b.method == "CONNECT":
 		return head.ErrConnect // it comes without scheme and path
+	case b.have&protocol != 0 && (b.method != "CONNECT" || b.length >= 0):
+		return ErrProtocol
 	case b.have&(method|scheme|path) != method|scheme|path:
 		return ErrPseudo
 	case b.have&authority != 0 && b.host == "":
 		return head.ErrHost
 	case b.scheme != "http" && b.scheme != "https":
 		return ErrScheme
+	case b.connects() && !head.EqualFold(b.proto, webSocket):
+		return ErrProtocolUnknown
 	case len(b.method)+len(b.path)+len("  HTTP/1.1\r\n") > b.limits.Line:
 		return http1.ErrLineTooLong
 	case err != nil:
@@ -269,9 +283,27 @@ func (b *block) request(h *head.Head, end bool) error {
 	return http1.ReadExpect(h, f)
 }
 
+// webSocket is the one protocol that streams are opened for besides HTTP (RFC 8441 section 5).
+const webSocket = "websocket"
+
+// connects reports whether the request is an extended CONNECT.
+func (b *block) connects() bool { return b.have&protocol != 0 && b.method == "CONNECT" }
+
+// ask adds what says in HTTP/1 what an extended CONNECT says in HTTP/2, so that everything behind reads an upgrade.
+func (b *block) ask() {
+	for _, f := range [...][2]string{{"connection", "Upgrade"}, {"upgrade", webSocket}} {
+		if b.err == nil {
+			b.err = b.push(f[0], f[1])
+		}
+	}
+}
+
 // frame decides how the request's content ends on its way to a server of HTTP/1.
 func (b *block) frame(h *head.Head, end bool) (head.Framing, error) {
 	switch {
+	case b.connects():
+		h.Switch([]byte(webSocket))
+		return head.Framing{}, nil // what follows belongs to the other protocol
 	case end && b.length > 0:
 		return head.Framing{}, ErrLengthMismatch
 	case b.length >= 0:

@@ -39,12 +39,14 @@ type Options struct {
 type Kind uint8
 
 const (
-	Nothing  Kind = iota // that anyone needs to know of
-	Request              // a head has come: Accept takes it
-	Content              // Data has come for Stream, and its end if Over
-	Trailers             // a trailer section, and with it the end: Data is as HTTP/1 has it, without the empty line
-	Broken               // Stream is closed, by the peer or because of what it sent: Code, and perhaps Err, say why
-	Room                 // Stream may send again; nil = all streams may
+	Nothing   Kind = iota // that anyone needs to know of
+	Request               // a head has come: Accept takes it
+	Content               // Data has come for Stream, and its end if Over
+	Trailers              // a trailer section, and with it the end: Data is as HTTP/1 has it, without the empty line
+	Cancelled             // Stream is closed by the peer, with Code
+	Broken                // Stream is closed because of what the peer sent: Code, and perhaps Err, say why
+	Refused               // a stream was not opened: RefusedStream is Code where there are too many, NoError where the peer was told of the last
+	Room                  // Stream may send again; nil = all streams may
 )
 
 // Event is what a frame has come to. Data lies in the bytes given to Next, or is good until the next call.
@@ -115,9 +117,10 @@ func (c *Conn) Start(o Options, now time.Time) {
 	c.encoder.texts = o.Texts
 	c.budget.began = now
 
-	c.Out = appendHeader(c.Out, 2*6, frameSettings, 0, 0)
+	c.Out = appendHeader(c.Out, 3*6, frameSettings, 0, 0)
 	c.Out = appendSetting(c.Out, settingStreams, uint32(o.MaxStreams))
 	c.Out = appendSetting(c.Out, settingListSize, uint32(o.Limits.Head))
+	c.Out = appendSetting(c.Out, settingConnect, 1)
 	c.Out = appendWindow(c.Out, 0, ConnWindow-initialWindow)
 }
 
@@ -413,15 +416,15 @@ func (c *Conn) decode(id uint32, p []byte) (Event, error) {
 		return c.trailers(c.streams[id])
 	}
 	c.last = id
-	c.budget.transfers++
-	switch {
-	case c.leave == left:
+	if c.leave == left {
 		c.bury(id) // the peer was told that nobody looks at it, and may try elsewhere
-		return Event{}, nil
-	case len(c.streams) >= c.options.MaxStreams:
+		return Event{Kind: Refused}, c.budget.frame(lateCost)
+	}
+	c.budget.transfers++
+	if len(c.streams) >= c.options.MaxStreams {
 		c.bury(id)
 		c.Out = appendReset(c.Out, id, RefusedStream)
-		return Event{}, c.budget.reset()
+		return Event{Kind: Refused, Code: RefusedStream}, c.budget.reset()
 	}
 	return Event{Kind: Request}, nil
 }
@@ -438,6 +441,7 @@ func (c *Conn) Accept(s *Stream, h *head.Head) error {
 			c.due = c.budget.reset()
 		}
 	}
+	s.connect = err == nil && c.block.connects()
 	return err
 }
 
@@ -448,7 +452,7 @@ func (c *Conn) trailers(s *Stream) (Event, error) {
 		return Event{}, nil
 	case s.over:
 		return c.breakStream(s, StreamClosed, nil)
-	case !c.ending:
+	case !c.ending, s.connect: // RFC 9113 section 8.5
 		return c.breakStream(s, ProtocolError, ErrTrailerSection)
 	case c.block.err != nil:
 		return c.breakStream(s, ProtocolError, c.block.err)
@@ -478,7 +482,7 @@ func (c *Conn) reset(f *frame) (Event, error) {
 		return Event{}, err
 	}
 	c.close(s)
-	return Event{Kind: Broken, Stream: s, Code: Code(binary.BigEndian.Uint32(f.payload))}, nil
+	return Event{Kind: Cancelled, Stream: s, Code: Code(binary.BigEndian.Uint32(f.payload))}, nil
 }
 
 // breakStream ends a stream because of what the peer has sent. That counts like a reset of the peer's own, or it could

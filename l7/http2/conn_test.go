@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 
 func TestStart(t *testing.T) {
 	p := newPeer(t, Options{})
-	wants(t, "said", p.said(), "settings 3=250 6=32768", "0 window 983041")
+	wants(t, "said", p.said(), "settings 3=250 6=32768 8=1", "0 window 983041")
 	p.in.WriteString(Preface[:10])
 	p.run()
 	p.in.WriteString(Preface[10:])
@@ -113,6 +114,9 @@ func TestConnectionErrors(t *testing.T) {
 			if !errors.As(p.err, &e) || e.Reason != tt.reason {
 				t.Fatalf("%v, want %s; %q", p.err, tt.reason, p.events)
 			}
+			if !slices.Contains(Reasons[:], e.Reason) {
+				t.Errorf("%s is not among the words", e.Reason)
+			}
 			said := p.said()
 			if last := said[len(said)-1]; last != fmt.Sprintf("goaway %d %v %s", p.conn.last, e.Code, e.Reason) {
 				t.Errorf("said %q", said)
@@ -167,6 +171,7 @@ func TestStreamErrors(t *testing.T) {
 		{"too little data", with(post, "content-length", "2"), false, data(true, "a"), ProtocolError, ErrLengthMismatch},
 		{"too little data before trailers", with(post, "content-length", "2"), false, trailers(true, "x-a", "1"), ProtocolError, ErrLengthMismatch},
 		{"trailers that end nothing", post, false, trailers(false, "x-a", "1"), ProtocolError, ErrTrailerSection},
+		{"trailers where another protocol is spoken", connect, false, trailers(true, "x-a", "1"), ProtocolError, ErrTrailerSection},
 		{"trailers with a pseudo-header", post, false, trailers(true, ":path", "/"), ProtocolError, ErrPseudo},
 		{"trailers that frame", post, false, trailers(true, "content-length", "0"), ProtocolError, http1.ErrTrailerName},
 		{"trailers that route", post, false, trailers(true, "x_forwarded_for", "1"), ProtocolError, http1.ErrTrailerName},
@@ -409,6 +414,12 @@ func TestFloods(t *testing.T) {
 			}
 		}, 110, "h2-resets"},
 		{"more streams than are allowed", func(p *peer, id uint32) { p.ask(id, true, get...) }, DefaultStreams + 110, "h2-resets"},
+		{"streams behind the last one", func(p *peer, id uint32) {
+			if id == 3 {
+				p.conn.LeaveNow()
+			}
+			p.ask(id, true, get...)
+		}, 1100, "h2-flood"},
 		{"continuations", func(p *peer, id uint32) {
 			if id == 3 {
 				_ = p.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 3, BlockFragment: p.encode(get...)})
@@ -499,7 +510,7 @@ func TestTooManyStreams(t *testing.T) {
 	p.conn.End(p.streams[1], nil)
 	p.ask(7, true, get...)
 	p.run()
-	wants(t, "events", p.events, "1 request…", "3 request…", "7 request…")
+	wants(t, "events", p.events, "1 request…", "3 request…", "refused refused-stream", "7 request…")
 }
 
 // The end is announced, what is on its way then is still served, and the peer is told which was the last.
@@ -521,7 +532,7 @@ func TestLeave(t *testing.T) {
 	_ = p.WriteData(5, true, []byte("x"))
 	p.run()
 	wants(t, "said", p.said(), "goaway 3 no-error ")
-	wants(t, "events", p.events, "1 request…", "3 request…")
+	wants(t, "events", p.events, "1 request…", "3 request…", "refused no-error")
 	p.conn.End(p.streams[1], nil)
 	if p.conn.Done() {
 		t.Error("it is done with a request open")

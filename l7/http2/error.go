@@ -75,6 +75,13 @@ var (
 	errCalmResets    = &Error{EnhanceYourCalm, "h2-resets"}
 )
 
+// Reasons are the words of all Errors.
+var Reasons = [...]string{
+	"h2-preface", "h2-frame-size", "h2-frame-length", "h2-stream-id", "h2-idle-stream", "h2-padding",
+	"h2-continuation", "h2-long-block", "h2-hpack", "h2-push", "h2-closed-stream", "h2-settings",
+	"h2-settings-window", "h2-window", "h2-window-zero", "h2-flood", "h2-fields", "h2-resets",
+} // never written
+
 // Reasons to refuse a request, beside those of packages head and http1.
 var (
 	ErrPseudo          error = head.NewError(400, "bad-pseudo", "pseudo-header is unknown, repeated, missing or behind other fields")
@@ -83,5 +90,7 @@ var (
 	ErrConnectionField error = head.NewError(400, "connection-field", "field is about a connection of HTTP/1")
 	ErrTE              error = head.NewError(400, "bad-te", "TE is not trailers")
 	ErrLengthMismatch  error = head.NewError(400, "length-mismatch", "content is not as long as Content-Length says")
+	ErrProtocol        error = head.NewError(400, "bad-protocol", ":protocol is not that of a CONNECT without Content-Length")
+	ErrProtocolUnknown error = head.NewError(501, "unknown-protocol", ":protocol is not websocket")
 	ErrTrailerSection  error = head.NewError(400, "bad-trailer-section", "trailer section is malformed or does not end the stream")
 )

@@ -49,6 +49,7 @@ const (
 	settingInitialWindow = 0x4
 	settingFrameSize     = 0x5
 	settingListSize      = 0x6
+	settingConnect       = 0x8 // RFC 8441 section 3
 )
 
 // frame is one as it lies in the bytes read.

@@ -32,6 +32,8 @@ func story(t testing.TB, long int) []byte {
 	_ = p.WriteWindowUpdate(0, 7)
 	_ = p.WriteWindowUpdate(1, 0)
 	_ = p.WritePriority(11, xhttp2.PriorityParam{StreamDep: 11})
+	p.ask(13, false, connect...)
+	_ = p.WriteData(13, true, []byte("frames"))
 	_ = p.WriteSettingsAck()
 	return bytes.Clone(p.in.Bytes())
 }
@@ -81,7 +83,7 @@ func TestEverySplit(t *testing.T) {
 	all := story(t, 8000)
 	want := play(t, all, func(left int) int { return left })
 	for _, part := range []string{"1 request over=true err=<nil>", `3 content \"lo\" over=true`, `5 trailers \"x-sum: 1\\r\\n\"`, "7 request over=true err=http: field name has a capital",
-		"9 broken cancel", "1 broken protocol-error"} {
+		"9 cancelled cancel", "1 broken protocol-error"} {
 		if !strings.Contains(want, part) {
 			t.Fatalf("%q is missing in %s", part, want)
 		}

@@ -62,6 +62,7 @@ func (p *peer) encode(fields ...string) []byte {
 }
 
 var get = []string{":method", "GET", ":scheme", "http", ":authority", "a", ":path", "/"}
+var connect = []string{":method", "CONNECT", ":scheme", "http", ":protocol", "websocket", ":path", "/", ":authority", "a"}
 var post = []string{":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/"}
 
 func with(base []string, more ...string) []string {
@@ -112,6 +113,10 @@ func (p *peer) note(e Event) {
 		p.events = append(p.events, fmt.Sprintf("%d content %q over=%v", id, e.Data, e.Stream.Over()))
 	case Trailers:
 		p.events = append(p.events, fmt.Sprintf("%d trailers %q", id, e.Data))
+	case Cancelled:
+		p.events = append(p.events, fmt.Sprintf("%d cancelled %v", id, e.Code))
+	case Refused:
+		p.events = append(p.events, fmt.Sprintf("refused %v", e.Code))
 	case Broken:
 		p.events = append(p.events, fmt.Sprintf("%d broken %v err=%v", id, e.Code, e.Err))
 	}

@@ -16,6 +16,7 @@ type Stream struct {
 	over    bool  // the peer has
 	closed  bool
 	refused bool // its head was
+	connect bool // it is to carry another protocol
 	blocked bool // something waits for the stream's window
 }
 
@@ -27,6 +28,10 @@ func (s *Stream) Over() bool { return s.over }
 
 // Ended reports whether the end was sent to the peer.
 func (s *Stream) Ended() bool { return s.ended }
+
+// Connects reports whether the request was an extended CONNECT (RFC 8441): a response with 2xx means that the stream
+// carries the other protocol from then on.
+func (s *Stream) Connects() bool { return s.connect }
 
 // Blocked reports whether content waits for the window of this stream, not for that of the connection.
 func (s *Stream) Blocked() bool { return s.blocked }

@@ -28,6 +28,16 @@ const (
 	EncodedHash                             // %23
 )
 
+// In reports whether a path in normal form has one of the characters.
+func (e Encoded) In(path []byte) bool {
+	for i := 0; i+2 < len(path); i++ {
+		if path[i] == '%' && encoded(unhex(path[i+1])<<4|unhex(path[i+2]))&e != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Normalizer says how paths are normalized; the zero Normalizer is how
 // NormalizePath does it.
 type Normalizer struct {
