@@ -126,8 +126,14 @@ func (b balancer) locate(ctx context.Context) (string, error) {
 	return b.find()
 }
 
-// command shows how the program at path is run.
+// command shows how the program at path is run, by somebody in the same
+// directory.
 func (b balancer) command(path string) string {
+	if here, err := os.Getwd(); err == nil {
+		if near, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(near) {
+			path = near
+		}
+	}
 	args, err := renderAll(b.args, site{Listen: "127.0.0.1:0", Dir: ".", Config: b.file})
 	if err != nil {
 		return path // it needs more than is known before it runs

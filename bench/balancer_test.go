@@ -359,6 +359,26 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A program below the working directory is shown as it is called from there.
+func TestCommand(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(here, "bin/nginx"):   "bin/nginx -p . -e stderr -c nginx.conf",
+		filepath.Join(here, "../bin/weir"): filepath.Join(here, "../bin/weir") + " -p . -e stderr -c nginx.conf",
+		"/usr/sbin/nginx":                  "/usr/sbin/nginx -p . -e stderr -c nginx.conf",
+	} {
+		if got := nginx().command(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	if got := (balancer{args: []string{"{{.Ports.stats}}"}}).command("/opt/mine"); got != "/opt/mine" {
+		t.Errorf("what is not known yet is shown as %q", got)
+	}
+}
+
 func TestRenderRefusesWhatASiteLacks(t *testing.T) {
 	for _, text := range []string{"{{.Nothing}}", "{{"} {
 		if _, err := render(text, site{}); err == nil {

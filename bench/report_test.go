@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -354,5 +355,39 @@ func TestScales(t *testing.T) {
 				t.Errorf("beyond the high end is at %v", at)
 			}
 		})
+	}
+}
+
+// The manual's page on performance is what the bench makes of the results
+// that are kept with it.
+func TestPerformancePage(t *testing.T) {
+	const kept, page = "results/performance.json", "../docs/performance.md"
+	r, err := readResults(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(markdownPage(r), string(got)); diff != "" {
+		t.Errorf("%s is not what the bench makes of bench/%s; `make docs-performance` mends it (-want +got):\n%s", page, kept, diff)
+	}
+	text, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !json.Valid(text) {
+		t.Error("no JSON")
+	}
+	for _, want := range []string{r.Machine.kind(), r.Command, r.Date.Format("2 January 2006")} {
+		if want == "" || !strings.Contains(string(got), want) {
+			t.Errorf("%s does not name %q", page, want)
+		}
+	}
+	for _, e := range r.Entrants {
+		if e.Missing == "" && (e.Version == "" || !strings.Contains(string(got), e.Version) || !strings.Contains(string(got), e.Command)) {
+			t.Errorf("%s does not name %s %q, run as %q", page, e.Name, e.Version, e.Command)
+		}
 	}
 }

@@ -26,7 +26,7 @@ type results struct {
 // entrant is a balancer in this run.
 type entrant struct {
 	Name    string `json:"name"`
-	Path    string `json:"path,omitempty"`
+	Path    string `json:"-"`
 	Version string `json:"version,omitempty"`
 	Command string `json:"command,omitempty"` // that starts it
 	Missing string `json:"missing,omitempty"` // why it is not measured

@@ -110,6 +110,7 @@ func (x *Exchange) passOn() {
 	_ = x.conn.stream.Write(out) // an error stays with the stream, where download sees it
 	x.worker.sent(out)
 	x.phase = answering
+	x.spend()
 	x.down.Open(&x.link.stream, x.conn.stream)
 	x.download()
 }

@@ -304,6 +304,9 @@ func (x *Exchange) backendReady() {
 // ends implements holder.
 func (x *Exchange) ends() (client, local netip.AddrPort) { return x.Client(), x.conn.localAddr() }
 
+// result implements holder.
+func (x *Exchange) result() *head.Head { return &x.res }
+
 // owner implements holder.
 func (x *Exchange) owner() rescuer { return x.conn }
 
@@ -341,7 +344,7 @@ func (x *Exchange) owed() bool {
 
 // blame counts a failure against the backend.
 func (x *Exchange) blame() {
-	if x.backend != nil {
+	if x.backend != nil && (x.link == nil || x.link.accountable()) {
 		x.pool.Failed(x.backend, time.Now())
 	}
 }

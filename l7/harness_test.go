@@ -107,6 +107,9 @@ func newBed(t testing.TB, o setup) *bed {
 	if o.pool.Queue.Timeout == 0 {
 		o.pool.Queue = upstream.QueueOptions{Limit: 10, Timeout: time.Second}
 	}
+	if behindHTTP2 {
+		o.transport.HTTP2 = OnlyHTTP2
+	}
 	if o.transport.MaxIdle == 0 {
 		o.transport.MaxIdle = 100
 	}
@@ -177,6 +180,9 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 			b.t.Errorf("loop %d still has an open connection", w.loop.ID())
 		}
 		for _, p := range w.places {
+			if len(p.trunks) != 0 || p.waits != 0 {
+				b.t.Errorf("loop %d still has %d trunks, and %d requests that wait for one", w.loop.ID(), len(p.trunks), p.waits)
+			}
 			if p.count != 0 {
 				b.t.Errorf("loop %d still has %d idle connections", w.loop.ID(), p.count)
 			}
@@ -248,7 +254,12 @@ func (b *bed) route(name, text string, ms []*Middleware, security *Security) {
 // backend is an HTTP server of the standard library.
 func backend(t testing.TB, h http.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	s := httptest.NewServer(h)
+	s := httptest.NewUnstartedServer(h)
+	if behindHTTP2 {
+		s.Config.Protocols = new(http.Protocols)
+		s.Config.Protocols.SetUnencryptedHTTP2(true)
+	}
+	s.Start()
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().(*net.TCPAddr).AddrPort()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/internal/eventloop"
+	"github.com/weirlb/weir/l7/head"
 	"github.com/weirlb/weir/l7/http1"
 	"github.com/weirlb/weir/upstream"
 )
@@ -15,16 +16,32 @@ import (
 // not used again.
 type Transport struct {
 	TLS             *tls.Config   // nil = plain; without a ServerName the server's address stands for it
-	MaxIdle         int           // idle connections to each server, on each loop
+	MaxIdle         int           // idle connections to each server, on each loop; more rest for a sweep or two; 0 = none
 	IdleTimeout     time.Duration // for which one may rest; 0 = for ever
 	MaxRequests     int           // on one connection; 0 = no limit
 	ResponseTimeout time.Duration // from the request to the head of its response; 0 = the entrypoint's idle timeout alone
 	ResponseLimits  http1.Limits  // of response heads
 
+	HTTP2       HTTP2         // whether it is spoken; never with a Greeting
+	PingAfter   time.Duration // without a word from a server that has requests before it is asked for one; 0 = it is not
+	PingTimeout time.Duration // for the answer; 0 = it may take for ever
+
 	// Greeting appends what goes before everything else on a connection made for a client, such as a PROXY protocol header
 	// that names it; nil = nothing. A connection with a greeting serves one request, for the next one may be another client's.
 	Greeting func(dst []byte, source, destination netip.AddrPort) []byte
 }
+
+// HTTP2 says where a Transport speaks HTTP/2.
+type HTTP2 uint8
+
+const (
+	NoHTTP2    HTTP2 = iota
+	OfferHTTP2       // over TLS, to servers that pick it
+	OnlyHTTP2        // to all, with prior knowledge
+)
+
+// both are the protocols that a Transport offers which speaks HTTP/2 where it can.
+var both = []string{"h2", "http/1.1"} // never written
 
 // scheme is how the servers are spoken to, as URLs say it.
 func (t *Transport) scheme() string {
@@ -34,30 +51,37 @@ func (t *Transport) scheme() string {
 	return "http"
 }
 
-// tlsTo is the TLS to one server. An address is looked for in the certificate and never sent (RFC 6066 section 3).
-func (t *Transport) tlsTo(b *upstream.Backend) *tls.Config {
-	if t.TLS.ServerName != "" {
+// tlsTo is the TLS to one server, where protocols are offered. An address is looked for in the certificate and never sent
+// (RFC 6066 section 3).
+func (t *Transport) tlsTo(b *upstream.Backend, protocols []string) *tls.Config {
+	if t.TLS.ServerName != "" && protocols == nil {
 		return t.TLS
 	}
 	c := t.TLS.Clone()
-	c.ServerName = b.Addr().Addr().WithZone("").String()
+	c.NextProtos = protocols
+	if c.ServerName == "" {
+		c.ServerName = b.Addr().Addr().WithZone("").String()
+	}
 	return c
 }
 
-// link is a connection to a backend. It is either an exchange's or rests in its place's list of idle ones.
+// link is a connection to a backend, or one request on a trunk. It is either an exchange's or rests in its place's list of
+// idle ones; the connection of a trunk is the trunk's.
 type link struct {
 	worker     *worker
 	place      *place
 	transport  *Transport
 	stream     eventloop.Stream
 	parser     http1.Parser
+	branch     *branch   // on which it is; nil for a connection of its own
+	shared     bool      // the attempt to connect was made for another one, for whom it counts
 	x          holder    // whose it is; nil while it rests
 	prev, next *link     // neighbours while it rests
 	rested     time.Time // since when
 	served     int       // requests it was used for
 }
 
-// holder uses a link: an exchange, or a copy of its request.
+// holder uses a link: an exchange, a copy of its request, or a trunk.
 type holder interface {
 	// connected tells how a connection attempt has ended.
 	connected(err error)
@@ -65,6 +89,8 @@ type holder interface {
 	backendReady()
 	// ends are the addresses of the connection whose request it is: the client and where it has called.
 	ends() (client, local netip.AddrPort)
+	// result is where the head of a response goes that comes on a branch.
+	result() *head.Head
 	// owner ends what an event has led to. It is asked for before the event, for the holder may be another one's then.
 	owner() rescuer
 }
@@ -74,15 +100,32 @@ type rescuer interface{ rescue() }
 // newLink gives a link to a backend that is still to be dialled.
 func (w *worker) newLink(h holder, b *upstream.Backend, t *Transport) *link {
 	l := pop(&w.links)
-	l.worker, l.place, l.transport, l.x, l.served = w, w.place(b), t, h, 0
+	l.worker, l.place, l.transport, l.x, l.served, l.shared = w, w.place(b), t, h, 0, false
 	l.parser = http1.Parser{Limits: t.ResponseLimits}
 	return l
 }
 
-// dial starts to connect to a backend for x.
-func (w *worker) dial(x *Exchange, b *upstream.Backend, t *Transport) error {
-	x.link = w.newLink(x, b, t)
-	return x.link.stream.Dial(w.loop, b.Addr(), x.link)
+// dial starts to connect to a backend for h: by a connection of its own if apart is set, or where the server speaks HTTP/1.
+func (w *worker) dial(h holder, b *upstream.Backend, t *Transport, o upstream.Options, apart bool) (*link, error) {
+	if p := w.place(b); !apart && p.multiplexes(t) {
+		return p.await(h, t, o)
+	}
+	l := w.newLink(h, b, t)
+	return l, l.stream.Dial(w.loop, b.Addr(), l)
+}
+
+// timeout bounds the wait for a link that dial has given. The attempt to connect a trunk is bounded by that itself.
+func (l *link) timeout(o upstream.Options) time.Duration {
+	if l != nil && l.branch != nil {
+		return o.Connect.Timeout + o.Queue.Timeout
+	}
+	return o.Connect.Timeout
+}
+
+// tell tells the holder how the wait for a trunk has ended.
+func (l *link) tell(err error) {
+	defer l.x.owner().rescue()
+	l.x.connected(err)
 }
 
 // Connected goes on after a connection attempt, with the TLS handshake if there is to be one.
@@ -93,7 +136,11 @@ func (l *link) Connected(_ *eventloop.Stream, err error) {
 		err = l.stream.Write(l.transport.Greeting(l.worker.scratch(), client, local))
 	}
 	if err == nil && l.transport.TLS != nil {
-		config := l.transport.tlsTo(l.place.backend)
+		var protocols []string
+		if _, trunk := l.x.(*trunk); trunk {
+			protocols = both
+		}
+		config := l.transport.tlsTo(l.place.backend, protocols)
 		err = l.stream.StartTLS(func(c net.Conn) *tls.Conn { return tls.Client(c, config) }, l)
 		if err == nil {
 			l.stream.SetHandler(l)
@@ -120,6 +167,42 @@ func (l *link) Ready(*eventloop.Stream) {
 		l.place.remove(l)
 		l.close()
 	}
+}
+
+// appendRequest writes the head of a request: to out, or to the branch, past it.
+func (l *link) appendRequest(out []byte, h *head.Head) []byte {
+	if l.branch != nil {
+		l.branch.ask(h)
+		return out
+	}
+	return h.AppendRequest(out)
+}
+
+// response reads the head of a response to a request with the method from b, as http1.Parser does. That of a branch is in h
+// already.
+func (l *link) response(b []byte, h *head.Head, method []byte) (int, error) {
+	switch {
+	case l.branch == nil && len(b) == 0, l.branch != nil && !l.branch.answered:
+		return 0, http1.ErrShort
+	case l.branch != nil:
+		return 0, nil
+	}
+	return l.parser.Response(b, h, method)
+}
+
+// heard says that the head which response has given was looked at.
+func (l *link) heard() {
+	if l.branch != nil {
+		l.branch.answered = false
+	}
+}
+
+// unserved reports whether the server has said that it has not looked at the request.
+func (l *link) unserved() bool { return l.branch != nil && l.branch.unserved }
+
+// accountable reports whether a failure is to be counted against the backend, and not counted yet.
+func (l *link) accountable() bool {
+	return l.branch == nil || !l.branch.unserved && (l.branch.trunk == nil || l.branch.trunk.accountable())
 }
 
 // close ends the connection; the link may be another one afterwards.
@@ -156,6 +239,6 @@ func (l *link) look() (extra, ended bool) {
 // is behind the response.
 func (l *link) reusable() bool {
 	t := l.transport
-	return l.stream.IsOpen() && l.stream.Failed() == nil && l.stream.Buffered() == 0 && len(l.stream.Peeked()) == 0 &&
+	return l.branch == nil && l.stream.IsOpen() && l.stream.Failed() == nil && l.stream.Buffered() == 0 && len(l.stream.Peeked()) == 0 &&
 		!l.stream.PeerLeft() && t.Greeting == nil && (t.MaxRequests == 0 || l.served < t.MaxRequests)
 }

@@ -54,29 +54,46 @@ func (m *mirrorCall) start() {
 		return
 	}
 	m.backend = b
-	if l := m.worker.reuse(b, m.lb.Transport, true); l != nil {
-		l.x, m.link = m, l
+	m.reach()
+}
+
+// reach finds a connection to the backend, or makes one.
+func (m *mirrorCall) reach() {
+	w, b, t := m.worker, m.backend, m.lb.Transport
+	if l := w.reuse(m, b, t, true, false); l != nil {
+		m.link = l
 		m.send()
 		return
 	}
-	m.worker.loop.Arm(&m.timer, o.Connect.Timeout, m)
-	m.link = m.worker.newLink(m, b, m.lb.Transport)
-	if err := m.link.stream.Dial(m.worker.loop, b.Addr(), m.link); err != nil {
+	o := m.lb.Pool.Options()
+	var err error
+	m.link, err = w.dial(m, b, t, o, false)
+	w.loop.Arm(&m.timer, m.link.timeout(o), m)
+	if err != nil {
 		m.connected(err)
 	}
 }
 
 // connected implements holder.
 func (m *mirrorCall) connected(err error) {
-	if err != nil {
-		if !local(err) {
+	l := m.link
+	switch {
+	case err == errHTTP1:
+		m.link = nil
+		l.close()
+		m.reach()
+		return
+	case err != nil:
+		if !local(err) && err != errNoStream && !l.shared {
 			m.fail()
 		}
 		m.end(502)
 		return
 	}
 	now := time.Now()
-	m.backend.AddConnect(now.Sub(m.began))
+	if !l.shared {
+		m.backend.AddConnect(now.Sub(m.began))
+	}
 	m.link.stream.SetHandler(m.link)
 	m.send()
 }
@@ -98,8 +115,10 @@ func (m *mirrorCall) send() {
 		m.end(500)
 		return
 	}
-	out := append(m.req.AppendRequest(w.scratch()), m.body...)
-	_ = m.link.stream.Write(out) // an error stays with the stream; reading shows it
+	out := append(m.link.appendRequest(w.scratch(), &m.req), m.body...)
+	if len(out) > 0 {
+		_ = m.link.stream.Write(out) // an error stays with the stream; reading shows it
+	}
 	w.sent(out)
 	m.backendReady()
 }
@@ -113,7 +132,7 @@ func (m *mirrorCall) backendReady() {
 			return
 		}
 		b, err := l.stream.Receive(maxResponse)
-		if len(b) > 0 {
+		if len(b) > 0 || l.branch != nil && l.branch.answered {
 			budget -= len(b)
 			n, bad := m.take(b)
 			l.stream.Hold(b[n:])
@@ -145,11 +164,12 @@ func (m *mirrorCall) backendReady() {
 
 // take drops what belongs to the response, and returns how much that was.
 func (m *mirrorCall) take(b []byte) (n int, err error) {
-	for !m.answered && n < len(b) {
-		size, err := m.link.parser.Response(b[n:], &m.res, m.req.Method())
+	for !m.answered {
+		size, err := m.link.response(b[n:], &m.res, m.req.Method())
 		if err != nil {
 			return n, err
 		}
+		m.link.heard()
 		n += size
 		if status := m.res.Status(); status >= 200 {
 			m.answered = true
@@ -181,7 +201,11 @@ func (m *mirrorCall) done() {
 }
 
 // fail counts a failure against the backend.
-func (m *mirrorCall) fail() { m.lb.Pool.Failed(m.backend, time.Now()) }
+func (m *mirrorCall) fail() {
+	if m.link == nil || m.link.accountable() {
+		m.lb.Pool.Failed(m.backend, time.Now())
+	}
+}
 
 // Expired ends a call that takes too long.
 func (m *mirrorCall) Expired(*eventloop.Timer) {
@@ -247,6 +271,9 @@ func (m *mirrorCall) count(status int) {
 		b.AddBytes(in, m.bodyOut)
 	}
 }
+
+// result implements holder.
+func (m *mirrorCall) result() *head.Head { return &m.res }
 
 // owner implements holder.
 func (m *mirrorCall) owner() rescuer { return m }

@@ -123,6 +123,10 @@ func (x *Exchange) Expired(*eventloop.Timer) {
 		x.queued += time.Since(x.mark)
 		x.miss(503, accesslog.Weir, accesslog.QueueTimeout)
 	case connecting:
+		if x.link != nil && x.link.branch != nil {
+			x.miss(503, accesslog.Weir, accesslog.QueueTimeout)
+			return
+		}
 		x.connectFailed(accesslog.ConnectTimeout)
 	case waiting:
 		if x.sniffing {
@@ -145,18 +149,30 @@ func (x *Exchange) use(b *upstream.Backend) {
 	if x.tried = append(x.tried, b); len(x.tried) > 1 {
 		x.service.counters.shares[x.worker.loop.ID()].retries.Add(1)
 	}
-	if l := x.worker.reuse(b, x.lb.Transport, !x.safe()); l != nil {
-		l.x, x.link, x.reused = x, l, true
+	x.reach()
+}
+
+// reach finds a connection to the backend, or makes one.
+func (x *Exchange) reach() {
+	if l := x.worker.reuse(x, x.backend, x.lb.Transport, !x.safe(), x.apart()); l != nil {
+		x.link, x.reused = l, l.served > 0
 		x.send()
 		return
 	}
 	x.connect()
 }
 
+// apart reports whether the request needs a connection of its own, because it asks to switch protocols: HTTP/2 does not know
+// that. A server that is known to speak HTTP/2 alone gets it as one that does not ask (RFC 9110 section 7.8).
+func (x *Exchange) apart() bool { return x.req.Upgrade() != nil && x.lb.Transport.HTTP2 != OnlyHTTP2 }
+
 func (x *Exchange) connect() {
 	x.phase, x.reused = connecting, false
-	x.worker.loop.Arm(&x.timer, x.pool.Options().Connect.Timeout, x)
-	if err := x.worker.dial(x, x.backend, x.lb.Transport); err != nil {
+	o := x.pool.Options()
+	var err error
+	x.link, err = x.worker.dial(x, x.backend, x.lb.Transport, o, x.apart())
+	x.worker.loop.Arm(&x.timer, x.link.timeout(o), x)
+	if err != nil {
 		x.connected(err)
 	}
 }
@@ -169,10 +185,20 @@ func (x *Exchange) connected(err error) {
 		took := now.Sub(x.mark)
 		x.dialled += took
 		x.mark = now
-		x.backend.AddConnect(took)
+		if !x.link.shared {
+			x.backend.AddConnect(took)
+		}
 		x.worker.loop.Disarm(&x.timer)
 		x.link.stream.SetHandler(x.link)
 		x.send()
+	case err == errHTTP1:
+		l := x.link
+		x.link = nil
+		l.close()
+		x.worker.loop.Disarm(&x.timer)
+		x.reach()
+	case err == errNoStream:
+		x.miss(503, accesslog.Weir, accesslog.QueueFull)
 	case local(err):
 		// Weir's own host is out of something; it would be unjust to blame the backend.
 		x.fail(503, accesslog.Weir, accesslog.Internal)
@@ -200,8 +226,10 @@ func local(err error) bool {
 func (x *Exchange) connectFailed(reason accesslog.Reason) {
 	now := time.Now()
 	x.dialled += now.Sub(x.mark)
-	x.backend.AddConnectFailure(reason == accesslog.ConnectTimeout)
-	x.pool.Failed(x.backend, now)
+	if x.link == nil || !x.link.shared {
+		x.backend.AddConnectFailure(reason == accesslog.ConnectTimeout)
+		x.pool.Failed(x.backend, now)
+	}
 	x.tryAnother(reason, now)
 }
 

@@ -9,6 +9,9 @@ const DefaultMaxReplay = 1 << 20
 // another try has none.
 const maxKept = 64 << 20
 
+// unservedKept is how much of a body is kept for a server of HTTP/2: one that goes away may not have looked at the request.
+const unservedKept = 64 << 10
+
 // replay is a bounded copy of a request's body, framing included, as far as it has been sent. It is kept for the services
 // that may need it; the bodies of all others pass without a look at them.
 type replay struct {
@@ -53,8 +56,18 @@ func (x *Exchange) prepare() {
 	if x.copies != 0 && x.mirror.Body {
 		limit = max(limit, allowance(x.mirror.MaxBody))
 	}
+	if x.lb.Transport.HTTP2 != NoHTTP2 {
+		limit = max(limit, unservedKept)
+	}
 	if limit > 0 {
 		x.replay.begin(x.req.Framing(), limit)
+	}
+}
+
+// spend keeps nothing any more, now that the response is on its way, unless copies are still to get it.
+func (x *Exchange) spend() {
+	if x.replay.on() && x.copies == 0 {
+		x.dropReplay()
 	}
 }
 

@@ -24,13 +24,15 @@ func (x *Exchange) send() {
 		x.fail(500, accesslog.Weir, accesslog.Internal)
 		return
 	}
-	out := x.req.AppendRequest(x.worker.scratch())
+	out := x.link.appendRequest(x.worker.scratch(), &x.req)
 	out, err := x.firstOfBody(append(out, x.replay.sent...))
 	if err != nil {
 		x.refuse(err)
 		return
 	}
-	_ = x.link.stream.Write(out) // an error stays with the stream, where upload and listen see it
+	if len(out) > 0 {
+		_ = x.link.stream.Write(out) // an error stays with the stream, where upload and listen see it
+	}
 	x.worker.sent(out)
 	x.up.Open(x.conn.stream, &x.link.stream)
 	x.await()

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/weirlb/weir/internal/eventloop"
 	"github.com/weirlb/weir/l7/head"
 	"github.com/weirlb/weir/l7/http1"
+	"github.com/weirlb/weir/l7/http2"
 )
 
 const (
@@ -20,16 +22,20 @@ func (x *Exchange) listen() {
 	for x.phase == waiting {
 		l := x.link
 		b, err := l.stream.Receive(maxResponse)
-		if len(b) > 0 {
+		n, bad := l.response(b, &x.res, x.req.Method())
+		if len(b) > 0 || bad == nil {
 			x.heard = true
-			n, bad := l.parser.Response(b, &x.res, x.req.Method())
 			switch {
 			case bad == nil && x.sniffs(b[n:], err):
 				if !x.sniffing {
 					x.sniffing, x.firstAt = true, time.Now() // it is not the server that keeps the client waiting from here on
+					if l.branch != nil {
+						x.res.Keep()
+					}
 					x.worker.loop.Arm(&x.timer, sniffWait, x)
 				}
 			case bad == nil:
+				l.heard()
 				x.hear(b, n)
 				continue
 			case bad != http1.ErrShort:
@@ -46,7 +52,11 @@ func (x *Exchange) listen() {
 			x.distrust(http1.ErrHeadTooLong)
 			return
 		default:
-			x.deserted()
+			if isRefusal(err) {
+				x.distrust(err)
+				return
+			}
+			x.deserted(err)
 			return
 		}
 	}
@@ -74,22 +84,50 @@ func (x *Exchange) distrust(err error) {
 
 // deserted deals with a backend that has gone before it answered. An idle connection may have been closed at the moment
 // it was used again: then the request goes out once more on a fresh one, if it may be repeated.
-func (x *Exchange) deserted() {
+//
+// A server of HTTP/2 may say that it has not looked at the request. Then it goes out once more whatever it is, and after that
+// to another backend.
+func (x *Exchange) deserted(err error) {
 	now := time.Now()
-	if x.reused && !x.heard && !x.replayed && x.safe() {
-		l := x.link
+	l := x.link
+	unserved := l.unserved() && x.replayable(math.MaxInt64)
+	if !x.heard && !x.replayed && (unserved || x.reused && x.safe()) {
+		multiplexed := l.branch != nil
 		x.link, x.replayed = nil, true
 		l.close()
 		x.mark = now
-		x.connect()
+		if multiplexed {
+			x.reach()
+		} else {
+			x.connect()
+		}
 		return
 	}
-	x.pool.Failed(x.backend, now)
-	if !x.heard && x.safe() {
+	x.detail = whyLost(err)
+	x.blame()
+	if !x.heard && (unserved || x.safe()) {
 		x.tryAnother(accesslog.BackendAbort, now)
 		return
 	}
 	x.miss(502, accesslog.Backend, accesslog.BackendAbort)
+}
+
+// whyLost is a word for the log, of a closed set, about how a server of HTTP/2 has ended a response; empty for others.
+func whyLost(err error) string {
+	switch e := err.(type) {
+	case *http2.Error:
+		return e.Reason
+	case resetError:
+		return "h2-reset-" + http2.Code(e).Known()
+	}
+	return ""
+}
+
+// declare says in a field how long a response of HTTP/2 is that has ended with its head: HTTP/1 does not know otherwise.
+func (x *Exchange) declare() {
+	if f := x.res.Framing(); x.res.Version() == head.HTTP2 && f.Kind == head.Length && x.conn.lane == nil && !x.res.Has(head.ContentLength) {
+		x.res.SetFraming(f)
+	}
 }
 
 // hear goes on with a response of which the head is the first n bytes of b. The head refers to b: all that is done with it
@@ -159,6 +197,7 @@ func (x *Exchange) answer(rest []byte) {
 	x.worker.sent(out)
 	x.phase = answering
 	x.down.Open(&x.link.stream, x.conn.stream)
+	x.spend()
 	if bad != nil {
 		x.truncated(bad)
 		return
@@ -185,6 +224,7 @@ func (x *Exchange) finishHead(rest []byte) bool {
 		return false
 	}
 	x.noteStatus(&x.res)
+	x.declare()
 	x.stick()
 	x.capture()
 	x.conn.last = x.conn.last || x.wantsMore // the body that was announced will not come
@@ -352,6 +392,7 @@ func (x *Exchange) piece() (int, error) {
 func (x *Exchange) truncated(err error) {
 	x.blame()
 	reason := accesslog.BackendAbort
+	x.detail = whyLost(err)
 	if isRefusal(err) {
 		_, x.detail = head.Refusal(err)
 		reason = accesslog.BadResponse

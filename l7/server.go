@@ -63,6 +63,9 @@ func (s *Server) Drain() {
 		w.forEachSession(func(s *session) { s.retire(leavesStop) })
 		w.stopMirrors(func(*mirrorCall) bool { return true }) // nobody waits for their responses
 		w.closeIdle(func(*link) bool { return true })
+		for _, p := range w.places {
+			p.closeIdleTrunks()
+		}
 	})
 }
 

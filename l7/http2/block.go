@@ -29,6 +29,7 @@ const (
 	scheme
 	authority
 	path
+	status   // of a response
 	protocol // of an extended CONNECT (RFC 8441 section 4)
 )
 
@@ -39,6 +40,7 @@ type block struct {
 	under   http1.Underscores
 	decoder *hpack.Decoder
 	trailer bool // it is a trailer section
+	reply   bool // it is the head of a response
 
 	raw     []byte
 	lines   []line
@@ -46,6 +48,7 @@ type block struct {
 	have    pseudo
 	begun   bool // other fields than pseudo-headers have come
 	method  string
+	status  string
 	scheme  string
 	host    string
 	path    string
@@ -99,7 +102,7 @@ func (b *block) add(name, value string) error {
 	return b.regular(name, value)
 }
 
-// pseudo takes a pseudo-header (RFC 9113 section 8.3.1). What its value may be is for package head.
+// pseudo takes a pseudo-header (RFC 9113 sections 8.3.1 and 8.3.2). What its value may be is for package head.
 func (b *block) pseudo(name, value string) error {
 	var p pseudo
 	var at *string
@@ -112,10 +115,12 @@ func (b *block) pseudo(name, value string) error {
 		p, at = authority, &b.host
 	case ":path":
 		p, at = path, &b.path
+	case ":status":
+		p, at = status, &b.status
 	case ":protocol":
 		p, at = protocol, &b.proto
 	}
-	if p == 0 || b.have&p != 0 || b.trailer || b.begun {
+	if p == 0 || b.reply != (p == status) || b.have&p != 0 || b.trailer || b.begun {
 		return ErrPseudo
 	}
 	b.have |= p
@@ -144,7 +149,7 @@ func (b *block) regular(name, value string) error {
 	} else if drop, err := b.special(known, name, value); drop || err != nil {
 		return err
 	}
-	if underscore && !b.trailer {
+	if underscore && !b.trailer && !b.reply {
 		if drop, err := b.under.Judge([]byte(name)); drop || err != nil {
 			return err
 		}
@@ -158,7 +163,7 @@ func (b *block) special(known head.Known, name, value string) (drop bool, err er
 	case head.Connection, head.ProxyConnection, head.KeepAlive, head.TransferEncoding, head.Upgrade:
 		return true, ErrConnectionField // RFC 9113 section 8.2.2
 	case head.TE:
-		if value != "trailers" {
+		if value != "trailers" && !b.reply {
 			return true, ErrTE
 		}
 	case head.ContentLength:
@@ -171,6 +176,9 @@ func (b *block) special(known head.Known, name, value string) (drop bool, err er
 		}
 		b.length = n
 	case head.Cookie:
+		if b.reply {
+			break // it means nothing there, and must not be joined
+		}
 		if len(b.cookie) > 0 {
 			b.cookie = append(b.cookie, "; "...)
 		}

@@ -47,6 +47,8 @@ const (
 	Broken                // Stream is closed because of what the peer sent: Code, and perhaps Err, say why
 	Refused               // a stream was not opened: RefusedStream is Code where there are too many, NoError where the peer was told of the last
 	Room                  // Stream may send again; nil = all streams may
+	Response              // a head for Stream has come: Answer takes it. On the client's side only, as is
+	Away                  // the peer takes no more streams: Unserved tells which it has not looked at
 )
 
 // Event is what a frame has come to. Data lies in the bytes given to Next, or is good until the next call.
@@ -67,16 +69,17 @@ const (
 	left          // it was told after which stream
 )
 
-// Conn is the server's side of a connection. Start makes it ready. It belongs to one goroutine.
+// Conn is one side of a connection: Start makes it the server's, StartClient the client's. It belongs to one goroutine.
 type Conn struct {
 	// Out is what is to be sent. Whoever sends it empties it.
 	Out []byte
 
 	options Options
+	client  *client // nil on the server's side
 	streams map[uint32]*Stream
 	buried  []uint32 // the last ones that we have reset
 	grave   int      // where the next one goes
-	last    uint32   // highest stream the peer has opened
+	last    uint32   // highest stream that the client has opened
 	block   block
 	decoder *hpack.Decoder
 	encoder encoder
@@ -98,10 +101,21 @@ type Conn struct {
 	initial int64 // and on a new one
 	recv    int32
 	credit  int32
+	allowed int32 // bytes we let it send on a new one
 }
 
 // Start makes c the server's side of a fresh connection, and writes its settings.
 func (c *Conn) Start(o Options, now time.Time) {
+	c.begin(o, now)
+	o = c.options
+	c.Out = appendHeader(c.Out, 3*6, frameSettings, 0, 0)
+	c.Out = appendSetting(c.Out, settingStreams, uint32(o.MaxStreams))
+	c.Out = appendSetting(c.Out, settingListSize, uint32(o.Limits.Head))
+	c.Out = appendSetting(c.Out, settingConnect, 1)
+	c.Out = appendWindow(c.Out, 0, ConnWindow-initialWindow)
+}
+
+func (c *Conn) begin(o Options, now time.Time) {
 	if o.MaxStreams <= 0 {
 		o.MaxStreams = DefaultStreams
 	}
@@ -109,19 +123,13 @@ func (c *Conn) Start(o Options, now time.Time) {
 		o.Texts = new(Texts)
 	}
 	o.Limits = o.Limits.WithDefaults()
-	*c = Conn{Out: c.Out[:0], options: o, streams: make(map[uint32]*Stream), send: initialWindow, initial: initialWindow, recv: ConnWindow}
+	*c = Conn{Out: c.Out[:0], options: o, streams: make(map[uint32]*Stream), send: initialWindow, initial: initialWindow, recv: ConnWindow, allowed: StreamWindow}
 	c.block.limits, c.block.under = o.Limits, o.Underscores
 	c.decoder = hpack.NewDecoder(tableSize, c.block.field)
 	c.block.decoder = c.decoder
 	c.encoder.hpack = hpack.NewEncoder(&c.encoder)
 	c.encoder.texts = o.Texts
 	c.budget.began = now
-
-	c.Out = appendHeader(c.Out, 3*6, frameSettings, 0, 0)
-	c.Out = appendSetting(c.Out, settingStreams, uint32(o.MaxStreams))
-	c.Out = appendSetting(c.Out, settingListSize, uint32(o.Limits.Head))
-	c.Out = appendSetting(c.Out, settingConnect, 1)
-	c.Out = appendWindow(c.Out, 0, ConnWindow-initialWindow)
 }
 
 // Clock tells the time by which the peer's budgets are kept. It is called before Next, as often as is convenient.
@@ -162,7 +170,7 @@ func (c *Conn) fail(err error) {
 	if e, ok := err.(*Error); ok {
 		code, why = e.Code, e.Reason
 	}
-	c.Out = appendGoAway(c.Out, c.last, code, why)
+	c.Out = appendGoAway(c.Out, c.lastTaken(), code, why)
 }
 
 func (c *Conn) next(b []byte) (n int, e Event, err error) {
@@ -228,6 +236,7 @@ func (c *Conn) take(f *frame) (Event, error) {
 			return Event{}, errFrameLength
 		}
 		c.gone = true
+		return c.away(f), nil
 	case framePriority:
 		// Who depends on whom is not looked at (RFC 9113 section 5.3.2), not even a stream on itself.
 		switch {
@@ -247,6 +256,9 @@ func (c *Conn) idle(id uint32) bool { return id&1 == 0 || id > c.last }
 
 // late reports whether the peer may not have known yet that a stream is over, or was never served.
 func (c *Conn) late(id uint32) bool {
+	if c.client != nil {
+		return true // there may have been more of them than are remembered; the budget bounds what comes
+	}
 	for _, b := range c.buried {
 		if b == id {
 			return true
@@ -302,6 +314,9 @@ func (c *Conn) data(f *frame) (Event, error) {
 	case s.over:
 		c.refund(size)
 		return c.breakStream(s, StreamClosed, nil)
+	case c.awaits(s):
+		c.refund(size)
+		return c.breakStream(s, ProtocolError, ErrEarlyContent)
 	case size > s.recv:
 		c.refund(size)
 		return c.breakStream(s, FlowControlError, nil)
@@ -311,7 +326,7 @@ func (c *Conn) data(f *frame) (Event, error) {
 	}
 	s.recv -= size
 	s.over = end
-	s.held += int32(len(content))
+	c.hold(s, int32(len(content)))
 	if padding := size - int32(len(content)); padding > 0 {
 		c.refund(padding)
 		c.grant(s, padding)
@@ -353,7 +368,7 @@ func (c *Conn) headers(f *frame) (Event, error) {
 		}
 		p = p[5:]
 	}
-	if f.stream <= c.last && c.streams[f.stream] == nil {
+	if (f.stream <= c.last || c.client != nil) && c.streams[f.stream] == nil {
 		if err := c.lateFrame(f.stream); err != nil {
 			return Event{}, err
 		}
@@ -397,7 +412,9 @@ func (c *Conn) checkBlock() error {
 // decode reads a head, or the trailer section of a stream that has had its head.
 func (c *Conn) decode(id uint32, p []byte) (Event, error) {
 	fresh := id > c.last
-	c.block.begin(!fresh)
+	reply := !fresh && c.awaits(c.streams[id])
+	c.block.begin(!fresh && !reply)
+	c.block.reply = reply
 	for len(p) > 0 {
 		n := min(len(p), decodeStep)
 		if _, err := c.decoder.Write(p[:n]); err != nil {
@@ -412,7 +429,10 @@ func (c *Conn) decode(id uint32, p []byte) (Event, error) {
 		return Event{}, errHPACK
 	}
 	c.block.done()
-	if !fresh {
+	switch {
+	case reply:
+		return c.response(c.streams[id])
+	case !fresh:
 		return c.trailers(c.streams[id])
 	}
 	c.last = id
@@ -432,7 +452,7 @@ func (c *Conn) decode(id uint32, p []byte) (Event, error) {
 // Accept opens the stream of the Request that Next has just returned, and fills h with its head. An error is the reason to
 // refuse it, as those of http1.Parser are; the stream is open nevertheless.
 func (c *Conn) Accept(s *Stream, h *head.Head) error {
-	*s = Stream{ID: c.last, Owner: s.Owner, send: c.initial, recv: StreamWindow, over: c.ending, left: -1, toCome: c.block.length}
+	*s = Stream{ID: c.last, Owner: s.Owner, send: c.initial, recv: c.allowed, over: c.ending, left: -1, toCome: c.block.length}
 	c.streams[s.ID] = s
 	err := c.block.request(h, c.ending)
 	if err != nil {
@@ -478,7 +498,7 @@ func (c *Conn) reset(f *frame) (Event, error) {
 	if s == nil {
 		return Event{}, c.budget.frame(1)
 	}
-	if err := c.budget.reset(); err != nil {
+	if err := c.broke(); err != nil {
 		return Event{}, err
 	}
 	c.close(s)
@@ -491,7 +511,7 @@ func (c *Conn) breakStream(s *Stream, code Code, why error) (Event, error) {
 	c.Out = appendReset(c.Out, s.ID, code)
 	c.bury(s.ID)
 	c.close(s)
-	return Event{Kind: Broken, Stream: s, Code: code, Err: why}, c.budget.reset()
+	return Event{Kind: Broken, Stream: s, Code: code, Err: why}, c.broke()
 }
 
 // close forgets a stream. What the caller has of its content counts as consumed.
@@ -530,9 +550,11 @@ func (c *Conn) settings(f *frame) (Event, error) {
 		case settingTableSize:
 			c.encoder.hpack.SetMaxDynamicTableSize(min(v, tableSize))
 		case settingPush:
-			if v > 1 {
-				return Event{}, errSettings
+			if v > 1 || v == 1 && c.client != nil {
+				return Event{}, errSettings // only a client may be pushed to (RFC 9113 section 8.4)
 			}
+		case settingStreams:
+			c.mayOpen(v)
 		case settingInitialWindow:
 			if v > maxWindow {
 				return Event{}, errSettingWindow
@@ -548,7 +570,7 @@ func (c *Conn) settings(f *frame) (Event, error) {
 	c.Out = appendHeader(c.Out, 0, frameSettings, flagAck, 0)
 	more := initial - c.initial
 	c.initial = initial
-	if more == 0 {
+	if more == 0 && c.client == nil {
 		return Event{}, nil
 	}
 	for _, s := range c.streams { // what stands in one frame counts together, so that this is done once
@@ -614,8 +636,10 @@ func (c *Conn) Consumed(s *Stream, n int) {
 	if s.closed {
 		return // they were counted when it was closed
 	}
-	s.held -= int32(n)
-	c.refund(int32(n))
+	if c.client == nil {
+		s.held -= int32(n)
+		c.refund(int32(n))
+	}
 	c.grant(s, int32(n))
 }
 
@@ -630,7 +654,7 @@ func (c *Conn) refund(n int32) {
 
 // grant lets the peer send n bytes more on a stream.
 func (c *Conn) grant(s *Stream, n int32) {
-	if s.credit += n; s.credit >= StreamWindow/2 && !s.over {
+	if s.credit += n; s.credit >= c.allowed/2 && !s.over {
 		c.Out = appendWindow(c.Out, s.ID, s.credit)
 		s.recv += s.credit
 		s.credit = 0
@@ -744,7 +768,7 @@ func (c *Conn) Leave() {
 func (c *Conn) LeaveNow() {
 	if c.leave != left && c.err == nil {
 		c.leave = left
-		c.Out = appendGoAway(c.Out, c.last, NoError, "")
+		c.Out = appendGoAway(c.Out, c.lastTaken(), NoError, "")
 	}
 }
 

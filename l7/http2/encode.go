@@ -80,8 +80,8 @@ func (e *encoder) status(code int) {
 	_ = e.hpack.WriteField(hpack.HeaderField{Name: ":status", Value: s}) // Write never fails
 }
 
-// field writes a field. Names of HTTP/1 have capitals, those of HTTP/2 none.
-func (e *encoder) field(name, value []byte) {
+// lowered makes a name of HTTP/1, which has capitals, one of HTTP/2.
+func (e *encoder) lowered(name []byte) {
 	e.lower = e.lower[:0]
 	for _, c := range name {
 		if 'A' <= c && c <= 'Z' {
@@ -89,6 +89,11 @@ func (e *encoder) field(name, value []byte) {
 		}
 		e.lower = append(e.lower, c)
 	}
+}
+
+// field writes a field.
+func (e *encoder) field(name, value []byte) {
+	e.lowered(name)
 	f := hpack.HeaderField{}
 	if f.Sensitive = varies(e.lower); f.Sensitive {
 		f.Name, f.Value = text(e.lower), text(value) // not kept by the encoder

@@ -45,6 +45,14 @@ func (c Code) String() string {
 	return "code-" + strconv.FormatUint(uint64(c), 10)
 }
 
+// Known is String of a closed set, whatever the peer has said.
+func (c Code) Known() string {
+	if int(c) < len(codeNames) {
+		return codeNames[c]
+	}
+	return "unknown"
+}
+
 // Error ends a connection. All of them are made once; the texts never hold bytes of the peer.
 type Error struct {
 	Code   Code
@@ -82,7 +90,7 @@ var Reasons = [...]string{
 	"h2-settings-window", "h2-window", "h2-window-zero", "h2-flood", "h2-fields", "h2-resets",
 } // never written
 
-// Reasons to refuse a request, beside those of packages head and http1.
+// Reasons to refuse a request or a response, beside those of packages head and http1.
 var (
 	ErrPseudo          error = head.NewError(400, "bad-pseudo", "pseudo-header is unknown, repeated, missing or behind other fields")
 	ErrScheme          error = head.NewError(400, "bad-scheme", "scheme is neither http nor https")
@@ -90,6 +98,8 @@ var (
 	ErrConnectionField error = head.NewError(400, "connection-field", "field is about a connection of HTTP/1")
 	ErrTE              error = head.NewError(400, "bad-te", "TE is not trailers")
 	ErrLengthMismatch  error = head.NewError(400, "length-mismatch", "content is not as long as Content-Length says")
+	ErrStatus          error = head.NewError(502, "bad-status", "status is not three digits, or one that HTTP/2 does not have")
+	ErrEarlyContent    error = head.NewError(502, "early-content", "content comes before the head of the response")
 	ErrProtocol        error = head.NewError(400, "bad-protocol", ":protocol is not that of a CONNECT without Content-Length")
 	ErrProtocolUnknown error = head.NewError(501, "unknown-protocol", ":protocol is not websocket")
 	ErrTrailerSection  error = head.NewError(400, "bad-trailer-section", "trailer section is malformed or does not end the stream")

@@ -109,6 +109,13 @@ func (p *peer) note(e Event) {
 		p.streams[s.ID] = s
 		p.heads[s.ID] = string(h.AppendRequest(nil))
 		p.events = append(p.events, fmt.Sprintf("%d request over=%v err=%v", s.ID, s.Over(), err))
+	case Response:
+		h := new(head.Head)
+		p.conn.Answer(e.Stream, h)
+		f := h.Framing()
+		p.events = append(p.events, fmt.Sprintf("%d response %q %v %d", id, h.AppendResponse(nil), f.Kind, f.Length))
+	case Away:
+		p.events = append(p.events, fmt.Sprintf("away %v", e.Code))
 	case Content:
 		p.events = append(p.events, fmt.Sprintf("%d content %q over=%v", id, e.Data, e.Stream.Over()))
 	case Trailers:

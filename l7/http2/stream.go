@@ -18,6 +18,9 @@ type Stream struct {
 	refused bool // its head was
 	connect bool // it is to carry another protocol
 	blocked bool // something waits for the stream's window
+
+	heard    bool // on the client's side: the head of the response has come, not only those of interim ones
+	bodiless bool // and none of its content will, for the request was HEAD
 }
 
 // Gone reports whether nothing more can be sent or will come.
