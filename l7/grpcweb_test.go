@@ -2,6 +2,7 @@ package l7
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -164,6 +165,36 @@ func TestGRPCWebLongText(t *testing.T) {
 			has(t, b.exchange(start+tt.head+"\r\n"+tt.body), "HTTP/1.1 413 ")
 			has(t, b.records(1)[0], `"body-too-large"`)
 		})
+	}
+}
+
+// A text as long as it may be is taken in from a client of either version, and goes on as one.
+func TestGRPCWebLongestText(t *testing.T) {
+	content := pattern(maxWebText / 4 * 3)
+	b := newBed(t, setup{middlewares: []*Middleware{GRPCWeb("web", nil)}, backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, r *http.Request) {
+		got, err := io.ReadAll(r.Body)
+		if err != nil || !bytes.Equal(got, content) || r.ContentLength != int64(len(content)) {
+			w.WriteHeader(400)
+		}
+	})}})
+	for _, client := range []*http.Client{{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}, h2client(t, nil)} {
+		text := strings.NewReader(base64.StdEncoding.EncodeToString(content))
+		resp, err := client.Post("http://"+b.addr+"/", "application/grpc-web-text", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Errorf("%s: status %d", resp.Proto, resp.StatusCode)
+		}
+		resp, err = client.Post("http://"+b.addr+"/", "application/grpc-web-text", strings.NewReader(strings.Repeat("AAA-", soonDecoded)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 400 {
+			t.Errorf("%s: a long text that is no base64 has the status %d", resp.Proto, resp.StatusCode)
+		}
 	}
 }
 
