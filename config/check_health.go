@@ -19,6 +19,7 @@ var healthKeys = map[string][]string{
 	"send":            {"tcp", "tls", "udp"},
 	"expect":          {"tcp", "tls", "udp"},
 	"scheme":          {"http", "grpc"},
+	"service":         {"grpc"},
 	"path":            {"http"},
 	"method":          {"http"},
 	"status":          {"http"},
@@ -45,7 +46,7 @@ func (c *checker) healthCheck(at string, h *HealthCheck, family string) {
 		return // which keys fit is not known
 	}
 	given := map[string]bool{
-		"send": h.Send != "", "expect": h.Expect != "", "scheme": h.Scheme != "", "path": h.Path != "",
+		"send": h.Send != "", "expect": h.Expect != "", "scheme": h.Scheme != "", "service": h.Service != "", "path": h.Path != "",
 		"method": h.Method != "", "status": h.Status != 0, "headers": h.Headers != nil,
 		"followRedirects": h.FollowRedirects != nil,
 		"hostname":        h.Hostname != "", "user": h.User != "", "database": h.Database != "", "name": h.Name != "",
@@ -81,7 +82,7 @@ func (c *checker) healthMode(at string, h *HealthCheck, family string) {
 
 // healthValues checks the values of the keys of single probes.
 func (c *checker) healthValues(at string, h *HealthCheck) {
-	const longest = 4096
+	const longest, longestName = 4096, 1024
 	switch {
 	case len(h.Send) > longest:
 		c.failf(at+".send", "longer than %d bytes", longest)
@@ -91,6 +92,8 @@ func (c *checker) healthValues(at string, h *HealthCheck) {
 		c.fail(at+".name", "missing", "the name to ask for")
 	case h.Type == "dns" && !isDomainName(h.Name):
 		c.failf(at+".name", "%q is not a domain name", abbreviated(h.Name))
+	case len(h.Service) > longestName:
+		c.failf(at+".service", "longer than %d bytes", longestName)
 	case h.Type == "udp" && h.Send == "":
 		c.fail(at+".send", "missing", "what to send; UDP has no connection that could be tried instead")
 	}

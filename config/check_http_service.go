@@ -52,6 +52,7 @@ func (c *checker) httpLoadBalancer(at string, l *HTTPLoadBalancer) {
 	c.discovery(at+".discovery", l.Discovery)
 	c.httpServers(at, l)
 	c.scheme(at, l)
+	c.shared(at, l)
 	c.sticky(at+".sticky", l.Sticky)
 	if l.HealthCheck != nil {
 		c.healthCheck(at+".healthCheck", l.HealthCheck, "HTTP")
@@ -101,7 +102,9 @@ func (c *checker) scheme(at string, l *HTTPLoadBalancer) {
 			continue // reported there
 		}
 		if u.scheme == "unix" {
-			u.scheme = "http"
+			if u.scheme = "http"; l.Scheme == "h2c" {
+				u.scheme = "h2c"
+			}
 		}
 		const apart = "make two services and join them with weighted"
 		l.Scheme = orDefault(l.Scheme, u.scheme)
@@ -111,10 +114,18 @@ func (c *checker) scheme(at string, l *HTTPLoadBalancer) {
 			c.fail(at+".scheme", fmt.Sprintf("servers[%d] is spoken to in %s", i, u.scheme), apart)
 			return
 		default:
-			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), "http and https servers in one service are not supported by weir", apart)
+			c.fail(fmt.Sprintf("%s.servers[%d].url", at, i), fmt.Sprintf("%s and %s servers in one service are not supported by weir", min(l.Scheme, u.scheme), max(l.Scheme, u.scheme)), apart)
 		}
 	}
 	l.Scheme = orDefault(l.Scheme, "http")
+}
+
+// shared checks that servers to which clients share connections are not to be told who the client of a connection is.
+func (c *checker) shared(at string, l *HTTPLoadBalancer) {
+	if l.Scheme == "h2c" && c.cfg.HTTP.Transport(l).ProxyProtocol != nil {
+		c.fail(at+".serversTransport", "proxyProtocol names one client for a connection, and over h2c many clients share one",
+			"remove proxyProtocol: servers read X-Forwarded-For; or write http instead of h2c")
+	}
 }
 
 // sticky checks that the cookie can be written into a Set-Cookie header

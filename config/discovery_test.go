@@ -136,7 +136,7 @@ http:
     a: {loadBalancer: {scheme: https, servers: [{url: "https://10.0.0.1"}, {url: "http://10.0.0.2"}]}}
     b: {loadBalancer: {scheme: https, servers: [{url: "unix:///run/a"}], discovery: {dnsSRV: {name: a}}}}
     c: {loadBalancer: {servers: [{url: "https://10.0.0.1"}, {url: "http://10.0.0.2"}, {url: "unix:///run/a"}]}}
-    d: {loadBalancer: {scheme: h2c, servers: [{url: "https://10.0.0.1"}]}}
+    d: {loadBalancer: {scheme: h2c, servers: [{url: "https://10.0.0.1"}, {url: "h2c://10.0.0.2"}], serversTransport: {proxyProtocol: {}}}}
     e: {loadBalancer: {servers: [{url: "unix:///run/a"}, {url: "unix:///run/a"}]}}
 tcp: {services: {s: {loadBalancer: {scheme: http, servers: [{address: "10.0.0.1:1"}]}}}}
 `, []string{
@@ -144,7 +144,8 @@ tcp: {services: {s: {loadBalancer: {scheme: http, servers: [{address: "10.0.0.1:
 			`5:32: http.services.b.loadBalancer.scheme: servers[0] is spoken to in http (make two services and join them with weighted)`,
 			`6:67: http.services.c.loadBalancer.servers[1].url: http and https servers in one service are not supported by weir (make two services and join them with weighted)`,
 			`6:93: http.services.c.loadBalancer.servers[2].url: http and https servers in one service are not supported by weir (make two services and join them with weighted)`,
-			`7:32: http.services.d.loadBalancer.scheme: unknown value "h2c" (one of http, https)`,
+			`7:32: http.services.d.loadBalancer.scheme: servers[0] is spoken to in https (make two services and join them with weighted)`,
+			`7:100: http.services.d.loadBalancer.serversTransport: proxyProtocol names one client for a connection, and over h2c many clients share one (remove proxyProtocol: servers read X-Forwarded-For; or write http instead of h2c)`,
 			`8:64: http.services.e.loadBalancer.servers[1].url: unix:/run/a is servers[0] already`,
 			`9:37: tcp.services.s.loadBalancer.scheme: unknown key (known here: strategy, hashKey, servers, discovery, healthCheck, passiveHealthCheck, onUnhealthy, slowStart, panicThreshold, connect, queue, serversTransport)`,
 		}},
@@ -294,6 +295,8 @@ func TestScheme(t *testing.T) {
 		{"a socket", `servers: [{url: "unix:///run/a"}]`, "http"},
 		{"written", "scheme: https", "https"},
 		{"written and listed", `scheme: https, servers: [{url: "https://10.0.0.1"}]`, "https"},
+		{"h2c", `servers: [{url: "h2c://10.0.0.1"}]`, "h2c"},
+		{"h2c and a socket", `scheme: h2c, servers: [{url: "unix:///run/a"}]`, "h2c"},
 		{"written and a socket", `scheme: http, servers: [{url: "unix:///run/a"}]`, "http"},
 	}
 	for _, tt := range tests {

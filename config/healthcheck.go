@@ -17,7 +17,8 @@ type HealthCheck struct {
 	Port            int               `yaml:"port" min:"1" max:"65535" doc:"Another port to ask than the server's."`
 	Send            string            `yaml:"send" doc:"tcp, tls, udp: what to send; udp needs it."`
 	Expect          string            `yaml:"expect" doc:"tcp, tls, udp: what the answer must contain, written like send. Without the key, a server of type udp is healthy with any answer."`
-	Scheme          string            `yaml:"scheme" enum:"http|https" doc:"http, grpc: http or https; without the key the scheme of the server's URL, http where it has none."`
+	Scheme          string            `yaml:"scheme" enum:"http|https" doc:"http, grpc: http or https; without the key as the servers are spoken to, http where nothing says so."`
+	Service         string            `yaml:"service" doc:"grpc: the service to ask about; without the key, the server as a whole."`
 	Path            string            `yaml:"path" doc:"http: path of the request."`
 	Method          string            `yaml:"method" doc:"http: method of the request."`
 	Status          int               `yaml:"status" min:"100" max:"599" doc:"http: the expected status; without the key, any 2xx or 3xx."`

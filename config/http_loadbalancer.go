@@ -9,7 +9,7 @@ type HTTPLoadBalancer struct {
 	HashKey            string                  `yaml:"hashKey" enum:"sourceIP|sourceIPPort" doc:"What maglev and hrw hash."`
 	Servers            []HTTPServer            `yaml:"servers" doc:"The servers."`
 	Discovery          Discovery               `yaml:"discovery" lone:"true" doc:"Where further servers are found at run time: one source, or a list of them. Joined with the listed servers."`
-	Scheme             string                  `yaml:"scheme" enum:"http|https" usual:"\"http\"" doc:"How discovered servers are spoken to; without the key as the listed ones, http where there are none."`
+	Scheme             string                  `yaml:"scheme" enum:"http|https|h2c" usual:"\"http\"" doc:"How discovered servers, and Unix sockets, are spoken to; h2c is HTTP/2 without TLS. Without the key as the listed ones, http where there are none."`
 	Sticky             *Sticky                 `yaml:"sticky" doc:"Keeps a client at the server that answered it first."`
 	HealthCheck        *HealthCheck            `yaml:"healthCheck" doc:"Active probes of every server."`
 	PassiveHealthCheck PassiveHealthCheck      `yaml:"passiveHealthCheck" doc:"What is learned from failed requests: no connection, no answer, and where this key is written a status from 500."`

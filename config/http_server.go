@@ -11,7 +11,7 @@ import (
 
 // HTTPServer is one server of an HTTP service.
 type HTTPServer struct {
-	URL            string `yaml:"url" need:"true" doc:"http:// or https://, then ip:port of the server; without a port, 80 or 443. Or unix:// and the path of a socket."`
+	URL            string `yaml:"url" need:"true" doc:"http://, https://, or h2c:// for HTTP/2 without TLS, then ip:port of the server; without a port, 80 or 443. Or unix:// and the path of a socket."`
 	Weight         int    `yaml:"weight" min:"0" max:"65535" doc:"Its share; 0 keeps what it has and sends it nothing new."`
 	PreservePath   bool   `yaml:"preservePath" doc:"Put the path of the URL before the path of every request."`
 	Priority       int    `yaml:"priority" min:"0" max:"65535" doc:"Failover tier: servers of a higher number are used when those of lower ones cannot be."`
@@ -27,7 +27,7 @@ func (s *HTTPServer) Socket() string {
 	return u.socket
 }
 
-// AddrPort returns the scheme, http or https, and the address of the parsed
+// AddrPort returns the scheme, http, https or h2c, and the address of the parsed
 // URL; they are valid in a loaded Config, but for a Unix socket.
 func (s *HTTPServer) AddrPort() (scheme string, addr netip.AddrPort) {
 	u, wrong := parseServerURL(s.URL)
@@ -49,7 +49,7 @@ func (s *HTTPServer) BasePath() string {
 
 // serverURL is the parsed URL of a server.
 type serverURL struct {
-	scheme string // http or https
+	scheme string // http, https or h2c
 	addr   netip.AddrPort
 	path   string // escaped, without a / at its end
 	socket string // path of a Unix socket, whose scheme is unix
@@ -79,9 +79,7 @@ func parseServerURL(written string) (serverURL, *fault) {
 	switch {
 	case u.Scheme == "unix":
 		return socketURL(u)
-	case u.Scheme == "h2c":
-		return serverURL{}, &fault{"the scheme " + u.Scheme + " is " + notServedMessage, serverURLForm}
-	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "h2c" || u.Hostname() == "":
 		return serverURL{}, &fault{fmt.Sprintf("%q is not the URL of a server", abbreviated(u.Redacted())), serverURLForm}
 	case u.User != nil:
 		return serverURL{}, &fault{"a user in the URL would not be sent", "remove what stands before the @"}
@@ -136,7 +134,7 @@ func urlAddress(u *url.URL) (netip.AddrPort, *fault) {
 	if wrong := zoneFault(ip); wrong != nil {
 		return netip.AddrPort{}, wrong
 	}
-	port := map[string]uint16{"http": 80, "https": 443}[u.Scheme]
+	port := map[string]uint16{"http": 80, "h2c": 80, "https": 443}[u.Scheme]
 	if written := u.Port(); written != "" {
 		if port, err = parsePort(written); err != nil {
 			return netip.AddrPort{}, &fault{err.Error(), serverURLForm}

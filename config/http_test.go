@@ -25,7 +25,7 @@ func TestCheckHTTPProblems(t *testing.T) {
 		{"servers", `
 http:
   services:
-    a: {loadBalancer: {servers: [{url: "ftp://a"}, {url: "10.0.0.1:80"}, {url: "http://app:80"}, {url: "h2c://10.0.0.1"}, {url: "unix://app.sock"}, {}]}}
+    a: {loadBalancer: {servers: [{url: "ftp://a"}, {url: "10.0.0.1:80"}, {url: "http://app:80"}, {url: "h2c://"}, {url: "unix://app.sock"}, {}]}}
     b: {loadBalancer: {servers: [{url: "http://10.0.0.1/base"}, {url: "http://10.0.0.2/?q"}, {url: "https://me:secret@10.0.0.3"}, {url: "http://10.0.0.4:0"}]}}
     c: {loadBalancer: {servers: [{url: "http://10.0.0.1"}, {url: "http://[::ffff:10.0.0.1]:80/"}, {url: "http://[10.0.0.5]"}, {url: "http://10.0.0.6/../x", preservePath: true}]}}
     d: {loadBalancer: {}}
@@ -34,9 +34,9 @@ http:
 			`4:40: http.services.a.loadBalancer.servers[0].url: "ftp://a" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
 			`4:58: http.services.a.loadBalancer.servers[1].url: "10.0.0.1:80" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
 			`4:80: http.services.a.loadBalancer.servers[2].url: "app" is a host name, and weir does not look those up here (write the address itself, or discovery: { dns: { name: app, port: ... } })`,
-			`4:104: http.services.a.loadBalancer.servers[3].url: the scheme h2c is not served by this version of weir (write it like "http://10.0.0.9:8080")`,
-			`4:129: http.services.a.loadBalancer.servers[4].url: not the URL of a Unix socket (write it like "unix:///run/app.sock")`,
-			`4:149: http.services.a.loadBalancer.servers[5].url: missing (http:// or https://, then ip:port of the server; without a port, 80 or 443. Or unix:// and the path of a socket.)`,
+			`4:104: http.services.a.loadBalancer.servers[3].url: "h2c:" is not the URL of a server (write it like "http://10.0.0.9:8080")`,
+			`4:121: http.services.a.loadBalancer.servers[4].url: not the URL of a Unix socket (write it like "unix:///run/app.sock")`,
+			`4:141: http.services.a.loadBalancer.servers[5].url: missing (http://, https://, or h2c:// for HTTP/2 without TLS, then ip:port of the server; without a port, 80 or 443. Or unix:// and the path of a socket.)`,
 			`5:40: http.services.b.loadBalancer.servers[0].url: the path "/base" would not be used (write preservePath: true to put it before the path of every request, or remove it)`,
 			`5:71: http.services.b.loadBalancer.servers[1].url: a query or fragment in the URL would not be sent (remove what follows the path)`,
 			`5:100: http.services.b.loadBalancer.servers[2].url: a user in the URL would not be sent (remove what stands before the @)`,
@@ -164,7 +164,6 @@ http:
 			`5:76: http.serversTransports.b.cipherSuites[0]: unknown cipher suite "TLS_AES_128_GCM_SHA25" (did you mean "TLS_AES_128_GCM_SHA256"?)`,
 			`5:121: http.serversTransports.b.maxIdleConnsPerHost: -2 is less than -1, the least there may be`,
 			`6:21: http.serversTransports.c.maxVersion: VersionTLS11 is lower than minVersion VersionTLS12`,
-			`6:56: http.serversTransports.c.forwardingTimeouts.pingTimeout: not supported by weir (weir speaks HTTP/1.1 to servers)`,
 			`6:86: http.serversTransports.c.forwardingTimeouts.dialTimeout: "x" is not a duration (write it like "1m30s" or "500ms")`,
 			`6:115: http.serversTransports.c.proxyProtocol.version: 3 is more than 2, the most there may be`,
 			`8:90: http.services.s.loadBalancer.serversTransport.rootCAs[0]: PEM text in place of a file: not supported by weir (write it to a file and name that)`,
@@ -278,7 +277,9 @@ http:
 		{"errors without a limit", &FailoverErrors{Status: []StatusRange{{500, 599}}, MaxRequestBodyBytes: 1048576},
 			cfg.HTTP.Services["u"].Failover.Errors},
 		{"transport", &HTTPServersTransport{
-			MinVersion: "VersionTLS12", MaxIdleConnsPerHost: 200, ForwardingTimeouts: ForwardingTimeouts{IdleConnTimeout: Duration(90 * time.Second)},
+			MinVersion: "VersionTLS12", MaxIdleConnsPerHost: 200, ForwardingTimeouts: ForwardingTimeouts{
+				IdleConnTimeout: Duration(90 * time.Second), ReadIdleTimeout: Duration(6 * time.Minute), PingTimeout: Duration(15 * time.Second),
+			},
 		}, cfg.HTTP.ServersTransports["t"]},
 		{"allow list", 403, cfg.HTTP.Middlewares["allow"].IPAllowList.RejectStatusCode},
 		{"strip", true, cfg.HTTP.Middlewares["strip"].StripPrefix.ForceSlash},

@@ -24,7 +24,7 @@ type HTTPServersTransport struct {
 	MaxVersion          string             `yaml:"maxVersion" enum:"VersionTLS10|VersionTLS11|VersionTLS12|VersionTLS13" doc:"Highest version spoken; without the key, the highest there is."`
 	MaxIdleConnsPerHost int                `yaml:"maxIdleConnsPerHost" min:"-1" max:"1000000" doc:"Idle connections kept to one server for long; 0 and -1 keep none."`
 	MaxRequestsPerConn  int                `yaml:"maxRequestsPerConn" min:"0" doc:"Requests after which a connection is not used again; 0 means no limit."`
-	DisableHTTP2        bool               `yaml:"disableHTTP2" doc:"Accepted for Traefik's sake: weir speaks HTTP/1.1 to servers."`
+	DisableHTTP2        bool               `yaml:"disableHTTP2" doc:"Speak HTTP/1.1 to https servers; without the key, HTTP/2 to those that pick it in the TLS handshake."`
 	ForwardingTimeouts  ForwardingTimeouts `yaml:"forwardingTimeouts" doc:"Deadlines towards the servers."`
 	ProxyProtocol       *SendProxyProtocol `yaml:"proxyProtocol" doc:"Send a PROXY protocol header that names the client; every client then has connections of its own."`
 }
@@ -40,9 +40,13 @@ type ForwardingTimeouts struct {
 	DialTimeout           Duration `yaml:"dialTimeout" min:"0s" doc:"Deadline of one attempt to connect, for services whose connect.timeout is not written; 0 leaves it at the default of that."`
 	ResponseHeaderTimeout Duration `yaml:"responseHeaderTimeout" min:"0s" doc:"A response's head must come this long after the request was sent; 0 leaves it at the entrypoint's idleTimeout."`
 	IdleConnTimeout       Duration `yaml:"idleConnTimeout" min:"0s" doc:"An idle connection is closed after this time; 0 means never."`
+	ReadIdleTimeout       Duration `yaml:"readIdleTimeout" min:"0s" doc:"HTTP/2: a server that has requests and has said nothing for this time is sent a PING; 0 means never. Servers of gRPC close connections that get more than one in five minutes."`
+	PingTimeout           Duration `yaml:"pingTimeout" min:"0s" doc:"HTTP/2: a connection whose server does not answer a PING in this time is closed; 0 means never."`
 }
 
-func (t *ForwardingTimeouts) setDefaults() { t.IdleConnTimeout = Duration(90 * time.Second) }
+func (t *ForwardingTimeouts) setDefaults() {
+	t.IdleConnTimeout, t.ReadIdleTimeout, t.PingTimeout = Duration(90*time.Second), Duration(6*time.Minute), Duration(15*time.Second)
+}
 
 // Transport returns how the servers of lb are spoken to, following a reference
 // by name. It never returns nil.

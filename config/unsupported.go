@@ -104,17 +104,13 @@ var foreign = map[string]string{
 	"http.middlewares.*.rateLimit.redis":                                  "",
 	"http.services.*.middlewares":                                         "",
 
-	"http.serversTransports.*.peerCertSANs":                       "write serverName",
-	"http.serversTransports.*.peerCertURI":                        "write serverName",
-	"http.serversTransports.*.spiffe":                             "",
-	"http.serversTransports.*.forwardingTimeouts.pingTimeout":     "weir speaks HTTP/1.1 to servers",
-	"http.serversTransports.*.forwardingTimeouts.readIdleTimeout": "weir speaks HTTP/1.1 to servers",
+	"http.serversTransports.*.peerCertSANs": "write serverName",
+	"http.serversTransports.*.peerCertURI":  "write serverName",
+	"http.serversTransports.*.spiffe":       "",
 
-	"http.services.*.loadBalancer.serversTransport.peerCertSANs":                       "write serverName",
-	"http.services.*.loadBalancer.serversTransport.peerCertURI":                        "write serverName",
-	"http.services.*.loadBalancer.serversTransport.spiffe":                             "",
-	"http.services.*.loadBalancer.serversTransport.forwardingTimeouts.pingTimeout":     "weir speaks HTTP/1.1 to servers",
-	"http.services.*.loadBalancer.serversTransport.forwardingTimeouts.readIdleTimeout": "weir speaks HTTP/1.1 to servers",
+	"http.services.*.loadBalancer.serversTransport.peerCertSANs": "write serverName",
+	"http.services.*.loadBalancer.serversTransport.peerCertURI":  "write serverName",
+	"http.services.*.loadBalancer.serversTransport.spiffe":       "",
 
 	"tls.stores.*.defaultGeneratedCert": "write defaultCertificate",
 }

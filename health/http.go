@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"golang.org/x/net/http2"
 )
 
 // interimLimit bounds the 1xx responses before the final one.
@@ -26,10 +28,11 @@ type httpProber struct {
 	fields []byte // fields but Host, without the empty line at the end
 	status int    // 0 = any from 200 to 399
 	follow bool
+	speak  func(ctx context.Context, conn net.Conn, r httpRequest, host string) (*http.Response, error) // a request
 }
 
-func newHTTP(t target, p Params) (Prober, error) {
-	o := p.HTTP
+func newHTTP(t target, params Params) (Prober, error) {
+	o := params.HTTP
 	if o.Method == "" {
 		o.Method = http.MethodGet
 	}
@@ -60,10 +63,16 @@ func newHTTP(t target, p Params) (Prober, error) {
 	if err := fields.Write(&text); err != nil {
 		return nil, err
 	}
-	return httpProber{
+	p := httpProber{
 		target: t, scheme: scheme, host: o.Host, first: httpRequest{method: o.Method, path: o.Path}, fields: text.Bytes(),
 		status: o.Status, follow: o.FollowRedirects,
-	}, nil
+	}
+	p.speak = p.speak1
+	if o.HTTP2 {
+		fields.Del("Connection")
+		p.speak = speaker2(fields)
+	}
+	return p, nil
 }
 
 // validate refuses what would change the shape of the request or could never succeed.
@@ -158,24 +167,54 @@ func (p httpProber) Probe(ctx context.Context, addr netip.AddrPort) error {
 // ask sends one request on a connection of its own.
 func (p httpProber) ask(ctx context.Context, addr netip.AddrPort, r httpRequest, host string) (a httpAnswer, err error) {
 	err = p.target.visit(ctx, addr, func(conn net.Conn) error {
-		request := fmt.Appendf(nil, "%s %s HTTP/1.1\r\n%sHost: %s\r\n\r\n", r.method, r.path, p.fields, host)
-		if err := write(conn, "the request", request); err != nil {
-			return err
-		}
-		resp, err := readResponse(bufio.NewReader(io.LimitReader(conn, readLimit)), r.method)
+		resp, err := p.speak(ctx, conn, r, host)
 		if err != nil {
-			return fmt.Errorf("read the response: %w", reason(err))
+			return err
 		}
 		a = httpAnswer{status: resp.StatusCode, location: resp.Header.Get("Location")}
 		if err := p.judge(a.status); err != nil && !redirects(a.status) {
 			return err
 		}
 		// The status has decided. The body is read only so that the server is not cut off in the middle of a short answer.
-		_, _ = io.Copy(io.Discard, resp.Body)
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, readLimit))
 		abort(conn)
 		return nil
 	})
 	return a, err
+}
+
+// speak1 speaks HTTP/1.1.
+func (p httpProber) speak1(_ context.Context, conn net.Conn, r httpRequest, host string) (*http.Response, error) {
+	request := fmt.Appendf(nil, "%s %s HTTP/1.1\r\n%sHost: %s\r\n\r\n", r.method, r.path, p.fields, host)
+	if err := write(conn, "the request", request); err != nil {
+		return nil, err
+	}
+	resp, err := readResponse(bufio.NewReader(io.LimitReader(conn, readLimit)), r.method)
+	if err != nil {
+		return nil, fmt.Errorf("read the response: %w", reason(err))
+	}
+	return resp, nil
+}
+
+// speaker2 speaks HTTP/2. The connection's own goroutine, which reads, ends with it.
+func speaker2(fields http.Header) func(context.Context, net.Conn, httpRequest, string) (*http.Response, error) {
+	transport := &http2.Transport{AllowHTTP: true, DisableCompression: true, MaxHeaderListSize: readLimit}
+	return func(ctx context.Context, conn net.Conn, r httpRequest, host string) (*http.Response, error) {
+		c, err := transport.NewClientConn(conn)
+		if err != nil {
+			return nil, fmt.Errorf("begin HTTP/2: %w", reason(err))
+		}
+		req, err := http.NewRequestWithContext(ctx, r.method, "http://"+host+r.path, nil)
+		if err != nil {
+			return nil, err
+		}
+		req.Header = fields.Clone()
+		resp, err := c.RoundTrip(req)
+		if err != nil {
+			return nil, fmt.Errorf("ask over HTTP/2: %w", reason(err))
+		}
+		return resp, nil
+	}
 }
 
 // judge returns nil if the status means success.

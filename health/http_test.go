@@ -175,3 +175,40 @@ func FuzzHTTPResponse(f *testing.F) {
 		}
 	})
 }
+
+// A server that speaks HTTP/2 alone is asked so, and a redirect of its followed.
+func TestHTTP2(t *testing.T) {
+	asked := make(chan string, 4)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Proto + " " + r.Method + " " + r.Host + r.URL.String() + " " + r.Header.Get("X-Probe")
+		switch r.URL.Path {
+		case "/moved":
+			http.Redirect(w, r, "/there?a=b", http.StatusFound)
+		case "/bad":
+			w.WriteHeader(503)
+		}
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	t.Cleanup(s.Close)
+	for _, tt := range []struct {
+		path, want string
+		asked      []string
+	}{
+		{"/ok", "", []string{"HTTP/2.0 HEAD app.example/ok yes"}},
+		{"/bad", "status 503", []string{"HTTP/2.0 HEAD app.example/bad yes"}},
+		{"/moved", "", []string{"HTTP/2.0 HEAD app.example/moved yes", "HTTP/2.0 HEAD app.example/there?a=b yes"}},
+	} {
+		o := HTTP{Method: "HEAD", Path: tt.path, Host: "app.example", Headers: http.Header{"X-Probe": {"yes"}}, HTTP2: true, FollowRedirects: true}
+		check(t, probe(t, newProber(t, "http", Params{HTTP: o}), s.Listener.Addr().String()), tt.want)
+		for _, want := range tt.asked {
+			if got := <-asked; got != want {
+				t.Errorf("%s: asked %q, want %q", tt.path, got, want)
+			}
+		}
+	}
+	// One that speaks HTTP/1 alone is not healthy.
+	text := weirtest.Serve(t, capture("HTTP/1.1 200 OK\r\n\r\n", make(chan *http.Request, 1)))
+	check(t, probe(t, newProber(t, "http", Params{HTTP: HTTP{HTTP2: true}}), text.Addr), "HTTP/2")
+}

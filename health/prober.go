@@ -89,6 +89,8 @@ type HTTP struct {
 	// decides. Each time is a connection of its own. Only redirects to the same scheme, host and port are followed: what another
 	// server says is no news of this one. Any other redirect, and one whose status is the one that means success, is the answer.
 	FollowRedirects bool
+
+	HTTP2 bool // over HTTP/2 with prior knowledge; not inside TLS
 }
 
 // GRPC is the call of a grpc probe: Check of grpc.health.v1.Health. SERVING is the only success.

@@ -97,6 +97,10 @@ func (x *Exchange) write(status int, edit func(*head.Head), body string) {
 		framing, body = head.Framing{}, ""
 	}
 	h.SetFraming(framing)
+	if x.rpc.is && status != 200 {
+		body = ""
+		x.excuse(h, status)
+	}
 	if !x.respond() {
 		return
 	}

@@ -39,7 +39,7 @@ func (x *Exchange) shown() int {
 	if x.page.of != nil {
 		return x.page.status
 	}
-	return x.origin
+	return x.effective()
 }
 
 // ErrorPages returns a middleware that answers with the body of another service where the answer has one of the statuses,

@@ -41,18 +41,20 @@ type Exchange struct {
 	reqBody, resBody http1.Body
 	up, down         eventloop.Flow
 
-	router  *Router
-	service *Service // whose load balancer it is
-	lb      *LoadBalancer
-	session *upstream.Backend // where the client's session is; nil = nowhere
-	pool    *upstream.Pool
-	backend *upstream.Backend // on which it counts; nil while on none
-	link    *link
-	ticket  *ticket // while queueing
-	timer   eventloop.Timer
-	tried   []*upstream.Backend
-	few     [3]*upstream.Backend // room for tried
-	tunnel  *tunnel
+	router   *Router
+	service  *Service // whose load balancer it is
+	lb       *LoadBalancer
+	session  *upstream.Backend // where the client's session is; nil = nowhere
+	pool     *upstream.Pool
+	backend  *upstream.Backend // on which it counts; nil while on none
+	link     *link
+	ticket   *ticket // while queueing
+	timer    eventloop.Timer
+	rpc      rpc
+	deadline eventloop.Timer // of a call
+	tried    []*upstream.Backend
+	few      [3]*upstream.Backend // room for tried
+	tunnel   *tunnel
 
 	outer     int            // of the middlewares that have seen the request, how many are asked about outcomes
 	attempts  int            // sent to the service anew by middlewares
@@ -151,6 +153,7 @@ func (x *Exchange) start(at time.Time) {
 	}
 	x.reqBody.Begin(x.req.Framing())
 	x.wantsMore = x.req.ExpectContinue
+	x.beginCall()
 	c.last = c.last || !x.req.KeepAlive || c.worker.server.draining.Load() || c.worn(at)
 	if err := x.normalize(); err != nil {
 		c.last = true // as after all that is refused for its form
@@ -337,9 +340,9 @@ func (x *Exchange) tick() {
 }
 
 // owed reports whether it is the client that has to send something. A client that waits for the backend's leave to do so
-// owes nothing: the backend's timeout is the one that counts.
+// owes nothing: the backend's timeout is the one that counts. In a call both sides speak when they like.
 func (x *Exchange) owed() bool {
-	return x.gathering || x.phase >= waiting && !x.reqBody.Done() && !x.wantsMore && (x.link == nil || x.link.stream.HasRoom())
+	return x.gathering || !x.rpc.is && x.phase >= waiting && !x.reqBody.Done() && !x.wantsMore && (x.link == nil || x.link.stream.HasRoom())
 }
 
 // blame counts a failure against the backend.
@@ -393,6 +396,9 @@ func (x *Exchange) cut(by accesslog.Side, reason accesslog.Reason) {
 	if x.phase == over {
 		return
 	}
+	if by != accesslog.Client && x.breakOff(by, reason) {
+		return
+	}
 	if x.status == 0 && by == accesslog.Client {
 		x.status = 499 // nobody is told; it is for the log
 	}
@@ -416,6 +422,7 @@ func (x *Exchange) finish() {
 // close counts and records the exchange.
 func (x *Exchange) close() {
 	x.phase = over
+	x.worker.loop.Disarm(&x.deadline)
 	x.vacate()
 	x.dropFilters()
 	now := time.Now()

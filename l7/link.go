@@ -58,7 +58,9 @@ func (t *Transport) tlsTo(b *upstream.Backend, protocols []string) *tls.Config {
 		return t.TLS
 	}
 	c := t.TLS.Clone()
-	c.NextProtos = protocols
+	if protocols != nil {
+		c.NextProtos = protocols
+	}
 	if c.ServerName == "" {
 		c.ServerName = b.Addr().Addr().WithZone("").String()
 	}
@@ -203,6 +205,14 @@ func (l *link) unserved() bool { return l.branch != nil && l.branch.unserved }
 // accountable reports whether a failure is to be counted against the backend, and not counted yet.
 func (l *link) accountable() bool {
 	return l.branch == nil || !l.branch.unserved && (l.branch.trunk == nil || l.branch.trunk.accountable())
+}
+
+// version is the version of HTTP that is spoken on it, as spans write it.
+func (l *link) version() string {
+	if l.branch != nil {
+		return "2"
+	}
+	return "1.1"
 }
 
 // close ends the connection; the link may be another one afterwards.

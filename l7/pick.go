@@ -114,8 +114,12 @@ func (x *Exchange) leaveQueue() {
 }
 
 // Expired ends the wait for a slot, for a connection or for a response.
-func (x *Exchange) Expired(*eventloop.Timer) {
+func (x *Exchange) Expired(t *eventloop.Timer) {
 	defer x.conn.rescue()
+	if t == &x.deadline {
+		x.expire()
+		return
+	}
 	switch x.phase {
 	case pausing:
 		x.restart()

@@ -11,17 +11,21 @@ import (
 func (x *Exchange) count(took time.Duration) {
 	id := x.worker.loop.ID()
 	in, out := x.content()
-	x.conn.front.counters.shares[id].add(x.status, took, in, out)
+	status := x.status
+	if x.rpc.would != 0 {
+		status = x.rpc.would
+	}
+	x.conn.front.counters.shares[id].add(status, took, in, out)
 	if x.router != nil {
-		x.router.Counters.shares[id].add(x.status, took, in, out)
+		x.router.Counters.shares[id].add(status, took, in, out)
 	}
 	if x.service == nil {
 		return
 	}
 	if x.service != x.router.Service && !x.page.counted {
-		x.router.Service.counters.shares[id].add(x.status, took, in, out)
+		x.router.Service.counters.shares[id].add(status, took, in, out)
 	}
-	x.countAttempt(x.status, took)
+	x.countAttempt(status, took)
 }
 
 // countAttempt adds what a service has done for the exchange to the numbers of that and of the backend.
@@ -66,7 +70,7 @@ func (x *Exchange) record(now time.Time) {
 		Entrypoint: c.front.name,
 		Method:     view(x.req.AskedMethod()), Host: view(x.req.Host()), Target: view(x.req.Asked()),
 		Proto: x.req.Version().String(), Scheme: c.scheme(),
-		Status: x.status, OriginStatus: x.origin,
+		Status: x.status, OriginStatus: x.origin, GRPC: x.rpc.status,
 		RequestSize: in, ResponseSize: out, OriginSize: out,
 		In: in, Out: out,
 		RequestCount: c.count,

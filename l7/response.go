@@ -178,9 +178,10 @@ func (x *Exchange) answer(rest []byte) {
 	x.conn.quiet = 0
 	x.origin = x.res.Status()
 	x.backend.AddFirstByte(x.firstAt.Sub(x.sentAt))
+	x.heardCall()
 	x.judge()
 	x.resBody.Begin(x.res.Framing())
-	if x.fallBack(x.origin, rest) || x.outcome(x.shown(), rest) {
+	if x.fallBack(x.effective(), rest) || x.outcome(x.shown(), rest) {
 		return
 	}
 	if x.collects(rest) {
@@ -206,11 +207,18 @@ func (x *Exchange) answer(rest []byte) {
 
 // judge counts the response for or against the backend.
 func (x *Exchange) judge() {
-	if x.origin >= 500 && x.lb.CountErrors {
-		x.pool.Failed(x.backend, x.firstAt)
+	if x.rpc.is && x.rpc.status == 0 && x.origin == 200 {
+		return // what a call has come to is said at its end
+	}
+	x.judgeBy(x.effective(), x.firstAt)
+}
+
+func (x *Exchange) judgeBy(status int, now time.Time) {
+	if status >= 500 && x.lb.CountErrors {
+		x.pool.Failed(x.backend, now)
 		return
 	}
-	x.pool.Succeeded(x.backend, x.firstAt)
+	x.pool.Succeeded(x.backend, now)
 }
 
 // finishHead edits the response's head for this client. rest is what has come of the body. It returns false when the exchange
@@ -346,6 +354,7 @@ func (x *Exchange) download() {
 func (x *Exchange) complete() {
 	l := x.link
 	x.by, x.reason = accesslog.Weir, accesslog.Done
+	x.sealCall()
 	x.link = nil
 	x.up.Close() // a server may answer while the request is still on its way
 	x.down.Close()

@@ -20,7 +20,8 @@ type RetryOptions struct {
 
 // Retry returns a middleware that sends a request to its service anew where that could not be reached, or gave an answer
 // with one of the statuses. Before it, load balancers have tried other backends where they may. What was sent is sent again
-// only if its method is idempotent (RFC 9110 section 9.2.2), or with AnyMethod, and its body was kept. Attempts share the
+// only if its method is idempotent (RFC 9110 section 9.2.2), or with AnyMethod, and its body was kept. A call of gRPC to which a
+// server has answered UNAVAILABLE and nothing else counts as one that did not reach it. Attempts share the
 // retry budget of the pool. Of several Retry around each other, the one with the most attempts counts.
 func Retry(name string, o RetryOptions) *Middleware {
 	return &Middleware{
@@ -47,14 +48,15 @@ func (o *RetryOptions) mayRetry(x *Exchange, status int) bool {
 	if x.attempts == 0 || x.attempts >= o.Attempts || x.page.of != nil || status < 200 {
 		return false // it has not come to the service, or often enough, or is another request by now
 	}
-	network := x.origin == 0 && (status == 502 || status == 504)
+	declined := x.declined()
+	network := x.origin == 0 && (status == 502 || status == 504) || declined
 	if !(network && !o.IgnoreNetworkErrors || o.Statuses.Has(status)) {
 		return false
 	}
 	if x.sentAt.IsZero() {
 		return x.replayable(o.MaxBody)
 	}
-	return (o.AnyMethod || idempotent(x.req.Method())) && x.replayable(o.MaxBody)
+	return (o.AnyMethod || declined || idempotent(x.req.Method())) && x.replayable(o.MaxBody)
 }
 
 // affords reports whether the retry budget of the pool that was asked last has room for another attempt, and takes it.

@@ -13,16 +13,14 @@ import (
 )
 
 const (
-	maxTrunks     = 8    // to one backend, on each loop
-	trunkStreams  = 1000 // requests on one at one time, where the server allows more
-	assumed       = 100  // that a server will allow which has not spoken yet: what RFC 9113 section 6.5.2 asks for
-	trunkTick     = time.Second
-	lingerTicks   = 5                // that a server may take to end a response of which all has come
-	stuckTime     = 30 * time.Second // for which it may take nothing of what is written
-	doubtTime     = 10 * time.Second // without a word, after which a request that is given up asks for one
-	plainTime     = 10 * time.Minute // for which a server that has picked HTTP/1.1 is not offered HTTP/2 again
-	DefaultPing   = 6 * time.Minute  // Transport.PingAfter where nothing else is said: servers of gRPC want no more than one in five minutes
-	DefaultAnswer = 15 * time.Second // Transport.PingTimeout where nothing else is said
+	maxTrunks    = 8    // to one backend, on each loop
+	trunkStreams = 1000 // requests on one at one time, where the server allows more
+	assumed      = 100  // that a server will allow which has not spoken yet: what RFC 9113 section 6.5.2 asks for
+	trunkTick    = time.Second
+	lingerTicks  = 5                // that a server may take to end a response of which all has come
+	stuckTime    = 30 * time.Second // for which it may take nothing of what is written
+	doubtTime    = 10 * time.Second // without a word, after which a request that is given up asks for one
+	plainTime    = 10 * time.Minute // for which a server that has picked HTTP/1.1 is not offered HTTP/2 again
 )
 
 var (

@@ -249,6 +249,9 @@ func newTransport(p transportPlan, loops int) *l7.Transport {
 		IdleTimeout:     p.idleTimeout,
 		MaxRequests:     p.maxRequests,
 		ResponseTimeout: p.responseTimeout,
+		HTTP2:           p.http2,
+		PingAfter:       p.pingAfter,
+		PingTimeout:     p.pingTimeout,
 		ResponseLimits:  http1.Limits{Line: maxResponseHead, Head: maxResponseHead, Fields: 256},
 	}
 	switch p.proxyProtocol {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/health"
+	"github.com/weirlb/weir/l7"
 	"github.com/weirlb/weir/upstream"
 )
 
@@ -149,10 +150,11 @@ func (c *compiler) webCheck(at string, h *config.HealthCheck, t transportPlan) *
 		p.params.HTTP = health.HTTP{
 			Method: h.Method, Path: h.Path, Host: h.Hostname, Headers: headersOf(h.Headers), Status: h.Status,
 			FollowRedirects: h.FollowRedirects == nil || *h.FollowRedirects,
+			HTTP2:           t.http2 == l7.OnlyHTTP2 && h.Scheme == "" && h.Port == 0,
 		}
 	}
 	if h.Type == "grpc" {
-		p.params.GRPC = health.GRPC{Host: h.Hostname}
+		p.params.GRPC = health.GRPC{Host: h.Hostname, Service: h.Service}
 	}
 	if h.Scheme == "https" || h.Scheme == "" && t.secure != nil {
 		p.secure = cmp.Or(t.secure, &clientTLSPlan{insecure: true})

@@ -267,9 +267,17 @@ func (c *compiler) webPool(at, name string, l *config.HTTPLoadBalancer, p *webSe
 		responseTimeout: time.Duration(t.ForwardingTimeouts.ResponseHeaderTimeout),
 		maxRequests:     t.MaxRequestsPerConn,
 		proxyProtocol:   version,
+		pingAfter:       time.Duration(t.ForwardingTimeouts.ReadIdleTimeout),
+		pingTimeout:     time.Duration(t.ForwardingTimeouts.PingTimeout),
 	}
-	if l.Scheme == "https" {
+	switch l.Scheme {
+	case "h2c":
+		b.transport.http2 = l7.OnlyHTTP2
+	case "https":
 		b.transport.secure = c.clientTLS(at, t)
+		if !t.DisableHTTP2 && version == 0 { // a connection that names its client cannot be shared
+			b.transport.http2 = l7.OfferHTTP2
+		}
 	}
 	p.balancer = b
 	if l.HealthCheck != nil {

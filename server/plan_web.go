@@ -73,6 +73,9 @@ type transportPlan struct {
 	responseTimeout time.Duration
 	maxRequests     int
 	proxyProtocol   int // version of the header; 0 = none
+	http2           l7.HTTP2
+	pingAfter       time.Duration
+	pingTimeout     time.Duration
 }
 
 // clientTLSPlan is TLS to servers.

@@ -106,6 +106,7 @@ type Record struct {
 
 	Status       int // sent to the client; 0 = none
 	OriginStatus int // from the backend; 0 = none
+	GRPC         int // status of a call of gRPC, and one; 0 = it is none, or nobody has said it
 
 	RequestSize  int64  // content bytes from the client
 	ResponseSize int64  // content bytes to the client

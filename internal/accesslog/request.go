@@ -38,6 +38,9 @@ func appendJSONRequest(dst []byte, r *Record) []byte {
 	dst = appendJSONInt(dst, `,"OriginContentSize":`, r.OriginSize)
 	dst = appendJSONInt(dst, `,"OriginDuration":`, int64(phase(r.Origin)))
 	dst = appendJSONStatus(dst, `,"DownstreamStatus":`, r.Status)
+	if r.GRPC > 0 {
+		dst = appendJSONInt(dst, `,"GRPCStatus":`, int64(r.GRPC-1))
+	}
 	dst = appendJSONInt(dst, `,"DownstreamContentSize":`, r.ResponseSize)
 	return appendJSONInt(dst, `,"FirstByteDuration":`, int64(phase(r.FirstByte)))
 }

@@ -63,17 +63,9 @@ func (b *block) response(h *head.Head, bodiless, end bool) {
 		h.Framed(head.Framing{})
 	case end:
 		h.Framed(head.Framing{Kind: head.Length}) // whoever needs to be told so in a field writes one
-	case b.length >= 0 && !isGRPC(h):
+	case b.length >= 0 && !head.IsGRPC(h.Value(head.ContentType)): // the status of gRPC has no place behind content of known length
 		h.Framed(head.Framing{Kind: head.Length, Length: b.length})
 	default:
 		h.SetFraming(head.Framing{Kind: head.Chunked})
 	}
-}
-
-// isGRPC reports whether a message is one of gRPC, whose status is in the trailers, for which there is no place behind content
-// of known length.
-func isGRPC(h *head.Head) bool {
-	const grpc = "application/grpc"
-	v := h.Value(head.ContentType)
-	return len(v) >= len(grpc) && head.EqualFold(v[:len(grpc)], grpc)
 }
