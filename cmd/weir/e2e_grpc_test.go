@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -40,14 +42,14 @@ type caller struct {
 	ended  chan error  // and how they ended
 }
 
-func serveGRPC(t *testing.T, name string) *caller {
+func serveGRPC(t *testing.T, name string, o ...grpc.ServerOption) *caller {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &caller{name: name, addr: l.Addr().String(), health: health.NewServer(), began: make(chan string, 100), ended: make(chan error, 100)}
-	s.Server = grpc.NewServer(grpc.UnknownServiceHandler(s.serve))
+	s.Server = grpc.NewServer(append(o, grpc.UnknownServiceHandler(s.serve))...)
 	healthpb.RegisterHealthServer(s.Server, s.health)
 	s.health.SetServingStatus("shop", healthpb.HealthCheckResponse_SERVING)
 	go func() { _ = s.Serve(l) }()
@@ -435,4 +437,35 @@ func TestGRPCBulk(t *testing.T) {
 	if n != 1024 || most-before > 32<<10 {
 		t.Errorf("%d messages; the process grew from %d to %d KiB", n, before, most)
 	}
+}
+
+// TestGRPCOverTLS has TLS on both sides, and a health check that asks as calls do.
+func TestGRPCOverTLS(t *testing.T) {
+	t.Parallel()
+	ca := weirtest.CA(t)
+	back, front := ca.Server("app.test"), ca.Server("shop.test")
+	pair, err := tls.LoadX509KeyPair(back.CertFile, back.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := serveGRPC(t, "a", grpc.Creds(credentials.NewServerTLSFromCert(&pair)))
+	w := weirtest.Weir(t, fmt.Sprintf(`
+entryPoints: { secure: { address: "127.0.0.1:0" } }
+http:
+  routers:  { all: { rule: "PathPrefix(%[1]s/%[1]s)", tls: {}, service: calls } }
+  services: { calls: { loadBalancer: { servers: [ { url: "https://%[2]s" } ], healthCheck: { type: grpc, service: shop, interval: 100ms },
+    serversTransport: { serverName: app.test, rootCAs: [ %[3]s ] } } } }
+tls: { certificates: [ { certFile: %[4]s, keyFile: %[5]s } ] }
+`, "`", a.addr, ca.File, front.CertFile, front.KeyFile))
+	awaitHealth(t, w, a.addr, "up")
+	c, err := grpc.NewClient("passthrough:///"+addressOf(t, w, "secure"), grpc.WithTransportCredentials(credentials.NewTLS(trusting(ca, "shop.test"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if got, err := invoke(t.Context(), c, "/t/Echo", "text"); err != nil || got != "text" {
+		t.Errorf("%q, %v", got, err)
+	}
+	a.health.SetServingStatus("shop", healthpb.HealthCheckResponse_NOT_SERVING)
+	awaitHealth(t, w, a.addr, "down")
 }

@@ -22,7 +22,7 @@ func answered(t testing.TB) Record {
 	r.Method, r.Host, r.Target, r.Proto, r.Scheme = "POST", "shop.example.com:8443", "/cart?id=7", "HTTP/1.1", "https"
 	r.RequestID = "id-7"
 	r.TraceID, r.SpanID = [16]byte{0x0a, 15: 0xf0}, [8]byte{7: 1}
-	r.User, r.Status, r.OriginStatus = "alice", 201, 201
+	r.User, r.Status, r.OriginStatus, r.GRPC = "alice", 201, 201, 5+1
 	r.RequestSize, r.ResponseSize, r.OriginSize, r.RequestCount = 12, 3456, 7890, 3
 	r.FirstByte, r.Origin, r.Reused = 4*time.Millisecond, 5*time.Millisecond, true
 	return r
@@ -65,7 +65,7 @@ func TestAppendJSONRequest(t *testing.T) {
 				`"RequestAddr":"shop.example.com:8443","RequestHost":"shop.example.com","RequestPort":"8443",` +
 				`"RequestMethod":"POST","RequestPath":"/cart?id=7","RequestProtocol":"HTTP/1.1","RequestScheme":"https",` +
 				`"RequestCount":3,"RequestContentSize":12,"OriginStatus":201,"OriginContentSize":7890,"OriginDuration":5000000,` +
-				`"DownstreamStatus":201,"DownstreamContentSize":3456,"FirstByteDuration":4000000,"Duration":5012000000,` +
+				`"DownstreamStatus":201,"GRPCStatus":5,"DownstreamContentSize":3456,"FirstByteDuration":4000000,"Duration":5012000000,` +
 				`"RouteDuration":1500000,"QueueDuration":0,"ConnectDuration":2000000,"RetryAttempts":1,` +
 				`"EndedBy":"backend","Reason":"done","TerminationState":"--"}` + "\n",
 		},

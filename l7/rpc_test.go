@@ -1,0 +1,111 @@
+package l7
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	xhttp2 "golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+func TestGRPCTimeout(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"1H": time.Hour, "2M": 2 * time.Minute, "3S": 3 * time.Second, "100m": 100 * time.Millisecond, "5u": 5 * time.Microsecond, "99999999n": 99999999,
+		"0S": 0, "00000001S": time.Second, "99999999H": 1 << 62,
+		"": -1, "S": -1, "1": -1, "1s": -1, "1h": -1, "-1S": -1, "+1S": -1, "1.5S": -1, " 1S": -1, "123456789S": -1, "1SS": -1, "0x1S": -1,
+	} {
+		got, ok := grpcTimeout([]byte(text))
+		if !ok {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+func fieldOf(fields []hpack.HeaderField, name string) string {
+	for _, f := range fields {
+		if f.Name == name {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+// How a call ends that comes to nothing: what is said in the one head of the answer, or behind what has come of it.
+func TestCallsThatFail(t *testing.T) {
+	begun := func(then func(f *far, id uint32)) func(f *far, id uint32) {
+		return func(f *far, id uint32) {
+			f.respond(id, false, ":status", "200", "content-type", "application/grpc")
+			_ = f.WriteData(id, false, []byte("\x00\x00\x00\x00\x00"))
+			then(f, id)
+		}
+	}
+	reset := func(code xhttp2.ErrCode) func(f *far, id uint32) {
+		return func(f *far, id uint32) { _ = f.WriteRSTStream(id, code) }
+	}
+	for _, tt := range []struct {
+		name, path string
+		serve      func(f *far, id uint32)
+		inHead     bool
+		want       string // grpc-status
+		failed     int    // failures counted against the server
+		retried    bool
+	}{
+		{"ok", "/", begun(func(f *far, id uint32) { f.respond(id, true, "grpc-status", "0") }), false, "0", 0, false},
+		{"not found", "/", func(f *far, id uint32) {
+			f.respond(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "5")
+		}, true, "5", 0, false},
+		{"unavailable", "/", func(f *far, id uint32) {
+			f.respond(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "14")
+		}, true, "14", 3, true},
+		{"internal", "/", func(f *far, id uint32) {
+			f.respond(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "13")
+		}, true, "13", 1, false},
+		{"unavailable behind content", "/", begun(func(f *far, id uint32) { f.respond(id, true, "grpc-status", "14") }), false, "14", 1, false},
+		{"odd status", "/", begun(func(f *far, id uint32) { f.respond(id, true, "grpc-status", "x") }), false, "x", 0, false},
+		{"no route", "/other", nil, true, "12", 0, false},
+		{"end before the answer", "/", func(f *far, id uint32) { f.conn.Close() }, true, "14", 1, false},
+		{"end in the answer", "/", begun(func(f *far, id uint32) { f.conn.Close() }), false, "14", 1, false},
+		{"reset", "/", begun(reset(xhttp2.ErrCodeInternal)), false, "13", 1, false},
+		{"cancelled", "/", begun(reset(xhttp2.ErrCodeCancel)), false, "1", 1, false},
+		{"calm", "/", begun(reset(xhttp2.ErrCodeEnhanceYourCalm)), false, "8", 1, false},
+	} {
+		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+			requests := make(chan int, 10)
+			addr := farServer(t, func(n int, f *far) {
+				for id := f.request(); id != 0; id = f.request() {
+					requests <- n
+					tt.serve(f, id)
+				}
+			})
+			b := newBed(t, setup{backends: []netip.AddrPort{addr}, transport: Transport{HTTP2: OnlyHTTP2}, rule: "Path(`/`)",
+				middlewares: []*Middleware{Retry("again", RetryOptions{Attempts: 3, MaxBody: -1, IgnoreNetworkErrors: false})}})
+			b.lb.CountErrors = true
+			w := b.plain()
+			w.ask(1, false, ":method", "POST", ":scheme", "http", ":authority", "a", ":path", tt.path, "content-type", "application/grpc+proto", "te", "trailers")
+			_ = w.WriteData(1, true, []byte("\x00\x00\x00\x00\x00"))
+			a := w.answer(1)
+			fields := a.trailers
+			if tt.inHead {
+				fields = a.fields
+			}
+			if got := fieldOf(fields, "grpc-status"); got != tt.want || a.status != "200" || tt.inHead != (a.body.Len() == 0) || a.code != nil && *a.code != xhttp2.ErrCodeNo {
+				t.Errorf("%s: %+v, want grpc-status %s", got, a, tt.want)
+			}
+			if n := b.pool.Sight(b.pool.Backends()[0]).Failures; n != tt.failed {
+				t.Errorf("%d failures are counted, want %d", n, tt.failed)
+			}
+			if n := len(requests); (n == 3) != tt.retried {
+				t.Errorf("the server got %d requests", n)
+			}
+			if tt.want != "x" {
+				has(t, b.records(1)[0], fmt.Sprintf(`"GRPCStatus":%s,`, tt.want))
+			}
+		})
+	}
+}
