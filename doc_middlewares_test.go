@@ -167,7 +167,10 @@ func TestMiddlewareOptions(t *testing.T) {
 		root.rows(&out, "http.middlewares.NAME."+kind, "", kinds[kind])
 		return out.String() + "<!-- end of options -->\n"
 	})
-	for kind := range kinds {
+	for kind, k := range kinds {
+		if len(root.resolve(k).Properties) == 0 {
+			told[kind] = true // its keys are somebody else's
+		}
 		if heading := regexp.MustCompile("(?m)^## (.*, )?" + kind + "(,.*)?$"); !told[kind] || !heading.MatchString(want) {
 			t.Errorf("%s: no section, or no options in it", kind)
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/weirlb/weir/bench/load"
 )
@@ -19,9 +18,10 @@ const (
 	curveBottom = curveHeight - 40
 )
 
-// series is the points of one balancer in a plot with curves, by rising x.
+// series is the points of one balancer, or of none, in a plot with curves, by
+// rising x.
 type series struct {
-	index  int // of the balancer
+	class  string // its colour
 	label  string
 	points [][2]float64
 }
@@ -68,7 +68,9 @@ func (a axes) draw(all []series) *plot {
 		text{X: curveLeft, Y: 12, Class: "start tick", Text: a.yName},
 		text{X: curveRight, Y: curveHeight - 6, Class: "end tick", Text: a.xName})
 	for _, s := range all {
-		p.curve(a, y, s)
+		if len(s.points) > 0 {
+			p.curve(a, y, s)
+		}
 	}
 	return p
 }
@@ -82,23 +84,25 @@ func (p *plot) curve(a axes, y scale, s series) {
 		}
 		at := [2]float64{a.x.at(point[0]), y.at(point[1])}
 		points = append(points, at)
-		p.Dots = append(p.Dots, dot{X: at[0], Y: at[1], Class: seriesClass(s.index),
+		p.Dots = append(p.Dots, dot{X: at[0], Y: at[1], Class: s.class,
 			Hint: fmt.Sprintf("%s: %s %s at %s", s.label, figure(point[1]), a.yName, a.xText(point[0]))})
 	}
-	p.Curves = append(p.Curves, curve{Points: trace(points), Class: seriesClass(s.index), Hint: s.label})
+	p.Curves = append(p.Curves, curve{Points: trace(points), Class: s.class, Hint: s.label})
 }
 
+// bareClass is the class of what was measured without a balancer.
+const bareClass = "bare"
+
 // latencyPlot shows the latencies of a scenario by quantile: each step to the
-// right leaves a tenth of the exchanges above it. nil if none were taken.
+// right leaves a tenth of the exchanges above it. Where they were also taken
+// without the balancer, at the same rate, those are below it. nil if none were
+// taken.
 func latencyPlot(o *outcome, entrants []*entrant) *plot {
 	var all []series
 	deepest := 0.99
-	for i, row := range o.Rows {
-		if row.Failed != "" {
-			continue
-		}
-		s := series{index: i, label: entrants[i].label()}
-		for _, p := range medianCurve(row.Samples) {
+	add := func(class, label string, curve []load.Point) {
+		s := series{class: class, label: label}
+		for _, p := range curve {
 			if p.Quantile < 1 {
 				s.points = append(s.points, [2]float64{rarity(p.Quantile), p.MS})
 				deepest = max(deepest, p.Quantile)
@@ -106,6 +110,13 @@ func latencyPlot(o *outcome, entrants []*entrant) *plot {
 		}
 		if len(s.points) > 0 {
 			all = append(all, s)
+		}
+	}
+	for i, row := range o.Rows {
+		if row.Failed == "" {
+			label := entrants[i].label()
+			add(bareClass, "the same rate without "+label, medianCurve(row.Samples, func(s sample) []load.Point { return s.Direct }))
+			add(seriesClass(i), label, medianCurve(row.Samples, func(s sample) []load.Point { return s.Latencies }))
 		}
 	}
 	a := axes{
@@ -127,105 +138,23 @@ func rarity(q float64) float64 { return math.Round(1 / (1 - q)) }
 // share100 shows a quantile in percent, with as many nines as it has.
 func share100(q float64) string { return tickText(100*q) + "%" }
 
-// medianCurve is the latencies at those quantiles that every sample has.
-func medianCurve(samples []sample) []load.Point {
+// medianCurve is a curve of the samples, at those quantiles that all of them have.
+func medianCurve(samples []sample, curve func(sample) []load.Point) []load.Point {
 	if len(samples) == 0 {
 		return nil
 	}
-	var curve []load.Point
-	for _, p := range samples[0].Latencies {
+	var all []load.Point
+	for _, p := range curve(samples[0]) {
 		var ms []float64
 		for _, s := range samples {
-			if i := slices.IndexFunc(s.Latencies, func(q load.Point) bool { return q.Quantile == p.Quantile }); i >= 0 {
-				ms = append(ms, s.Latencies[i].MS)
+			points := curve(s)
+			if i := slices.IndexFunc(points, func(q load.Point) bool { return q.Quantile == p.Quantile }); i >= 0 {
+				ms = append(ms, points[i].MS)
 			}
 		}
 		if len(ms) == len(samples) {
-			curve = append(curve, load.Point{Quantile: p.Quantile, MS: median(ms)})
+			all = append(all, load.Point{Quantile: p.Quantile, MS: median(ms)})
 		}
 	}
-	return curve
-}
-
-// seriesPlots shows scenarios that differ in one number: their cost, and the
-// latencies, over it, or over the rate where the client sets the pace.
-func seriesPlots(points []*outcome, entrants []*entrant) []*plot {
-	xName := points[0].XName
-	x := func(o *outcome, _ *row) float64 { return o.X }
-	if offered(points) {
-		xName = points[0].Rate + " asked for"
-		x = func(_ *outcome, r *row) float64 {
-			return median(of(r.Samples, func(s sample) float64 { return s.Offered }))
-		}
-	}
-	ms := func(d func(sample) time.Duration) func(*row) float64 {
-		return func(r *row) float64 {
-			return median(of(r.Samples, func(s sample) float64 { return d(s).Seconds() * 1000 }))
-		}
-	}
-	var plots []*plot
-	for _, figure := range []struct {
-		name string
-		of   func(*row) float64
-		log  bool
-	}{
-		{points[0].Cost, func(r *row) float64 { return r.Cost }, false},
-		{"p50 ms", ms(func(s sample) time.Duration { return s.P50 }), true},
-		{"p99 ms", ms(func(s sample) time.Duration { return s.P99 }), true},
-		{"p99.9 ms", ms(func(s sample) time.Duration { return s.P999 }), true},
-		{"MiB resident", resident, false},
-	} {
-		all, lo, hi := overX(points, entrants, x, figure.of)
-		if len(all) == 0 {
-			continue
-		}
-		a := axes{
-			label: points[0].Series + ": " + figure.name + " over " + xName, xName: xName, yName: figure.name, yLog: figure.log,
-			x: fromZero(hi, curveLeft, curveRight), xText: tickText,
-		}
-		if lo > 0 && hi/lo >= 20 {
-			a.x = around(lo, hi, curveLeft, curveRight)
-		}
-		a.xTicks = a.x.ticks()
-		if p := a.draw(all); p != nil {
-			plots = append(plots, p)
-		}
-	}
-	return plots
-}
-
-// offered reports whether the client sets the pace in every sample.
-func offered(points []*outcome) bool {
-	for _, o := range points {
-		for _, row := range o.Rows {
-			for _, s := range row.Samples {
-				if s.Offered <= 0 {
-					return false
-				}
-			}
-		}
-	}
-	return true
-}
-
-// overX collects one figure of every balancer over x, and the ends of x.
-func overX(points []*outcome, entrants []*entrant, x func(*outcome, *row) float64, y func(*row) float64) (all []series, lo, hi float64) {
-	for i, e := range entrants {
-		s := series{index: i, label: e.label()}
-		for _, o := range points {
-			if row := o.Rows[i]; row.Failed == "" && len(row.Samples) > 0 {
-				s.points = append(s.points, [2]float64{x(o, row), y(row)})
-			}
-		}
-		if len(s.points) == 0 {
-			continue
-		}
-		slices.SortFunc(s.points, func(a, b [2]float64) int { return int(math.Copysign(1, a[0]-b[0])) })
-		if first := s.points[0][0]; lo == 0 || first < lo {
-			lo = first
-		}
-		hi = max(hi, s.points[len(s.points)-1][0])
-		all = append(all, s)
-	}
-	return all, lo, hi
+	return all
 }

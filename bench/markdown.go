@@ -25,25 +25,34 @@ func markdownPage(r *results) string {
 	b.WriteString(markdownTable(versions))
 	fmt.Fprintf(&b, "\n## All figures\n\n%s. *weir must* is what it is developed for, as a ratio to the cheapest rival or to one of them, or as a cost.\n\n", summaryTitle(r))
 	b.WriteString(markdownTable(summary(r)))
-	last := ""
-	for _, o := range r.Scenarios {
-		if name := o.family(); name != last {
-			fmt.Fprintf(&b, "\n## %s\n", strings.ToUpper(name))
-			last = name
+	for _, part := range sectionsOf(r) {
+		name := part[0].section()
+		if part[0].Series == "" {
+			name = strings.ToUpper(name)
 		}
-		fmt.Fprintf(&b, "\n### %s\n\n%s.\n\n", o.Name, o.Title)
-		if o.Impossible != "" {
-			fmt.Fprintf(&b, "Not possible on this machine: %s.\n", o.Impossible)
-			continue
+		fmt.Fprintf(&b, "\n## %s\n", name)
+		for _, o := range part {
+			b.WriteString(markdownScenario(o, r.Entrants))
 		}
-		t := tabulate(o, r.Entrants)
-		b.WriteString(markdownTable(t.Cells))
-		if len(t.Notes) > 0 {
-			b.WriteString("\n")
-		}
-		for _, n := range t.Notes {
-			b.WriteString("- " + cell(n) + "\n")
-		}
+	}
+	return b.String()
+}
+
+// markdownScenario is one scenario in full.
+func markdownScenario(o *outcome, entrants []*entrant) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n### %s\n\n%s.\n\n", o.Name, o.Title)
+	if o.Impossible != "" {
+		fmt.Fprintf(&b, "Not possible on this machine: %s.\n", o.Impossible)
+		return b.String()
+	}
+	t := tabulate(o, entrants)
+	b.WriteString(markdownTable(t.Cells))
+	if len(t.Notes) > 0 {
+		b.WriteString("\n")
+	}
+	for _, n := range t.Notes {
+		b.WriteString("- " + cell(n) + "\n")
 	}
 	return b.String()
 }
@@ -59,7 +68,7 @@ is the distance from the lowest to the highest round as a share of the median, m
 
 ` + "```console\n$ make bench-quick\n$ make bench\n```" + `
 
-The first takes a few minutes, the second about half an hour. Both leave every sample in ` + "`bench/results`" + `, with a report beside it that a browser shows.
+The first takes a few minutes, the second most of an hour. Both leave every sample in ` + "`bench/results`" + `, with a report beside it that a browser shows.
 `
 
 // cpus says how busy the rest of the machine was.

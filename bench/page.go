@@ -27,8 +27,7 @@ type page struct {
 	Summary  [][]string
 	Caption  string // of the summary
 	Ratios   *plot
-	Families []family
-	Series   []seriesGroup
+	Sections []section
 	Memory   *plot
 }
 
@@ -41,10 +40,18 @@ type legend struct {
 	Label, Class string
 }
 
-// family is the scenarios of one name.
-type family struct {
+// section is the scenarios of one family or series.
+type section struct {
 	Name  string
+	Plots []*plot // of a series
 	Cards []card
+}
+
+// Bare reports whether something was also measured without a balancer.
+func (s section) Bare() bool {
+	return slices.ContainsFunc(s.Plots, func(p *plot) bool {
+		return slices.ContainsFunc(p.Curves, func(c curve) bool { return c.Class == bareClass })
+	})
 }
 
 // card is one scenario.
@@ -61,12 +68,6 @@ type captioned struct {
 	*plot
 }
 
-// seriesGroup is scenarios that differ in one number.
-type seriesGroup struct {
-	Name  string
-	Plots []*plot
-}
-
 // newPage makes a page of results.
 func newPage(r *results) *page {
 	p := &page{
@@ -80,18 +81,15 @@ func newPage(r *results) *page {
 			p.Rivals = append(p.Rivals, one)
 		}
 	}
-	for _, o := range r.Scenarios {
-		name := o.family()
-		if len(p.Families) == 0 || p.Families[len(p.Families)-1].Name != name {
-			p.Families = append(p.Families, family{Name: name})
+	for _, points := range sectionsOf(r) {
+		part := section{Name: points[0].section()}
+		for _, o := range points {
+			part.Cards = append(part.Cards, newCard(o, r))
 		}
-		last := &p.Families[len(p.Families)-1]
-		last.Cards = append(last.Cards, newCard(o, r))
-	}
-	for _, points := range seriesOf(r) {
-		if plots := seriesPlots(points, r.Entrants); len(plots) > 0 {
-			p.Series = append(p.Series, seriesGroup{Name: points[0].Series, Plots: plots})
+		if possible := slices.DeleteFunc(points, func(o *outcome) bool { return o.Impossible != "" }); len(possible) > 0 && possible[0].Series != "" {
+			part.Plots = seriesPlots(possible, r.Entrants)
 		}
+		p.Sections = append(p.Sections, part)
 	}
 	return p
 }
@@ -184,14 +182,12 @@ func tiles(r *results) []tile {
 		tile{fmt.Sprintf("%.2f", median(others)), "CPUs that other programs used meanwhile"})
 }
 
-// seriesOf groups the scenarios that are points of a series.
-func seriesOf(r *results) [][]*outcome {
+// sectionsOf groups the scenarios by the parts of a report, in the order of the
+// first of each.
+func sectionsOf(r *results) [][]*outcome {
 	var all [][]*outcome
 	for _, o := range r.Scenarios {
-		if o.Series == "" || o.Impossible != "" {
-			continue
-		}
-		i := slices.IndexFunc(all, func(points []*outcome) bool { return points[0].Series == o.Series })
+		i := slices.IndexFunc(all, func(points []*outcome) bool { return points[0].section() == o.section() })
 		if i < 0 {
 			all, i = append(all, nil), len(all)
 		}

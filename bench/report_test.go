@@ -279,33 +279,99 @@ func TestRatioPlot(t *testing.T) {
 	}
 }
 
+// seriesNamed is the points of a series.
+func seriesNamed(t *testing.T, r *results, name string) []*outcome {
+	t.Helper()
+	for _, part := range sectionsOf(r) {
+		if part[0].Series == name {
+			return part
+		}
+	}
+	t.Fatalf("no series %s", name)
+	return nil
+}
+
 // In a series the points go by what was asked for, whatever their order.
 func TestSeriesPlots(t *testing.T) {
-	all := seriesOf(reportExample())
-	if len(all) != 2 || len(all[0]) != 3 || len(all[1]) != 2 {
-		t.Fatalf("%d series", len(all))
-	}
-	for i, want := range []string{"requests/s asked for", "of it"} {
-		plots := seriesPlots(all[i], reportExample().Entrants)
+	r := reportExample()
+	for name, want := range map[string]struct {
+		x      string
+		points int
+		ticks  []string
+	}{
+		"http-load":    {"requests/s asked for", 3, []string{"0", "5,000", "10,000", "15,000", "20,000"}},
+		"tcp-backends": {"of it", 2, []string{"10", "1,000"}},
+	} {
+		plots := seriesPlots(seriesNamed(t, r, name), r.Entrants)
 		if len(plots) != 5 {
-			t.Fatalf("%d plots", len(plots))
+			t.Fatalf("%s: %d plots", name, len(plots))
 		}
 		for _, p := range plots {
-			if !strings.Contains(p.Label, " over "+want) || len(p.Curves) != 3 || len(p.Dots) != 3*len(all[i]) {
+			if !strings.Contains(p.Label, " over "+want.x) || len(p.Curves) != 3 || len(p.Dots) != 3*want.points {
 				t.Errorf("%s: %d curves, %d dots", p.Label, len(p.Curves), len(p.Dots))
 			}
-			for j := 1; j < len(all[i]); j++ {
-				if p.Dots[j].X <= p.Dots[j-1].X {
+			for i := 1; i < want.points; i++ {
+				if p.Dots[i].X <= p.Dots[i-1].X {
 					t.Errorf("%s goes back: %+v", p.Label, p.Dots)
 				}
 			}
 		}
 		// The first plot is the cost, which starts at 0; weir's is the lowest.
-		first := plots[0]
-		n := len(all[i])
+		first, n := plots[0], want.points
 		if first.Dots[0].Y <= first.Dots[n].Y || first.Dots[n].Y <= first.Dots[2*n].Y {
 			t.Errorf("weir does not lie lowest: %+v", first.Dots)
 		}
+		var ticks []string
+		for _, label := range first.Texts {
+			if label.Class == "mid tick" {
+				ticks = append(ticks, label.Text)
+			}
+		}
+		if diff := cmp.Diff(want.ticks, ticks); diff != "" {
+			t.Errorf("%s: ticks of x, -want +got\n%s", name, diff)
+		}
+	}
+}
+
+// Where the same rate was also asked for without a balancer, and where there
+// were errors, that is shown.
+func TestSeriesPlotsOfMore(t *testing.T) {
+	r := reportExample()
+	points := seriesNamed(t, r, "http-load")
+	for i, o := range points {
+		for j := range o.Rows[0].Samples {
+			o.Rows[0].Samples[j].Direct = []load.Point{{Quantile: 0.5, MS: 0.1}, {Quantile: 0.999, MS: 3}}
+			o.Rows[0].Samples[j].Errors = i
+		}
+	}
+	plots := seriesPlots(points, r.Entrants)
+	if len(plots) != 6 || !strings.Contains(plots[5].Label, "errors in all rounds") {
+		t.Fatalf("%d plots", len(plots))
+	}
+	for i, bare := range []int{0, 3, 3, 3, 0, 0} {
+		n := 0
+		for _, d := range plots[i].Dots {
+			if d.Class == bareClass {
+				n++
+			}
+		}
+		if n != bare {
+			t.Errorf("%s: %d dots without a balancer, want %d", plots[i].Label, n, bare)
+		}
+	}
+	if p := latencyPlot(points[0], r.Entrants); p == nil || len(p.Curves) != 1 || p.Curves[0].Class != bareClass {
+		t.Errorf("latencies without a balancer: %+v", p)
+	}
+	path := filepath.Join(t.TempDir(), "report.html")
+	if err := r.writeHTML(path); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(words(t, string(text)), "Grey and broken is the same rate without a balancer") {
+		t.Error("the report does not say what is grey")
 	}
 }
 
@@ -316,7 +382,7 @@ func TestLatencyPlot(t *testing.T) {
 	row.Samples[0].Latencies[1].MS = 50
 	row.Samples[1].Latencies = row.Samples[1].Latencies[:2]
 	want := []load.Point{{Quantile: 0.5, MS: 0.7}, {Quantile: 0.9, MS: 2}}
-	if diff := cmp.Diff(want, medianCurve(row.Samples)); diff != "" {
+	if diff := cmp.Diff(want, medianCurve(row.Samples, func(s sample) []load.Point { return s.Latencies })); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 	p := latencyPlot(r.Scenarios[0], r.Entrants)

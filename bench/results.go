@@ -194,6 +194,15 @@ func (o *outcome) reached(own int) (figure float64, met bool) {
 	return figure, figure > 0 && figure <= o.Goal.Most
 }
 
+// section is the part of a report that a scenario belongs to: its series or its
+// family.
+func (o *outcome) section() string {
+	if o.Series != "" {
+		return o.Series
+	}
+	return o.family()
+}
+
 // family is the first word of a scenario's name.
 func (o *outcome) family() string {
 	family, _, _ := strings.Cut(o.Name, "-")

@@ -185,22 +185,27 @@ func containsOrigin(list []string, origin []byte) bool {
 	return slices.ContainsFunc(list, func(o string) bool { return o == string(origin) })
 }
 
-// allow tells a browser whether scripts of an origin may read a response, with all of its fields.
+// allow tells a browser whether scripts of an origin may read a response, with what the server says in its head: those
+// fields that weir knows are the browser's own business, or scripts may read them anyway.
 func (g *grpcWeb) allow(origin []byte, res *head.Head) {
-	varyBy(res, "Origin")
-	if !g.name(origin, res) {
-		return
+	if g.name(origin, res) {
+		_ = res.SetBytes("Access-Control-Expose-Headers", exposed(res))
 	}
+	varyBy(res, "Origin")
+}
+
+// exposed are the names of what a server says in its head, with the status of gRPC, which may stand there.
+func exposed(res *head.Head) []byte {
 	out, n := []byte("grpc-status, grpc-message"), 0
 	for name := range res.All() {
 		if n == maxExposed {
 			break
 		}
-		if begins(name, "access-control-") || head.EqualFold(name, "set-cookie") || head.EqualFold(name, "grpc-status") || head.EqualFold(name, "grpc-message") {
+		if head.Lookup(name) != head.Other || begins(name, "access-control-") || head.EqualFold(name, "grpc-status") || head.EqualFold(name, "grpc-message") {
 			continue
 		}
 		out = append(append(out, ", "...), name...)
 		n++
 	}
-	_ = res.SetBytes("Access-Control-Expose-Headers", out)
+	return out
 }

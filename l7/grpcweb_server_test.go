@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -17,17 +18,18 @@ import (
 	"github.com/weirlb/weir/internal/weirtest"
 )
 
-// healthServer is a server of gRPC with the service of health checks, of its library. It speaks HTTP/1.1: it is told that
-// it is HTTP/2, which it would refuse to do without, and its trailers are those of HTTP/1.1.
+// healthServer is a server of gRPC with the service of health checks, of its library.
 func healthServer(t *testing.T) (netip.AddrPort, *health.Server) {
 	t.Helper()
 	h, s := health.NewServer(), grpc.NewServer()
 	grpc_health_v1.RegisterHealthServer(s, h)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = s.Serve(ln) }()
 	t.Cleanup(s.Stop)
-	return backend(t, func(w http.ResponseWriter, r *http.Request) {
-		r.ProtoMajor, r.ProtoMinor = 2, 0
-		s.ServeHTTP(w, r)
-	}), h
+	return ln.Addr().(*net.TCPAddr).AddrPort(), h
 }
 
 // webStream reads the frames of an answer.
@@ -122,7 +124,7 @@ func TestGRPCWebServer(t *testing.T) {
 	for _, media := range []string{"application/grpc-web+proto", "application/grpc-web-text+proto"} {
 		t.Run(media, func(t *testing.T) {
 			addr, h := healthServer(t)
-			b := newBed(t, setup{backends: []netip.AddrPort{addr}, middlewares: []*Middleware{GRPCWeb("web", nil)}})
+			b := newBed(t, setup{transport: Transport{HTTP2: OnlyHTTP2}, backends: []netip.AddrPort{addr}, middlewares: []*Middleware{GRPCWeb("web", nil)}})
 			h.SetServingStatus("shop", serving)
 
 			resp, s := b.webCallTo("Check", media, "shop")

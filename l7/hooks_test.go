@@ -85,11 +85,11 @@ func TestWaiting(t *testing.T) {
 				}
 				return Wait
 			})}})
-			c := b.dial()
-			send(t, c, oneGet)
+			k := b.talk()
+			k.say(oneGet)
 			weirtest.Eventually(t, patience, func() bool { return b.inState(busy) == 1 }, "the request waits") // by way of the loop
 			close(goOn)
-			rest(t, c, false)
+			k.rest()
 			b.ended(1, tt.status, "weir", tt.reason)
 			if n := o.heads("GET"); n != tt.sent {
 				t.Errorf("the request was sent %d times", n)

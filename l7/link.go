@@ -205,6 +205,14 @@ func (l *link) accountable() bool {
 	return l.branch == nil || !l.branch.unserved && (l.branch.trunk == nil || l.branch.trunk.accountable())
 }
 
+// version is the version of HTTP that is spoken on it, as spans write it.
+func (l *link) version() string {
+	if l.branch != nil {
+		return "2"
+	}
+	return "1.1"
+}
+
 // close ends the connection; the link may be another one afterwards.
 func (l *link) close() {
 	l.stream.Close()

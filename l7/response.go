@@ -140,7 +140,7 @@ func (x *Exchange) hear(b []byte, n int) {
 		x.switchProtocols(b[n:])
 	case status < 200:
 		x.interim(b[n:])
-	case status < 300 && x.conn.connects():
+	case status < 300 && x.conn.connects() && x.req.Upgrade() != nil: // else it is a page in place of an answer
 		x.detail = "not-switched"
 		x.fail(502, accesslog.Backend, accesslog.BadResponse)
 	default:

@@ -183,7 +183,7 @@ func storyServer(t testing.TB, n *noted, response *atomic.Pointer[pieces], serve
 
 // listen is a wire that has said nothing.
 func listen(t testing.TB, c net.Conn) *wire {
-	w := &wire{Framer: xhttp2.NewFramer(c, bufio.NewReader(c)), t: t, conn: c, got: make(map[uint32]*reply), mute: true}
+	w := &wire{Framer: xhttp2.NewFramer(c, bufio.NewReader(c)), t: t, conn: c, got: make(map[uint32]*reply), room: make(map[uint32]int), mute: true}
 	w.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	return w
 }
