@@ -115,7 +115,7 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	var quick bool
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	flags.StringVar(&names, "scenario", "all", "scenarios or families (tcp, udp, http, https, http2) to run, separated by commas; -list shows them")
+	flags.StringVar(&names, "scenario", "all", "scenarios, series or families (tcp, udp, http, https, http2) to run, separated by commas; -list shows them")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each scenario and balancer, 1 to 100")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "time measured in each round, 100ms to 10m")
 	flags.BoolVar(&quick, "quick", false, "run a few scenarios of each family, for a second a round, where nothing else is asked for")
@@ -210,18 +210,18 @@ func commandLine(args []string) string {
 	return line
 }
 
-// chooseScenarios picks from all by names or families separated by commas, in
+// chooseScenarios picks from all by names, series or families separated by commas, in
 // the order of all. A name that fits none is returned.
 func chooseScenarios(all []scenario, names string) (chosen []scenario, unknown string) {
 	wanted := split(names)
 	for _, name := range wanted {
-		known := func(s scenario) bool { return s.name == name || s.family() == name }
+		known := func(s scenario) bool { return s.called(name) }
 		if name != "all" && !slices.ContainsFunc(all, known) {
 			return nil, name
 		}
 	}
 	for _, s := range all {
-		if slices.Contains(wanted, "all") || slices.Contains(wanted, s.name) || slices.Contains(wanted, s.family()) {
+		if slices.Contains(wanted, "all") || slices.ContainsFunc(wanted, s.called) {
 			chosen = append(chosen, s)
 		}
 	}

@@ -15,6 +15,9 @@ var addedAt = []float64{0.5, 0.99, 0.999}
 // leastAdded is the least that can be told from nothing, in microseconds.
 const leastAdded = 1
 
+// pacedPatience is after what time a datagram of an open loop counts as lost.
+const pacedPatience = 2 * time.Second
+
 // latency measures what a balancer adds to the latency of exchanges that come at a steady rate. The rate is a share of what it
 // managed just before in a closed loop; the same rate without a balancer tells what is the client's and the backend's own.
 func (r *runner) latency(ctx context.Context, b *bout) (sample, error) {
@@ -75,8 +78,9 @@ func atRate(j job, rate float64) job {
 		spec.Rate = rate
 		j.spec = spec
 	case load.FlowSpec:
-		// All that may be lost at once is remembered.
-		spec.Rate, spec.InFlight = rate, load.MaxInFlight
+		// A client that stands still itself must not take for lost what it sent late.
+		spec.Rate, spec.Patience = rate, pacedPatience
+		spec.InFlight = load.InFlightAt(rate, spec.Patience, spec.Flows)
 		j.spec = spec
 	}
 	return j

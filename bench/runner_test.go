@@ -624,7 +624,7 @@ func TestChooseScenariosKeepsTheOrder(t *testing.T) {
 	if len(chosen) != 2 || chosen[0].name != "tcp-connect" || chosen[1].name != "tcp-idle" {
 		t.Errorf("chosen %d, first %s", len(chosen), chosen[0].name)
 	}
-	for names, want := range map[string]int{"all": len(scenarios()), "tcp,udp,http,https,http2": len(scenarios()), "http2": 3, "https": 3, "https,https-resume": 3} {
+	for names, want := range map[string]int{"all": len(scenarios()), "tcp,udp,http,https,http2": len(scenarios()), "http2": 3, "https": 3, "https,https-resume": 3, "tcp-latency": 3, "http-flap,udp-latency-30": 3} {
 		if got, unknown := chooseScenarios(scenarios(), names); len(got) != want || unknown != "" {
 			t.Errorf("%s: %d of %d, want %d; unknown %q", names, len(got), len(scenarios()), want, unknown)
 		}

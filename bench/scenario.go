@@ -81,6 +81,11 @@ func (s scenario) family() string {
 	return family
 }
 
+// called reports whether a name means the scenario: its own, its series' or its family's.
+func (s scenario) called(name string) bool {
+	return name != "" && (s.name == name || s.series == name || s.family() == name)
+}
+
 // goal is what weir's cost must not exceed.
 type goal struct {
 	Most float64 `json:"most"`

@@ -45,8 +45,19 @@ type FlowSpec struct {
 const (
 	maxFlows    = 65_536
 	maxSockets  = 1024
-	MaxInFlight = 4096
+	MaxInFlight = 65_536
 )
+
+// InFlightAt is how many datagrams of each flow may be under way at a rate, so that
+// all that may be lost at once is remembered, with room for flows that are
+// not divided evenly among clients.
+func InFlightAt(rate float64, patience time.Duration, flows int) int {
+	return int(2*rate*longestLoss*patience.Seconds()/float64(flows*remembered)) + 1
+}
+
+// longestLoss is after how many times the patience a datagram is given up at
+// the latest: lost ones are looked for four times meanwhile.
+const longestLoss = 1.25
 
 // check reports a spec that makes no sense.
 func (s FlowSpec) check() error {
@@ -69,8 +80,7 @@ func (s FlowSpec) check() error {
 		return errors.New("two ways to send at once")
 	case s.Rate > 0 && (s.Datagrams.OneWay || s.Open || s.Hold || s.Datagrams.Train > 1):
 		return errors.New("a rate is for single datagrams that are answered")
-	case s.Rate*1.5*s.Patience.Seconds() > float64(s.Flows)*float64(remembered*s.InFlight):
-		// Those that are lost are given up after up to 1.25 times the patience.
+	case s.Rate*longestLoss*s.Patience.Seconds() > float64(s.Flows*s.InFlight*remembered):
 		return fmt.Errorf("%.0f datagrams a second: %d flows with %d under way each do not hold what may be lost at once", s.Rate, s.Flows, s.InFlight)
 	}
 	if err := checkRate(s.Rate); err != nil {

@@ -307,7 +307,7 @@ func TestRatesThatMakeNoSense(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*FlowSpec){
-		"more than is remembered": func(s *FlowSpec) { s.Rate = 270 },
+		"more than is remembered": func(s *FlowSpec) { s.Rate = 330 },
 		"not answered":            func(s *FlowSpec) { s.Datagrams.OneWay, s.Counter = true, "127.0.0.1:2" },
 		"a flood too":             func(s *FlowSpec) { s.Open = true },
 		"trains":                  func(s *FlowSpec) { s.Datagrams.Train = 2 },
