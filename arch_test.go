@@ -74,7 +74,7 @@ var owners = map[string][]string{
 	"github.com/prometheus/...":         {"admin"},
 	"github.com/klauspost/compress/...": {"l7"},
 	"github.com/andybalholm/brotli":     {"l7"},
-	"google.golang.org/grpc/...":        {"internal/otlp", "cmd/weir"},                        // their tests
+	"google.golang.org/grpc/...":        {"internal/otlp", "l7", "cmd/weir"},                  // their tests
 	"go.opentelemetry.io/...":           {"internal/otlp", "internal/span", "l7", "cmd/weir"}, // their tests
 }
 

@@ -2,11 +2,15 @@ package weir_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/weirlb/weir/config"
 )
@@ -136,6 +140,86 @@ func TestMiddlewaresAreTraefiks(t *testing.T) {
 		if !known {
 			t.Errorf("the manual tells of %s, which neither has", option)
 		}
+	}
+}
+
+// The manual's table of the options of a middleware is generated between two such lines.
+var optionsOf = regexp.MustCompile("(?s)<!-- options of (\\w+) -->\n(.*?)<!-- end of options -->\n")
+
+// TestMiddlewareOptions holds the manual's tables of options against the schema. Every middleware has one, in a section of its own.
+func TestMiddlewareOptions(t *testing.T) {
+	const path = "docs/middlewares.md"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root schema
+	if s, err := config.Schema(); err != nil || json.Unmarshal(s, &root) != nil {
+		t.Fatal(err)
+	}
+	kinds := root.Defs["HTTPMiddleware"].Properties
+	told := map[string]bool{}
+	want := optionsOf.ReplaceAllStringFunc(string(text), func(block string) string {
+		kind := optionsOf.FindStringSubmatch(block)[1]
+		told[kind] = true
+		var out strings.Builder
+		fmt.Fprintf(&out, "<!-- options of %s -->\n| of `%s` | default | meaning |\n|---|---|---|\n", kind, kind)
+		root.rows(&out, "http.middlewares.NAME."+kind, "", kinds[kind])
+		return out.String() + "<!-- end of options -->\n"
+	})
+	for kind, k := range kinds {
+		if len(root.resolve(k).Properties) == 0 {
+			told[kind] = true // its keys are somebody else's
+		}
+		if heading := regexp.MustCompile("(?m)^## (.*, )?" + kind + "(,.*)?$"); !told[kind] || !heading.MatchString(want) {
+			t.Errorf("%s: no section, or no options in it", kind)
+		}
+	}
+	if *update && want != string(text) {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, string(text)); diff != "" {
+		t.Errorf("%s is not what the types say; go test -run TestMiddlewareOptions -update . mends it (-want +got):\n%s", path, diff)
+	}
+}
+
+// TestManualAnswers holds the manual's table of what middlewares answer against the words in their source, both ways round.
+func TestManualAnswers(t *testing.T) {
+	text, err := os.ReadFile("docs/middlewares.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| `Reason` | `Detail` |\n|---|---|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	told := map[string]bool{}
+	for row := range strings.SplitSeq(table, "\n") {
+		cells := strings.Split(row, " | ")
+		if len(cells) != 5 {
+			t.Fatalf("%q has %d cells", row, len(cells))
+		}
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[4], -1) {
+			told[m[1]] = true
+		}
+	}
+	said := map[string]bool{"long-response": true} // by buffering, where it holds answers
+	for _, file := range []string{
+		"basicauth", "digestauth", "forwardauth", "jwt", "ipallowlist", "inflightreq", "ratelimit", "headers", "grpcweb", "redirectscheme", "redirectregex",
+		"prefix", "stripprefixregex", "replacepath", "replacepathregex", "encodedcharacters", "circuitbreaker", "buffering", "retry", "errorpage", "compress",
+		"contenttype", "requestid", "passtlsclientcert",
+	} {
+		source, err := os.ReadFile("l7/" + file + ".go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?:detail = |challenge\(challenge, |tokenFault\{\d+, |word := |return )"([a-z]+-[a-z0-9-]+)"`).FindAllStringSubmatch(string(source), -1) {
+			said[m[1]] = true
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(said)), slices.Sorted(maps.Keys(told))); diff != "" {
+		t.Errorf("words of the source and of the manual (-source +manual):\n%s", diff)
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 	"text/template"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/weirlb/weir/bench/proc"
 )
 
@@ -27,6 +29,7 @@ import (
 type balancer struct {
 	name    string
 	binary  string   // path, or a name to look for in PATH and in the sbin directories
+	module  string   // directory of the Go module that binary is built from; empty is none
 	version []string // arguments that make it print its version
 	file    string   // name of the configuration file
 	args    []string // arguments that run it in the foreground; templates over a site
@@ -34,31 +37,46 @@ type balancer struct {
 	configs map[shape]string
 	lacks   map[shape]string  // why there is no configuration for other shapes
 	extras  map[string]string // further files that configurations name, templates over a site
-	ready   string            // template of a URL that answers 200; empty means that it accepts connections
+	ports   []string          // names of the ports that it wants besides those of every site
+	// reloadBy is the signal that makes it load its configuration again, and
+	// reloadable the arguments that run it so that it does; nil are args.
+	reloadBy   unix.Signal
+	reloadable []string
+	ready      string // template of a URL that answers 200; empty means that it accepts connections
 }
 
 // site is what a template may fill in.
 type site struct {
-	Network string    // that the clients use: tcp or udp
-	Listen  string    // the address that the clients use
-	Admin   string    // an address for the balancer's own use
-	Origins [2]string // the backends; the shape tcp has the first only
-	Names   [2]string // host names of the backends in the shape sni
-	Hosts   []string  // host names of the HTTP shapes
-	Paths   []string  // prefixes of paths, for each host the same
-	Lanes   int       // connections to the backend that must be kept for all HTTP requests that are under way at one time
-	Dir     string    // scratch directory, where relative paths start
-	Config  string    // path of the configuration file
-	MaxConn int       // connections that the descriptors allow
-	NoFile  int       // descriptors
+	Network  string    // that the clients use: tcp or udp
+	Listen   string    // the address that the clients use
+	Admin    string    // an address for the balancer's own use
+	Origins  [2]string // the backends; most shapes have the first only
+	Backends []string  // many more addresses of the first one
+	Loops    int       // threads, workers or loops
+	Proxied  bool      // clients begin with a PROXY header
+	Names    [2]string // host names of the backends in the shape sni
+	Hosts    []string  // host names of the HTTP shapes
+	Paths    []string  // prefixes of paths, for each host the same
+	Lanes    int       // connections to the backend that must be kept for all HTTP requests that are under way at one time
+	Dir      string    // scratch directory, where relative paths start
+	Config   string    // path of the configuration file
+	MaxConn  int       // connections that the descriptors allow
+	NoFile   int       // descriptors
 	certificate
+
+	Ports map[string]string // addresses that the balancer has asked for, by name
 }
 
 // fewestLanes is enough for what speaks HTTP/1.
 const fewestLanes = 64
 
-// furnish adds to a site what HTTP and TLS need.
+// furnish adds to a site what a scenario needs.
 func (at *site) furnish(sc scenario) error {
+	at.Loops, at.Proxied = max(1, sc.loops), sc.exchange.Proxy
+	var err error
+	if at.Backends, err = manyAddrs(at.Origins[0], sc.backends); err != nil {
+		return err
+	}
 	if !sc.exchange.HTTP {
 		return nil
 	}
@@ -67,15 +85,27 @@ func (at *site) furnish(sc scenario) error {
 	if sc.shape != secure && sc.shape != second {
 		return nil
 	}
-	var err error
 	at.certificate, err = makeCertificate(at.Dir, at.Hosts[0])
 	return err
+}
+
+// manyAddrs are n addresses of loopback at the port of another one.
+func manyAddrs(addr string, n int) ([]string, error) {
+	one, err := netip.ParseAddrPort(addr)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	all := make([]string, n)
+	for i := range all {
+		all[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 96, byte(i >> 8), byte(i)}), one.Port()).String()
+	}
+	return all, nil
 }
 
 // errMissing is returned for a program that is not installed.
 var errMissing = errors.New("not installed")
 
-// rivalBalancers are the balancers that weir can be compared with.
+// rivalBalancers are the balancers that weir is compared with as a rule.
 func rivalBalancers() []balancer { return []balancer{haproxy(), nginx()} }
 
 func findBalancer(all []balancer, name string) (balancer, bool) {
@@ -84,6 +114,31 @@ func findBalancer(all []balancer, name string) (balancer, bool) {
 		return balancer{}, false
 	}
 	return all[i], true
+}
+
+// locate returns where the program is, and builds it first if that is its way.
+func (b balancer) locate(ctx context.Context) (string, error) {
+	if b.module != "" {
+		if err := b.build(ctx); err != nil {
+			return "", err
+		}
+	}
+	return b.find()
+}
+
+// command shows how the program at path is run, by somebody in the same
+// directory.
+func (b balancer) command(path string) string {
+	if here, err := os.Getwd(); err == nil {
+		if near, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(near) {
+			path = near
+		}
+	}
+	args, err := renderAll(b.args, site{Listen: "127.0.0.1:0", Dir: ".", Config: b.file})
+	if err != nil {
+		return path // it needs more than is known before it runs
+	}
+	return path + " " + strings.Join(args, " ")
 }
 
 // find returns where the program is.
@@ -138,6 +193,14 @@ func (b balancer) without(sh shape) string {
 	return b.lacks[sh]
 }
 
+// outOf says why the balancer has no part in a scenario; "" if it has.
+func (b balancer) outOf(sc scenario) string {
+	if sc.reload > 0 && b.reloadBy == 0 {
+		return "it is not said which signal reloads it"
+	}
+	return b.without(sc.shape)
+}
+
 // write renders the configuration for a shape, and the files that it may
 // name, into the site's directory and sets the site's Config.
 func (b balancer) write(sh shape, at *site) error {
@@ -151,7 +214,7 @@ func (b balancer) write(sh shape, at *site) error {
 	for name, text := range files {
 		config, err := render(text, *at)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(at.Dir, name), []byte(config), 0o644)
+			err = replace(filepath.Join(at.Dir, name), config)
 		}
 		if err != nil {
 			return fmt.Errorf("configuration of %s: %w", b.name, err)
@@ -160,11 +223,25 @@ func (b balancer) write(sh shape, at *site) error {
 	return nil
 }
 
+// replace writes a file whole: a program that is running may read it at any time.
+func replace(path, text string) error {
+	part := path + ".part"
+	if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(part, path)
+}
+
 // render fills in a template over a site. Besides the site's fields it may
-// ask whether a file exists.
+// ask whether a file exists, and for the halves of an address. A port that the
+// balancer has not asked for is an error.
 func render(text string, at site) (string, error) {
-	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
-	t, err := template.New("").Funcs(template.FuncMap{"exists": exists}).Parse(text)
+	functions := template.FuncMap{
+		"exists": func(path string) bool { _, err := os.Stat(path); return err == nil },
+		"host":   func(addr string) (string, error) { host, _, err := net.SplitHostPort(addr); return host, err },
+		"port":   func(addr string) (string, error) { _, port, err := net.SplitHostPort(addr); return port, err },
+	}
+	t, err := template.New("").Option("missingkey=error").Funcs(functions).Parse(text)
 	if err != nil {
 		return "", err
 	}
@@ -188,12 +265,12 @@ func renderAll(texts []string, at site) ([]string, error) {
 }
 
 // startLimit is how long a balancer may take until it is ready.
-const startLimit = 10 * time.Second
+const startLimit = 30 * time.Second
 
 // start runs the program at path with the configuration of the site, and
 // returns when it is ready. An error carries the end of its log.
-func (b balancer) start(ctx context.Context, path string, at site, cpu int) (*proc.Process, error) {
-	args, err := renderAll(b.args, at)
+func (b balancer) start(ctx context.Context, path string, args []string, at site, cpu int) (*proc.Process, error) {
+	args, err := renderAll(args, at)
 	if err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", b.name, err)
 	}

@@ -13,24 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
-
-// shapes are those of all scenarios.
-func shapes() []shape {
-	var all []shape
-	for _, sc := range scenarios() {
-		if !slices.Contains(all, sc.shape) {
-			all = append(all, sc.shape)
-		}
-	}
-	return all
-}
 
 // example is a site for a shape in a scratch directory, on ports that are
 // free.
@@ -92,6 +80,37 @@ func TestRivalsTakeTheirConfigurations(t *testing.T) {
 			})
 		}
 	}
+}
+
+// So does weir itself, which is built for it.
+func TestWeirTakesItsConfigurations(t *testing.T) {
+	program := builtWeir(t)
+	b := weir(program)
+	for _, sh := range shapes() {
+		t.Run(string(sh), func(t *testing.T) {
+			at := example(t, sh)
+			if err := b.write(sh, &at); err != nil {
+				t.Fatal(err)
+			}
+			args, err := renderAll(b.check, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if said, err := exec.Command(program, args...).CombinedOutput(); err != nil || strings.Contains(strings.ToLower(string(said)), "warn") {
+				t.Errorf("%v\n%s", err, said)
+			}
+		})
+	}
+}
+
+// builtWeir is the weir of this tree.
+func builtWeir(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "weir")
+	if said, err := exec.Command("go", "build", "-o", program, "../cmd/weir").CombinedOutput(); err != nil {
+		t.Fatalf("build weir: %v\n%s", err, said)
+	}
+	return program
 }
 
 // HAProxy has nothing for UDP, and no rival has weir's middlewares; both say so.
@@ -340,6 +359,26 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A program below the working directory is shown as it is called from there.
+func TestCommand(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(here, "bin/nginx"):   "bin/nginx -p . -e stderr -c nginx.conf",
+		filepath.Join(here, "../bin/weir"): filepath.Join(here, "../bin/weir") + " -p . -e stderr -c nginx.conf",
+		"/usr/sbin/nginx":                  "/usr/sbin/nginx -p . -e stderr -c nginx.conf",
+	} {
+		if got := nginx().command(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	if got := (balancer{args: []string{"{{.Ports.stats}}"}}).command("/opt/mine"); got != "/opt/mine" {
+		t.Errorf("what is not known yet is shown as %q", got)
+	}
+}
+
 func TestRenderRefusesWhatASiteLacks(t *testing.T) {
 	for _, text := range []string{"{{.Nothing}}", "{{"} {
 		if _, err := render(text, site{}); err == nil {
@@ -351,7 +390,7 @@ func TestRenderRefusesWhatASiteLacks(t *testing.T) {
 // A program that fails says why in its log, and the error repeats it.
 func TestStartExplainsAFailure(t *testing.T) {
 	b := balancer{name: "broken", binary: "/bin/sh", args: []string{"-c", "echo unknown directive in line 7 >&2; exit 1"}}
-	_, err := b.start(t.Context(), b.binary, example(t, relay), -1)
+	_, err := b.start(t.Context(), b.binary, b.args, example(t, relay), -1)
 	if err == nil || !strings.Contains(err.Error(), "unknown directive in line 7") {
 		t.Errorf("error %v", err)
 	}
@@ -361,7 +400,7 @@ func TestStartGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := balancer{name: "mute", binary: "/bin/sh", args: []string{"-c", "exec tail -f /dev/null"}}
-	if _, err := b.start(ctx, b.binary, example(t, relay), -1); err == nil {
+	if _, err := b.start(ctx, b.binary, b.args, example(t, relay), -1); err == nil {
 		t.Error("no error")
 	}
 	onlySelfIsLeft(t)

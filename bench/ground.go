@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weirlb/weir/bench/proc"
 )
@@ -103,7 +104,36 @@ func (g *ground) cable(ctx context.Context, l link, dir string) (via []string, e
 			return nil, fmt.Errorf("%s: %w: %s", strings.Join(line, " "), err, bytes.TrimSpace(said))
 		}
 	}
+	for _, line := range [][]string{
+		{ip, "-oneline", "link", "show", "dev", l.name, "up"},
+		inside("-oneline", "link", "show", "dev", "eth0", "up"),
+	} {
+		if err := awaitLink(ctx, line); err != nil {
+			return nil, err
+		}
+	}
 	return via, nil
+}
+
+// awaitLink returns when an interface, which line shows, passes something on.
+// The kernel takes up to a second for that after it has been set up, and drops
+// what is sent meanwhile.
+func awaitLink(ctx context.Context, line []string) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		said, err := exec.CommandContext(ctx, line[0], line[1:]...).CombinedOutput()
+		if err == nil && bytes.Contains(said, []byte(" state UP ")) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not up: %w: %s", strings.Join(line, " "), ctx.Err(), bytes.TrimSpace(said))
+		case <-again.C:
+		}
+	}
 }
 
 // clear takes everything down. The namespaces would take the links with them,

@@ -1,5 +1,7 @@
 package main
 
+import "golang.org/x/sys/unix"
+
 // haproxy is HAProxy as Debian ships it.
 func haproxy() balancer {
 	return balancer{
@@ -22,6 +24,44 @@ frontend bench
 backend origin
     server origin {{index .Origins 0}}
 `,
+			proxied: haproxyHead + `
+frontend bench
+    bind {{.Listen}} accept-proxy
+    default_backend origin
+
+backend origin
+    server origin {{index .Origins 0}} send-proxy-v2
+`,
+			pair: haproxyHead + `
+frontend bench
+    bind {{.Listen}}
+    default_backend origin
+` + haproxyPair,
+			webPair: haproxyHead + `
+frontend bench
+    bind {{.Listen}}
+    default_backend origin
+` + haproxyPair + `    http-reuse always
+`,
+			many: haproxyHead + `
+frontend bench
+    bind {{.Listen}}
+    default_backend origin
+
+backend origin
+{{- range $i, $addr := .Backends}}
+    server s{{$i}} {{$addr}}
+{{- end}}
+`,
+			services: haproxyHead + `
+frontend bench
+    bind {{.Listen}}
+    use_backend %[req.hdr(host),map_str({{.Dir}}/services.map)]
+{{range $i, $addr := .Backends}}
+backend s{{$i}}
+    http-reuse always
+    server origin {{$addr}}
+{{end}}`,
 			bySNI: haproxyHead + `
 frontend bench
     bind {{.Listen}}
@@ -61,18 +101,23 @@ frontend bench
 ` + haproxyHTTP,
 		},
 		extras: map[string]string{"routes.map": `{{range $host := .Hosts}}{{range $.Paths}}{{$host}}{{.}} origin
-{{end}}{{end}}`},
+{{end}}{{end}}`, "services.map": `{{range $i, $host := .Hosts}}{{$host}} s{{$i}}
+{{end}}`},
+		// The master starts another worker at SIGUSR2, and the old one ends with
+		// its connections.
+		reloadBy:   unix.SIGUSR2,
+		reloadable: []string{"-W", "-db", "-f", "{{.Config}}"},
 	}
 }
 
 const haproxyNoUDP = "it does not balance UDP"
 
 // haproxyHead is common to all shapes.
-const haproxyHead = `# One thread, because it has one CPU. Nothing is logged, as in the others.
+const haproxyHead = `# One thread, because it has one CPU, unless more are asked for. Nothing is logged, as in the others.
 # Splicing is left off: it is off unless asked for ("option splice-auto").
 # Health checks are off, as in the others.
 global
-    nbthread 1
+    nbthread {{.Loops}}
     maxconn {{.MaxConn}}
     ssl-default-bind-options prefer-client-ciphers
 
@@ -81,6 +126,16 @@ defaults
     timeout connect 3s
     timeout client 10m
     timeout server 10m
+`
+
+// haproxyPair ends the shapes with two backends. A connection that a backend
+// refuses goes to the other one.
+const haproxyPair = `
+backend origin
+    option redispatch 1
+    default-server check inter 500ms fall 2 rise 2
+    server one {{index .Origins 0}}
+    server two {{index .Origins 1}}
 `
 
 // haproxyHTTP ends the HTTP shapes. By default HAProxy sends the first request

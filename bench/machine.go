@@ -25,6 +25,8 @@ type machine struct {
 	// proc.Anywhere on a machine with one.
 	BalancerCPU int `json:"balancerCPU"`
 	LoadCPU     int `json:"loadCPU"`
+	// Those of further clients, where there are more.
+	ClientCPUs []int `json:"clientCPUs,omitempty"`
 }
 
 // maxNoFile caps the descriptors of every program here: what a bench may take
@@ -61,6 +63,7 @@ func thisMachine() (machine, error) {
 	}
 	m.CPUs = cpus.Count()
 	m.BalancerCPU, m.LoadCPU = assign(&cpus)
+	m.ClientCPUs = spare(&cpus)
 	return m, nil
 }
 
@@ -76,6 +79,17 @@ func assign(cpus *unix.CPUSet) (balancer, load int) {
 		}
 	}
 	return first[0], first[1]
+}
+
+// spare are the CPUs that assign leaves.
+func spare(cpus *unix.CPUSet) []int {
+	var all []int
+	for cpu := 0; len(all) < cpus.Count(); cpu++ {
+		if cpus.IsSet(cpu) {
+			all = append(all, cpu)
+		}
+	}
+	return all[min(2, len(all)):]
 }
 
 // cpuModel is what the kernel calls the processor; "" where it does not say.

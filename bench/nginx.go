@@ -1,5 +1,7 @@
 package main
 
+import "golang.org/x/sys/unix"
+
 // nginx is nginx, for TCP with its stream module, as Debian ships them.
 func nginx() balancer {
 	return balancer{
@@ -17,6 +19,45 @@ stream {
     server {
         listen {{.Listen}} reuseport backlog=4096;
         proxy_pass {{index .Origins 0}};
+    }
+}
+`,
+			proxied: nginxHead + `
+stream {
+    proxy_connect_timeout 3s;
+    server {
+        listen {{.Listen}} proxy_protocol reuseport backlog=4096;
+        set_real_ip_from 127.0.0.0/8;
+        proxy_protocol on;
+        proxy_pass {{index .Origins 0}};
+    }
+}
+`,
+			pair: nginxHead + `
+stream {
+    proxy_connect_timeout 3s;
+    upstream origin {
+        zone origin 64k;
+        server {{index .Origins 0}} max_fails=2 fail_timeout=1s;
+        server {{index .Origins 1}} max_fails=2 fail_timeout=1s;
+    }
+    server {
+        listen {{.Listen}} reuseport backlog=4096;
+        proxy_pass origin;
+    }
+}
+`,
+			many: nginxHead + `
+stream {
+    proxy_connect_timeout 3s;
+    upstream origin {
+{{- range .Backends}}
+        server {{.}};
+{{- end}}
+    }
+    server {
+        listen {{.Listen}} reuseport backlog=4096;
+        proxy_pass origin;
     }
 }
 `,
@@ -74,6 +115,40 @@ stream {
     }
 }
 `,
+			webPair: nginxHead + nginxHTTP + `
+    upstream pair {
+        zone pair 64k;
+        server {{index .Origins 0}} max_fails=2 fail_timeout=1s;
+        server {{index .Origins 1}} max_fails=2 fail_timeout=1s;
+        keepalive 64;
+        keepalive_requests 1000000000;
+    }
+    server {
+        listen {{.Listen}} reuseport backlog=4096;
+        location / { proxy_pass http://pair; }
+    }
+}
+`,
+			services: nginxHead + nginxHTTP + `
+    server_names_hash_max_size 65536;
+    server {
+        listen {{.Listen}} reuseport backlog=4096;
+        return 404;
+    }
+{{- range $i, $host := .Hosts}}
+    upstream s{{$i}} {
+        server {{index $.Backends $i}};
+        keepalive 64;
+        keepalive_requests 1000000000;
+    }
+    server {
+        listen {{$.Listen}};
+        server_name {{$host}};
+        location / { proxy_pass http://s{{$i}}; }
+    }
+{{- end}}
+}
+`,
 			second: nginxHead + nginxHTTP + `
     server {
         listen {{.Listen}} ssl http2 reuseport backlog=4096;
@@ -102,11 +177,12 @@ stream {
 }
 `,
 		},
+		reloadBy: unix.SIGHUP,
 	}
 }
 
 // nginxHead is common to all shapes.
-const nginxHead = `# One worker, because it has one CPU. Nothing is logged, as in the others.
+const nginxHead = `# One worker, because it has one CPU, unless more are asked for. Nothing is logged, as in the others.
 # proxy_half_close is left off, its default: nginx then closes both sides at
 # the backend's FIN, which spares it a wake-up per connection and cuts off a
 # client that still has something to send.
@@ -114,7 +190,7 @@ const nginxHead = `# One worker, because it has one CPU. Nothing is logged, as i
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 {{end -}}
 daemon off;
-worker_processes 1;
+worker_processes {{.Loops}};
 worker_rlimit_nofile {{.NoFile}};
 pid nginx.pid;
 error_log stderr warn;

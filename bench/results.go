@@ -5,28 +5,39 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/weirlb/weir/bench/load"
 )
 
 // results is everything that a run found, as -json writes it.
 type results struct {
-	Date      time.Time  `json:"date"`
-	Machine   machine    `json:"machine"`
-	Rounds    int        `json:"rounds"`
-	Seconds   float64    `json:"seconds"` // measured in each round
-	Entrants  []*entrant `json:"balancers"`
-	Scenarios []*outcome `json:"scenarios"`
+	Date       time.Time  `json:"date"`
+	Command    string     `json:"command"` // that made the bench do it
+	Machine    machine    `json:"machine"`
+	Rounds     int        `json:"rounds"`
+	Seconds    float64    `json:"seconds"`              // measured in each round
+	Unfinished int        `json:"unfinished,omitempty"` // scenarios that an interrupt kept from being measured
+	Entrants   []*entrant `json:"balancers"`
+	Scenarios  []*outcome `json:"scenarios"`
 }
 
 // entrant is a balancer in this run.
 type entrant struct {
 	Name    string `json:"name"`
-	Path    string `json:"path,omitempty"`
+	Path    string `json:"-"`
 	Version string `json:"version,omitempty"`
+	Command string `json:"command,omitempty"` // that starts it
 	Missing string `json:"missing,omitempty"` // why it is not measured
 	Own     bool   `json:"own,omitempty"`     // it is weir, and the others are its rivals
 
 	balancer balancer
+}
+
+// own is the index of weir; -1 if it is not measured.
+func (r *results) own() int {
+	return slices.IndexFunc(r.Entrants, func(e *entrant) bool { return e.Own })
 }
 
 // label is the name with the version.
@@ -46,6 +57,14 @@ type outcome struct {
 	Goal  *goal  `json:"goal,omitempty"`
 	Rows  []*row `json:"rows"` // one for each entrant, in the same order
 
+	// A scenario that differs from others in one number alone is one point of
+	// their series; Series is its name, empty for one on its own.
+	Series string  `json:"series,omitempty"`
+	X      float64 `json:"x,omitempty"`     // the number
+	XName  string  `json:"xName,omitempty"` // what it counts, such as backends
+
+	Uncounted string `json:"uncounted,omitempty"` // why no system calls were counted
+
 	Datagrams  bool   `json:"datagrams,omitempty"`  // some may be lost
 	Impossible string `json:"impossible,omitempty"` // why it cannot be measured on this machine
 }
@@ -56,6 +75,9 @@ type row struct {
 	Samples  []sample `json:"samples,omitempty"` // one for each round
 	Failed   string   `json:"failed,omitempty"`  // why there are no more; its figures do not count then
 	Out      string   `json:"out,omitempty"`     // why it takes no part, which is no failure
+
+	// System calls for each unit, by name.
+	Syscalls map[string]float64 `json:"syscalls,omitempty"`
 
 	// The medians of the samples, and what they mean for weir.
 	Cost   float64 `json:"cost"`
@@ -78,12 +100,22 @@ type sample struct {
 	Bytes     int64         `json:"bytes"`
 	P50       time.Duration `json:"p50Nanoseconds"`
 	P99       time.Duration `json:"p99Nanoseconds"`
+	P999      time.Duration `json:"p999Nanoseconds"`
 	Busy      float64       `json:"busy"`   // CPUs that the balancer kept busy
 	Load      float64       `json:"load"`   // the same of client and backend
 	Others    float64       `json:"others"` // the same of everything else on the machine
 	Errors    int           `json:"errors"`
 	LastError string        `json:"lastError,omitempty"`
 	Stalled   int           `json:"stalled"` // connections without an exchange
+
+	Latencies []load.Point `json:"latencies,omitempty"` // at rising quantiles
+	Offered   float64      `json:"offered,omitempty"`   // exchanges asked for in a second, where the client sets the pace
+
+	Unanswered int `json:"unanswered,omitempty"` // of those
+	// Of a scenario that says what a balancer adds to latencies: what it managed a second in a closed loop, and the latencies
+	// at the same rate without it.
+	Capacity float64      `json:"capacity,omitempty"`
+	Direct   []load.Point `json:"direct,omitempty"`
 
 	// Datagrams, where there are any.
 	Sent       int `json:"sent,omitempty"`
@@ -162,18 +194,38 @@ func (o *outcome) reached(own int) (figure float64, met bool) {
 	return figure, figure > 0 && figure <= o.Goal.Most
 }
 
+// section is the part of a report that a scenario belongs to: its series or its
+// family.
+func (o *outcome) section() string {
+	if o.Series != "" {
+		return o.Series
+	}
+	return o.family()
+}
+
+// family is the first word of a scenario's name.
+func (o *outcome) family() string {
+	family, _, _ := strings.Cut(o.Name, "-")
+	return family
+}
+
 // save writes results to a file, whole or not at all.
 func save(path string, results any) error {
 	text, err := json.MarshalIndent(results, "", "  ")
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
+	return writeWhole(path, append(text, '\n'))
+}
+
+// writeWhole writes a file, whole or not at all.
+func writeWhole(path string, text []byte) error {
 	part := path + ".part"
-	if err := os.WriteFile(part, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("results: %w", err)
+	if err := os.WriteFile(part, text, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(part, path); err != nil {
-		return fmt.Errorf("results: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }

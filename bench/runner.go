@@ -35,6 +35,9 @@ type runner struct {
 	machine  machine
 	entrants []*entrant
 	rounds   int
+	clients  int           // processes that make the load
+	counting bool          // system calls are counted
+	strace   string        // the program that counts them
 	duration time.Duration // measured in each round
 	warm     time.Duration // load before it
 	settle   time.Duration // silence before memory is read
@@ -52,26 +55,49 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := prepare(o.json); err != nil {
+		return err
+	}
 	scratch, err := os.MkdirTemp("", "weir-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	res := &results{Date: time.Now().UTC(), Machine: m, Rounds: o.rounds, Seconds: o.duration.Seconds()}
-	res.Entrants, err = enter(ctx, o)
+	res := &results{Date: time.Now().UTC().Round(time.Second), Command: o.command, Machine: m, Rounds: o.rounds, Seconds: o.duration.Seconds()}
+	res.Entrants, err = enter(ctx, o, progress)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(progress, m)
 	r := &runner{
-		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration,
+		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration, clients: o.clients, counting: o.syscalls, strace: "strace",
 		warm: 500 * time.Millisecond, settle: time.Second, leastCPU: 50 * time.Millisecond,
 		progress: progress, scratch: scratch, steps: o.rounds * len(o.scenarios) * present(res.Entrants),
 	}
 	if path, err := findProgram("h2load"); err == nil {
 		r.h2load = path
 	}
-	for _, sc := range o.scenarios {
+	interrupt := r.all(ctx, o.scenarios, res, out)
+	if len(res.Scenarios) == 0 {
+		return interrupt
+	}
+	res.Unfinished = len(o.scenarios) - len(res.Scenarios)
+	fmt.Fprint(out, summaryTable(res))
+	if o.json != "" {
+		if err := res.publish(o.json, progress); err != nil {
+			return errors.Join(interrupt, err)
+		}
+	}
+	if interrupt == nil && res.failed() {
+		return errFailed
+	}
+	return interrupt
+}
+
+// all runs scenarios and enters what they gave into res. The error is that of
+// an interrupt, which takes the scenario under way with it, and no other.
+func (r *runner) all(ctx context.Context, scenarios []scenario, res *results, out io.Writer) error {
+	for _, sc := range scenarios {
 		got, err := r.scenario(ctx, sc)
 		if err != nil {
 			return err
@@ -79,37 +105,29 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 		res.Scenarios = append(res.Scenarios, got)
 		fmt.Fprint(out, scenarioTable(got, res.Entrants))
 	}
-	fmt.Fprint(out, summaryTable(res))
-	if o.json != "" {
-		if err := save(o.json, res); err != nil {
-			return err
-		}
-	}
-	if res.failed() {
-		return errFailed
-	}
 	return nil
 }
 
 // enter finds the programs. A rival that is not there is entered as missing;
 // without weir itself there is no point in a run that asks for it.
-func enter(ctx context.Context, o options) ([]*entrant, error) {
+func enter(ctx context.Context, o options, progress io.Writer) ([]*entrant, error) {
 	var all []*entrant
 	if o.weir != "" {
 		all = append(all, &entrant{Name: "weir", Own: true, balancer: weir(o.weir)})
 	}
-	for _, name := range o.rivals {
-		b, ok := findBalancer(rivalBalancers(), name)
-		if !ok {
-			return nil, fmt.Errorf("unknown rival %q", name)
-		}
-		all = append(all, &entrant{Name: name, balancer: b})
+	for _, b := range o.rivals {
+		all = append(all, &entrant{Name: b.name, balancer: b})
 	}
 	for _, e := range all {
-		path, err := e.balancer.find()
+		if e.balancer.module != "" {
+			fmt.Fprintf(progress, "building %s\n", e.Name)
+		}
+		path, err := e.balancer.locate(ctx)
 		switch {
 		case err == nil:
-			e.Path, e.Version = path, e.balancer.versionOf(ctx, path)
+			e.Path, e.Version, e.Command = path, e.balancer.versionOf(ctx, path), e.balancer.command(path)
+		case ctx.Err() != nil:
+			return nil, errInterrupted
 		case e.Own:
 			return nil, fmt.Errorf("%w: build it with `make build`, or give -weir \"\" to measure the rivals alone", err)
 		default:
@@ -155,6 +173,7 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 	}
 	got := &outcome{
 		Name: sc.name, Title: sc.title, Cost: sc.unit.cost, Rate: sc.unit.rate, Goal: sc.goal, Datagrams: sc.flows != nil,
+		Series: sc.series, X: sc.x, XName: sc.xName,
 	}
 	on, err := r.ground(ctx, sc)
 	if ctx.Err() != nil {
@@ -170,7 +189,7 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 		if e.Own {
 			own = i
 		}
-		got.Rows = append(got.Rows, &row{Balancer: e.Name, Failed: e.Missing, Out: e.balancer.without(sc.shape)})
+		got.Rows = append(got.Rows, &row{Balancer: e.Name, Failed: e.Missing, Out: e.balancer.outOf(sc)})
 	}
 	for round := range r.rounds {
 		for _, i := range order(len(r.entrants), round) {
@@ -192,6 +211,9 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 			}
 			row.Samples = append(row.Samples, s)
 		}
+	}
+	if err := r.countAll(ctx, sc, on, got); err != nil {
+		return nil, err
 	}
 	got.conclude(own)
 	return got, nil
@@ -236,18 +258,29 @@ func (r *runner) announce(ctx context.Context, sc scenario, on *ground, round in
 	return s, nil
 }
 
+// bout is one round of one balancer, when everything runs but the client.
+type bout struct {
+	sc      scenario
+	e       *entrant
+	at      site
+	p       *proc.Process // the balancer
+	backend *tool
+	from    place  // of the clients
+	hello   []byte // what requests are made of, where it is not any bytes
+}
+
 // compared is a round; of weir where there is a bare shape, it is one in each
 // of both, the bare one first in every second round.
 func (r *runner) compared(ctx context.Context, sc scenario, on *ground, round int, e *entrant) (sample, error) {
 	if sc.bare == "" || !e.Own {
-		return r.round(ctx, sc, on, e)
+		return r.round(ctx, sc, on, e, r.play)
 	}
 	both := [2]scenario{sc, sc}
 	both[1].shape = sc.bare
 	var got [2]sample
 	for _, i := range order(2, round) {
 		var err error
-		if got[i], err = r.round(ctx, both[i], on, e); err != nil {
+		if got[i], err = r.round(ctx, both[i], on, e, r.play); err != nil {
 			return got[0], err
 		}
 	}
@@ -255,13 +288,13 @@ func (r *runner) compared(ctx context.Context, sc scenario, on *ground, round in
 	return got[0], nil
 }
 
-// round starts everything anew, measures, and stops it.
-func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant) (sample, error) {
+// round starts everything anew, plays, and stops it.
+func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant, play func(context.Context, *bout) (sample, error)) (sample, error) {
 	dir, err := os.MkdirTemp(r.scratch, e.Name+"-")
 	if err != nil {
 		return sample{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startLimit+r.warm+r.duration+2*reportGrace)
+	ctx, cancel := context.WithTimeout(ctx, startLimit+3*(r.warm+r.duration+reportGrace))
 	defer cancel()
 	sc, hello, err := withHello(sc)
 	if err != nil {
@@ -280,25 +313,41 @@ func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant)
 	if err != nil {
 		return sample{}, err
 	}
+	if err := e.balancer.furnish(&at); err != nil {
+		return sample{}, err
+	}
 	if err := e.balancer.write(sc.shape, &at); err != nil {
 		return sample{}, err
 	}
-	p, err := e.balancer.start(ctx, e.Path, at, r.machine.BalancerCPU)
+	args, cpu := e.balancer.args, r.machine.BalancerCPU
+	if sc.reload > 0 && e.balancer.reloadable != nil {
+		args = e.balancer.reloadable
+	}
+	if at.Loops > 1 {
+		cpu = proc.Anywhere
+	}
+	p, err := e.balancer.start(ctx, e.Path, args, at, cpu)
 	if err != nil {
 		return sample{}, err
 	}
 	defer p.Stop(stopGrace)
 	from := place{dir: dir, cpu: r.machine.LoadCPU, via: on.client}
-	var s sample
-	if sc.idle {
-		s, err = r.hold(ctx, sc, r.client(sc, at, hello), p, from)
-	} else {
-		s, err = r.drive(ctx, sc, r.client(sc, at, hello), p, backend, from)
-	}
+	s, err := play(ctx, &bout{sc: sc, e: e, at: at, p: p, backend: backend, from: from, hello: hello})
 	if err != nil {
 		return s, e.balancer.explain(err, at)
 	}
 	return s, nil
+}
+
+// play measures what a scenario is about.
+func (r *runner) play(ctx context.Context, b *bout) (sample, error) {
+	switch {
+	case b.sc.idle:
+		return r.hold(ctx, b)
+	case b.sc.share > 0:
+		return r.latency(ctx, b)
+	}
+	return r.drive(ctx, b, r.client(b.sc, b.at, b.hello))
 }
 
 // withHello returns the scenario with the length of its request, and what
@@ -315,7 +364,9 @@ func withHello(sc scenario) (scenario, []byte, error) {
 // backend is the job of the backends in a scenario.
 func (sc scenario) backend() job {
 	if sc.flows == nil {
-		return job{serverTool, []load.Exchange{sc.exchange, sc.exchange}}
+		return job{serverTool, load.ServerSpec{
+			Kinds: []load.Exchange{sc.exchange, sc.exchange}, Everywhere: sc.backends > 0, Flap: sc.flap,
+		}}
 	}
 	at := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	if sc.cabled {
@@ -337,7 +388,7 @@ func (r *runner) client(sc scenario, at site, hello []byte) job {
 	}
 	spec := load.ClientSpec{
 		Addr: at.Listen, Connections: sc.connections, Exchange: sc.exchange, Payload: hello, Targets: sc.targets,
-		Warm: r.warm, Duration: r.duration, Hold: sc.idle,
+		Warm: r.warm, Duration: r.duration, Hold: sc.idle, Lenient: sc.lenient(),
 	}
 	if sc.shape == second {
 		return job{streamsTool, load.StreamSpec{
@@ -379,38 +430,47 @@ func (r *runner) site(dir string, on *ground, origins []string, sc scenario) (si
 }
 
 // drive measures the CPU time of a balancer under load.
-func (r *runner) drive(ctx context.Context, sc scenario, work job, p *proc.Process, backend *tool, from place) (sample, error) {
-	client, err := startTool(work, from)
+func (r *runner) drive(ctx context.Context, b *bout, work job) (sample, error) {
+	c, err := r.startClients(work, b.from)
 	if err != nil {
 		return sample{}, err
 	}
-	defer client.stop()
-	if _, err := client.expect(ctx, load.Measuring); err != nil {
-		return sample{}, alive(p, err)
+	defer c.stop()
+	if _, err := c.expect(ctx, load.Measuring); err != nil {
+		return sample{}, alive(b.p, err)
 	}
-	before, err := read(p, client.p, backend.p)
+	before, err := read(b.p, c, b.backend.p)
 	if err != nil {
-		return sample{}, alive(p, err)
+		return sample{}, alive(b.p, err)
 	}
-	done, err := client.expect(ctx, load.Finished)
+	end := b.meanwhile(ctx)
+	done, err := c.expect(ctx, load.Finished)
+	if err := errors.Join(err, end()); err != nil {
+		return sample{}, alive(b.p, err)
+	}
+	after, err := read(b.p, c, b.backend.p)
 	if err != nil {
-		return sample{}, alive(p, err)
+		return sample{}, alive(b.p, err)
 	}
-	after, err := read(p, client.p, backend.p)
-	if err != nil {
-		return sample{}, alive(p, err)
+	if err := sound(done); err != nil {
+		return sample{}, alive(b.p, err)
 	}
-	if done.Result.Exchanges == 0 {
-		return sample{}, alive(p, fmt.Errorf("not one exchange; %d errors, the last: %q", done.Result.Errors, done.Result.LastError))
+	s := sampleOf(b.sc.unit, before, after, done)
+	if b.sc.share == 0 && s.CPU < r.leastCPU { // latencies do not stand on it
+		return s, alive(b.p, fmt.Errorf("it used %v of CPU, too little to tell; measure longer or on a quieter machine", s.CPU))
 	}
-	if done.Result.Wrong > 0 {
-		return sample{}, alive(p, fmt.Errorf("%d wrong answers, the last: %s", done.Result.Wrong, done.Result.LastError))
+	return s, alive(b.p, nil)
+}
+
+// sound reports a result that says nothing about a balancer, or the worst.
+func sound(res load.Result) error {
+	if res.Exchanges == 0 {
+		return fmt.Errorf("not one exchange; %d errors, the last: %q", res.Errors, res.LastError)
 	}
-	s := sampleOf(sc.unit, before, after, *done.Result)
-	if s.CPU < r.leastCPU {
-		return s, alive(p, fmt.Errorf("it used %v of CPU, too little to tell; measure longer or on a quieter machine", s.CPU))
+	if res.Wrong > 0 {
+		return fmt.Errorf("%d wrong answers, the last: %s", res.Wrong, res.LastError)
 	}
-	return s, alive(p, nil)
+	return nil
 }
 
 // sampleOf turns what was read before and after into a sample.
@@ -424,7 +484,8 @@ func sampleOf(u unit, before, after reading, res load.Result) sample {
 	return sample{
 		Cost: u.costOf(m), Rate: u.rateOf(m),
 		CPU: m.cpu, RSS: after.balancer.RSS, Elapsed: res.Elapsed,
-		Exchanges: res.Exchanges, Bytes: res.Bytes, P50: res.P50, P99: res.P99,
+		Exchanges: res.Exchanges, Bytes: res.Bytes, P50: res.P50, P99: res.P99, P999: res.P999,
+		Latencies: res.Curve, Unanswered: res.Unanswered,
 		Busy:   over(m.cpu.Seconds(), res.Elapsed.Seconds()),
 		Load:   over(loadCPU.Seconds(), res.Elapsed.Seconds()),
 		Others: over(othersCPU.Seconds(), res.Elapsed.Seconds()),
@@ -434,7 +495,8 @@ func sampleOf(u unit, before, after reading, res load.Result) sample {
 }
 
 // hold measures what idle connections add to a balancer's memory.
-func (r *runner) hold(ctx context.Context, sc scenario, work job, p *proc.Process, from place) (sample, error) {
+func (r *runner) hold(ctx context.Context, b *bout) (sample, error) {
+	sc, p := b.sc, b.p
 	if err := pause(ctx, r.settle); err != nil {
 		return sample{}, err
 	}
@@ -443,7 +505,7 @@ func (r *runner) hold(ctx context.Context, sc scenario, work job, p *proc.Proces
 		return sample{}, alive(p, err)
 	}
 	begun := time.Now()
-	client, err := startTool(work, from)
+	client, err := startTool(r.client(sc, b.at, b.hello), b.from)
 	if err != nil {
 		return sample{}, err
 	}
@@ -473,11 +535,11 @@ type reading struct {
 }
 
 // read takes a reading, the balancer first.
-func read(balancer, client, backend *proc.Process) (reading, error) {
+func read(balancer *proc.Process, load clients, backend *proc.Process) (reading, error) {
 	var now reading
 	var errs [4]error
 	now.balancer, errs[0] = proc.Measure(balancer.PID)
-	now.client, errs[1] = proc.Measure(client.PID)
+	now.client, errs[1] = load.usage()
 	now.backend, errs[2] = proc.Measure(backend.PID)
 	now.machine, errs[3] = proc.Busy()
 	return now, errors.Join(errs[:]...)
@@ -512,6 +574,9 @@ func trouble(s sample) string {
 	}
 	if s.Stalled > 0 {
 		fmt.Fprintf(&b, "; %d connections stalled", s.Stalled)
+	}
+	if s.Unanswered > 0 {
+		fmt.Fprintf(&b, "; %d not answered", s.Unanswered)
 	}
 	for _, odd := range []struct {
 		n    int

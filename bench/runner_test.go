@@ -11,12 +11,14 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/weirlb/weir/bench/load"
 	"github.com/weirlb/weir/bench/proc"
@@ -24,7 +26,7 @@ import (
 
 // The test binary is the load tools, as the bench is, and a balancer: one
 // that relays, and takes TLS off where it is given a certificate, one that
-// falls over when it has work, or one that has no backend to send it to; for
+// falls over when it has work, one that is slow, or one that has no backend to send it to; for
 // UDP one that relays.
 const (
 	playRelay     = "play-relay"
@@ -32,6 +34,7 @@ const (
 	playBusy      = "play-busy"
 	playStreams   = "play-streams"
 	playDatagrams = "play-datagrams"
+	playSlow      = "play-slow"
 )
 
 func TestMain(m *testing.M) {
@@ -48,6 +51,9 @@ func TestMain(m *testing.M) {
 			return
 		case playRelay:
 			relayAll(os.Args[2], os.Args[3], os.Args[4:])
+			return
+		case playSlow:
+			relaySlowly(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 			return
 		case playStreams:
 			proxyStreams(os.Args[2], os.Args[3], os.Args[4:])
@@ -85,7 +91,8 @@ func relayAll(listen, origin string, pair []string) {
 		}
 		server, err := net.Dial("tcp", origin)
 		if err != nil {
-			panic(err)
+			client.Close() // a backend may be away
+			continue
 		}
 		pass := func(to, from net.Conn) {
 			io.Copy(to, from)
@@ -183,7 +190,7 @@ func played(t *testing.T, name, role string) *entrant {
 		configs[sh] = "# nothing to say\n"
 	}
 	return &entrant{Name: name, Path: self, balancer: balancer{
-		name: name, file: "empty.conf", configs: configs,
+		name: name, file: "empty.conf", configs: configs, reloadBy: unix.SIGURG, // which Go programs take no notice of
 		args: []string{role, "{{.Listen}}", "{{index .Origins 0}}", "{{.Cert}}", "{{.Key}}"},
 	}}
 }
@@ -199,7 +206,7 @@ func shortRunner(t *testing.T, progress io.Writer, entrants ...*entrant) *runner
 		h2load:   h2load,
 		machine:  machine{BalancerCPU: proc.Anywhere, LoadCPU: proc.Anywhere, NoFile: 600},
 		entrants: entrants, rounds: 2, duration: 200 * time.Millisecond, warm: 10 * time.Millisecond,
-		settle: time.Millisecond, progress: progress, scratch: t.TempDir(), steps: 2 * len(entrants),
+		settle: time.Millisecond, strace: "strace", progress: progress, scratch: t.TempDir(), steps: 2 * len(entrants),
 	}
 }
 
@@ -223,9 +230,11 @@ func scenarioNamed(t *testing.T, name string) scenario {
 	}
 	sc := scenarios()[i]
 	sc.connections, sc.streams = min(sc.connections, 4), min(sc.streams, 10)
-	sc.targets.Hosts = min(sc.targets.Hosts, 3)
+	sc.targets.Hosts, sc.backends = min(sc.targets.Hosts, 3), min(sc.backends, 3)
+	sc.flap, sc.reload = min(sc.flap, 50*time.Millisecond), min(sc.reload, 50*time.Millisecond)
 	if sc.flows != nil {
 		spec := *sc.flows
+		spec.Window = min(spec.Window, 2)
 		spec.Sockets, spec.Renew = min(spec.Sockets, 2), min(spec.Renew, 10)*100
 		sc.flows = &spec
 	}
@@ -234,10 +243,22 @@ func scenarioNamed(t *testing.T, name string) scenario {
 	return sc
 }
 
+// distinct are the scenarios without those that scenarioNamed makes the same: points of a series at which nothing happens.
+func distinct() []scenario {
+	var all []scenario
+	for _, sc := range scenarios() {
+		alike := func(other scenario) bool { return sc.series != "" && sc.series == other.series && !sc.lenient() }
+		if !slices.ContainsFunc(all, alike) {
+			all = append(all, sc)
+		}
+	}
+	return all
+}
+
 // Every scenario works from end to end: with a balancer in between, each
 // sample says how much was done, and nothing is left running.
 func TestScenarios(t *testing.T) {
-	for _, sc := range scenarios() {
+	for _, sc := range distinct() {
 		t.Run(sc.name, func(t *testing.T) {
 			var progress strings.Builder
 			role := playRelay
@@ -253,6 +274,9 @@ func TestScenarios(t *testing.T) {
 			if sc.shape == secure || sc.flows != nil {
 				r.duration *= 3 // a handshake takes its time on a busy machine, and so does a datagram that was lost on one
 			}
+			if sc.cabled {
+				r.duration *= 3 // a train that loses one datagram stands still until that is given up
+			}
 			got, err := r.scenario(t.Context(), scenarioNamed(t, sc.name))
 			if err != nil {
 				t.Fatal(err)
@@ -266,7 +290,7 @@ func TestScenarios(t *testing.T) {
 					t.Fatalf("%s: %d samples, %s", row.Balancer, len(row.Samples), row.Failed)
 				}
 				for _, s := range row.Samples {
-					if s.Exchanges == 0 || s.Errors != 0 || s.Rate <= 0 || s.RSS <= 0 {
+					if s.Exchanges == 0 || s.Errors != 0 && sc.flap == 0 || s.Rate <= 0 || s.RSS <= 0 {
 						t.Errorf("%s: %+v", row.Balancer, s)
 					}
 					if bare := sc.bare != "" && row.Balancer == "weir"; (s.Bare > 0) != bare || (row.Bare != nil) != bare {
@@ -389,6 +413,93 @@ func TestInterrupt(t *testing.T) {
 	onlySelfIsLeft(t)
 }
 
+// idling is a scenario that takes two seconds whatever the machine does.
+func idling(t *testing.T, name string) scenario {
+	t.Helper()
+	sc := scenarioNamed(t, "tcp-idle")
+	sc.name = name
+	return sc
+}
+
+// The bench measures what it is asked for, and leaves samples and report.
+func TestMeasure(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "results.json")
+	b := played(t, "sound", playRelay).balancer
+	b.binary, _ = os.Executable()
+	gone := balancer{name: "gone", binary: "no-such-balancer"}
+	o := options{
+		scenarios: []scenario{idling(t, "first")}, rounds: 1, duration: time.Second, rivals: []balancer{b, gone}, json: path, command: "as asked",
+	}
+	var out, progress strings.Builder
+	if err := measure(t.Context(), o, &out, &progress); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"first: 4 x memory", "gone is missing: no-such-balancer: not installed", "Medians of 1 rounds"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not print %q:\n%s", want, out.String())
+		}
+	}
+	if !strings.Contains(progress.String(), "report:  "+beside(path)) {
+		t.Errorf("it does not say where the report is:\n%s", progress.String())
+	}
+	got, err := readResults(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Command != "as asked" || got.Unfinished != 0 || len(got.Scenarios) != 1 || len(got.Scenarios[0].Rows[0].Samples) != 1 {
+		t.Errorf("results: %+v", got)
+	}
+	if _, err := os.Stat(beside(path)); err != nil {
+		t.Error(err)
+	}
+	onlySelfIsLeft(t)
+}
+
+// What was measured before an interrupt is not lost.
+func TestInterruptLeavesResults(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	path := filepath.Join(t.TempDir(), "results.json")
+	b := played(t, "sound", playRelay).balancer
+	b.binary, _ = os.Executable()
+	o := options{scenarios: []scenario{idling(t, "first"), idling(t, "second")}, rounds: 1, duration: time.Second, rivals: []balancer{b}, json: path}
+	afterFirst := writerFunc(func(text []byte) {
+		if strings.Contains(string(text), "first: ") {
+			cancel()
+		}
+	})
+	if err := measure(ctx, o, afterFirst, io.Discard); !errors.Is(err, errInterrupted) {
+		t.Errorf("error %v", err)
+	}
+	got, err := readResults(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Scenarios) != 1 || got.Scenarios[0].Name != "first" || got.Unfinished != 1 {
+		t.Errorf("%d scenarios, %d unfinished", len(got.Scenarios), got.Unfinished)
+	}
+	if !strings.Contains(summaryTitle(got), "interrupted before the last 1 scenarios") {
+		t.Errorf("the summary says %q", summaryTitle(got))
+	}
+	onlySelfIsLeft(t)
+}
+
+// A directory that cannot be is noticed before anything is measured.
+func TestMeasureHasAPlaceForResults(t *testing.T) {
+	o := options{scenarios: []scenario{idling(t, "first")}, rounds: 1, weir: "/bin/true", json: "/proc/none/results.json"}
+	var out strings.Builder
+	if err := measure(t.Context(), o, &out, io.Discard); err == nil || !strings.Contains(err.Error(), "/proc/none") || out.Len() > 0 {
+		t.Errorf("error %v, printed %q", err, out.String())
+	}
+}
+
+// writerFunc is a writer that a test looks over the shoulder of.
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) {
+	f(b)
+	return len(b), nil
+}
+
 // A balancer that answers, but not with what the backend says, has no figure.
 func TestWrongAnswersFailTheRound(t *testing.T) {
 	r := shortRunner(t, io.Discard, played(t, "busy", playBusy), played(t, "sound", playRelay))
@@ -465,10 +576,10 @@ func TestSampleOf(t *testing.T) {
 
 func TestEnter(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if _, err := enter(t.Context(), options{weir: "bin/no-such-weir"}); !errors.Is(err, errMissing) {
+	if _, err := enter(t.Context(), options{weir: "bin/no-such-weir"}, io.Discard); !errors.Is(err, errMissing) {
 		t.Errorf("error %v, want %v", err, errMissing)
 	}
-	all, err := enter(t.Context(), options{weir: "/bin/true", rivals: []string{"haproxy", "nginx"}})
+	all, err := enter(t.Context(), options{weir: "/bin/true", rivals: rivalBalancers()}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -513,7 +624,7 @@ func TestChooseScenariosKeepsTheOrder(t *testing.T) {
 	if len(chosen) != 2 || chosen[0].name != "tcp-connect" || chosen[1].name != "tcp-idle" {
 		t.Errorf("chosen %d, first %s", len(chosen), chosen[0].name)
 	}
-	for names, want := range map[string]int{"all": len(scenarios()), "tcp,udp,http,https,http2": len(scenarios()), "http2": 3, "https": 3, "https,https-resume": 3} {
+	for names, want := range map[string]int{"all": len(scenarios()), "tcp,udp,http,https,http2": len(scenarios()), "http2": 3, "https": 3, "https,https-resume": 3, "tcp-latency": 3, "http-flap,udp-latency-30": 3} {
 		if got, unknown := chooseScenarios(scenarios(), names); len(got) != want || unknown != "" {
 			t.Errorf("%s: %d of %d, want %d; unknown %q", names, len(got), len(scenarios()), want, unknown)
 		}

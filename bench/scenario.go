@@ -13,13 +13,18 @@ import (
 type shape string
 
 const (
-	relay  shape = "tcp"   // one address in, one backend behind it
-	bySNI  shape = "sni"   // TLS passed through to one of two backends, by name
-	web    shape = "http"  // HTTP with one router and one backend
-	secure shape = "https" // the same behind TLS
-	routes shape = "route" // HTTP with a router for each path of each host, and one backend
-	second shape = "http2" // HTTP/2 behind TLS with one router and one backend
-	passes shape = "chain" // HTTP with one router, ten middlewares and one backend
+	relay    shape = "tcp"           // one address in, one backend behind it
+	bySNI    shape = "sni"           // TLS passed through to one of two backends, by name
+	web      shape = "http"          // HTTP with one router and one backend
+	secure   shape = "https"         // the same behind TLS
+	routes   shape = "route"         // HTTP with a router for each path of each host, and one backend
+	proxied  shape = "tcp-proxy"     // relay, with PROXY headers in and out
+	pair     shape = "tcp-pair"      // relay to two backends with health checks
+	webPair  shape = "http-pair"     // web with two backends with health checks
+	many     shape = "tcp-many"      // relay to many backends
+	services shape = "http-services" // HTTP with a router, a service and a backend for each host
+	second   shape = "http2"         // HTTP/2 behind TLS with one router and one backend
+	passes   shape = "chain"         // HTTP with one router, ten middlewares and one backend
 
 	// UDP, with one backend each.
 	lasting shape = "udp"         // a flow lasts until it is silent
@@ -49,6 +54,17 @@ type scenario struct {
 	cabled bool // client and backend are in network namespaces of their own
 	unit   unit
 	goal   *goal // nil is none
+
+	// What differs from another scenario in one number is a point of a series.
+	series   string
+	x        float64
+	xName    string  // what x counts
+	share    float64 // of its own capacity, at which exchanges come at a steady rate; 0 is a closed loop
+	backends int     // of the shapes that have many
+	loops    int     // threads, workers or loops of the balancer; 0 is one
+	// What happens during the measurement, every so often: the configuration
+	// changes, or the first backend goes away, or comes back.
+	reload, flap time.Duration
 }
 
 // network is what the client speaks to the balancer.
@@ -63,6 +79,11 @@ func (s scenario) network() string {
 func (s scenario) family() string {
 	family, _, _ := strings.Cut(s.name, "-")
 	return family
+}
+
+// called reports whether a name means the scenario: its own, its series' or its family's.
+func (s scenario) called(name string) bool {
+	return name != "" && (s.name == name || s.series == name || s.family() == name)
 }
 
 // goal is what weir's cost must not exceed.
@@ -83,6 +104,7 @@ const itself = "itself"
 // unit says how the cost of a sample is counted.
 type unit struct {
 	cost string // what the main column holds; less is better
+	bulk bool   // a unit is 10^9 bytes, not an exchange
 	rate string // what the throughput column holds
 	// costOf and rateOf turn a measurement into the two figures.
 	costOf func(measured) float64
@@ -117,13 +139,13 @@ const idleConnections = 8000
 var sniNames = [2]string{"one.bench.test", "two.bench.test"}
 
 func scenarios() []scenario {
-	return slices.Concat(tcpScenarios(), udpScenarios(), httpScenarios(), httpsScenarios(), http2Scenarios())
+	return slices.Concat(tcpScenarios(), udpScenarios(), httpScenarios(), httpsScenarios(), http2Scenarios(), seriesScenarios())
 }
 
 func tcpScenarios() []scenario {
 	ping := load.Exchange{Request: askSize, Answer: answerSize}
 	once := load.Exchange{Request: askSize, Answer: answerSize, Close: true}
-	return []scenario{
+	all := []scenario{
 		{
 			name: "tcp-keepalive", title: fmt.Sprintf("TCP relay, 64 lasting connections, %d bytes asked, %d answered", askSize, answerSize),
 			shape: relay, exchange: ping, connections: 64, unit: perExchange("round trip"), goal: &goal{1.00, anyRival},
@@ -150,7 +172,24 @@ func tcpScenarios() []scenario {
 			name: "tcp-idle", title: "memory of relayed TCP connections that are silent after one round trip",
 			shape: relay, exchange: ping, connections: idleConnections, idle: true, unit: memory("connection"), goal: &goal{Most: 2},
 		},
+		{
+			name: "tcp-proxy", title: "TCP relay with PROXY headers in and out, one connection per request, 64 at a time",
+			shape: proxied, exchange: announced(once), connections: 64, unit: perExchange("connection"),
+		},
 	}
+	for _, n := range []int{1, 1000} {
+		all = append(all, scenario{
+			name: fmt.Sprintf("tcp-keepalive-%d", n), title: fmt.Sprintf("TCP relay, lasting connections: %d, %d bytes asked, %d answered", n, askSize, answerSize),
+			shape: relay, exchange: ping, connections: n, unit: perExchange("round trip"),
+		})
+	}
+	return all
+}
+
+// announced is the exchange with PROXY headers.
+func announced(e load.Exchange) load.Exchange {
+	e.Proxy = true
+	return e
 }
 
 const (
@@ -174,6 +213,11 @@ func udpScenarios() []scenario {
 			name: "udp-flows", title: fmt.Sprintf("UDP, 1000 clients with one datagram of %d bytes under way each", datagramSize),
 			shape: lasting, connections: 1000, flows: &load.FlowSpec{InFlight: 1, Sockets: sharedBy, Datagrams: small},
 			unit: perExchange("round trip"), goal: &goal{1.00, anyRival},
+		},
+		{
+			name: "udp-10000-flows", title: fmt.Sprintf("UDP, 10000 clients that send %d bytes in turn, 1000 datagrams under way", datagramSize),
+			shape: lasting, connections: 10_000, flows: &load.FlowSpec{InFlight: 1, Window: 1000, Sockets: sharedBy, Datagrams: small},
+			unit: perExchange("round trip"),
 		},
 		{
 			name: "udp-new", title: "UDP, a new flow for every datagram and its answer, 128 at a time",
@@ -304,6 +348,7 @@ func closing(e load.Exchange) load.Exchange {
 func perGigabyte() unit {
 	return unit{
 		cost:   "ms/GB",
+		bulk:   true,
 		rate:   "GB/s",
 		costOf: func(m measured) float64 { return over(float64(m.cpu.Milliseconds()), float64(m.bytes)/gigabyte) },
 		rateOf: func(m measured) float64 { return over(float64(m.bytes)/gigabyte, m.elapsed.Seconds()) },

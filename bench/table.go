@@ -8,57 +8,96 @@ import (
 	"time"
 )
 
+// table is text in cells, with remarks below it.
+type table struct {
+	Cells [][]string // the first line is the header
+	Notes []string
+}
+
 // scenarioTable shows one scenario, a line for each balancer.
 func scenarioTable(o *outcome, entrants []*entrant) string {
-	table := [][]string{{"", o.Cost, "spread", o.Rate, "p50 ms", "p99 ms", "loss", "CPU", "load", "weir is"}}
-	var notes []string
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s: %s\n", o.Name, o.Title)
 	if o.Impossible != "" {
-		return fmt.Sprintf("\n%s: %s\n  not possible here: %s\n", o.Name, o.Title, o.Impossible)
+		fmt.Fprintf(&b, "  not possible here: %s\n", o.Impossible)
+		return b.String()
 	}
+	t := tabulate(o, entrants)
+	b.WriteString(columns(t.Cells))
+	for _, n := range t.Notes {
+		fmt.Fprintf(&b, "  %s\n", n)
+	}
+	return b.String()
+}
+
+// tabulate puts a scenario that is possible into a table.
+func tabulate(o *outcome, entrants []*entrant) table {
+	t := table{Cells: [][]string{{
+		"", o.Cost, "spread", o.Rate, "p50 ms", "p99 ms", "p99.9 ms", "RSS MiB", "errors", "loss", "CPU", "load", "weir is",
+	}}}
 	for i, r := range o.Rows {
 		e := entrants[i]
-		switch {
-		case e.Missing != "":
-			notes = append(notes, fmt.Sprintf("%s is missing: %s", e.Name, e.Missing))
-			continue
-		case r.Out != "":
-			notes = append(notes, fmt.Sprintf("%s is left out: %s", e.Name, r.Out))
-			continue
-		case r.Failed != "":
-			notes = append(notes, fmt.Sprintf("%s failed: %s", e.Name, r.Failed))
+		if why := absence(e, r); why != "" {
+			t.Notes = append(t.Notes, e.Name+why)
 			continue
 		}
-		table = append(table, []string{
+		t.Cells = append(t.Cells, []string{
 			e.label(), figure(r.Cost), percent(r.Spread), thousands(r.Rate),
 			latency(r, func(s sample) time.Duration { return s.P50 }),
 			latency(r, func(s sample) time.Duration { return s.P99 }),
-			loss(r),
+			latency(r, func(s sample) time.Duration { return s.P999 }),
+			figure(resident(r)), strconv.Itoa(errorsOf(r)), loss(r),
 			share(r, func(s sample) float64 { return s.Busy }),
 			share(r, func(s sample) float64 { return s.Load }),
 			verdict(r),
 		})
+		if text := addition(r); text != "" {
+			t.Notes = append(t.Notes, text)
+		}
 		for round, s := range r.Samples {
-			if t := trouble(s); t != "" {
-				notes = append(notes, fmt.Sprintf("%s, round %d%s", e.Name, round+1, t))
+			if said := trouble(s); said != "" {
+				t.Notes = append(t.Notes, fmt.Sprintf("%s, round %d%s", e.Name, round+1, said))
 			}
 		}
 	}
+	t.Notes = append(t.Notes, callsNotes(o)...)
 	if others := disturbance(o); others > quiet {
-		notes = append(notes, fmt.Sprintf("the machine was not quiet: other programs used %.1f CPUs; trust only differences well above the spread", others))
+		t.Notes = append(t.Notes, fmt.Sprintf("the machine was not quiet: other programs used %.1f CPUs; trust only differences well above the spread", others))
 	}
 	if !o.Datagrams {
-		const lossColumn = 6
-		for i := range table {
-			table[i] = slices.Delete(table[i], lossColumn, lossColumn+1)
+		const lossColumn = 9
+		for i := range t.Cells {
+			t.Cells[i] = slices.Delete(t.Cells[i], lossColumn, lossColumn+1)
 		}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s: %s\n", o.Name, o.Title)
-	b.WriteString(columns(table))
-	for _, n := range notes {
-		fmt.Fprintf(&b, "  %s\n", n)
+	return t
+}
+
+// absence says why a balancer has no line in a table; "" if it has one.
+func absence(e *entrant, r *row) string {
+	switch {
+	case e.Missing != "":
+		return " is missing: " + e.Missing
+	case r.Out != "":
+		return " is left out: " + r.Out
+	case r.Failed != "":
+		return " failed: " + r.Failed
 	}
-	return b.String()
+	return ""
+}
+
+// resident is the median of the memory of a balancer's tree at the end of a round, in MiB.
+func resident(r *row) float64 {
+	return median(of(r.Samples, func(s sample) float64 { return float64(s.RSS) / (1 << 20) }))
+}
+
+// errorsOf is how many connections failed, in all rounds together.
+func errorsOf(r *row) int {
+	n := 0
+	for _, s := range r.Samples {
+		n += s.Errors
+	}
+	return n
 }
 
 // quiet is how many CPUs the rest of the machine may use without a remark.
@@ -75,8 +114,22 @@ func disturbance(o *outcome) float64 {
 
 // summaryTable shows all scenarios, a line for each.
 func summaryTable(r *results) string {
+	return "\n" + summaryTitle(r) + "\n" + columns(summary(r))
+}
+
+// summaryTitle says what the summary is of.
+func summaryTitle(r *results) string {
+	title := "Medians of " + strconv.Itoa(r.Rounds) + " rounds; less is better, and a ratio below 1 is weir's win"
+	if r.Unfinished > 0 {
+		title += fmt.Sprintf("; interrupted before the last %d scenarios", r.Unfinished)
+	}
+	return title
+}
+
+// summary puts all scenarios into a table.
+func summary(r *results) [][]string {
 	header := []string{"", "unit"}
-	own := slices.IndexFunc(r.Entrants, func(e *entrant) bool { return e.Own })
+	own := r.own()
 	for _, e := range r.Entrants {
 		header = append(header, e.label())
 	}
@@ -88,11 +141,11 @@ func summaryTable(r *results) string {
 		}
 		header = append(header, "weir/best", "weir must")
 	}
-	table := [][]string{header}
+	cells := [][]string{header}
 	for _, o := range r.Scenarios {
-		table = append(table, summaryLine(o, r.Entrants, own))
+		cells = append(cells, summaryLine(o, r.Entrants, own))
 	}
-	return "\nMedians of " + strconv.Itoa(r.Rounds) + " rounds; less is better, and a ratio below 1 is weir's win\n" + columns(table)
+	return cells
 }
 
 func summaryLine(o *outcome, entrants []*entrant, own int) []string {

@@ -36,8 +36,8 @@ func samples(costs ...float64) []sample {
 	var all []sample
 	for _, c := range costs {
 		all = append(all, sample{
-			Cost: c, Rate: 1e6 / c, P50: 700 * time.Microsecond, P99: 12345 * time.Microsecond,
-			Busy: 0.97, Load: 0.81, Exchanges: 1000,
+			Cost: c, Rate: 1e6 / c, P50: 700 * time.Microsecond, P99: 12345 * time.Microsecond, P999: 20 * time.Millisecond,
+			Busy: 0.97, Load: 0.81, Exchanges: 1000, RSS: int64(c * (1 << 20)),
 		})
 	}
 	return all

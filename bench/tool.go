@@ -30,6 +30,7 @@ type job struct {
 // place is where a tool runs.
 type place struct {
 	dir string // for its log
+	log string // name of that; empty is the tool's
 	cpu int
 	via []string // command that starts it there; empty is here
 	own bool     // in a network namespace of its own, which takes privileges
@@ -55,7 +56,10 @@ func startTool(j job, at place) (*tool, error) {
 		inW.Close()
 		return nil, fmt.Errorf("%s: %w", j.name, err)
 	}
-	t := &tool{name: j.name, input: inW, events: make(chan load.Event, 4), log: filepath.Join(at.dir, j.name+".log")}
+	if at.log == "" {
+		at.log = j.name + ".log"
+	}
+	t := &tool{name: j.name, input: inW, events: make(chan load.Event, 4), log: filepath.Join(at.dir, at.log)}
 	line := slices.Concat(at.via, []string{self, j.name, string(text)})
 	t.p, err = proc.Start(proc.Command{
 		Path: line[0], Args: line[1:], CPU: at.cpu, Log: t.log, Input: inR, Output: outW, OwnNetwork: at.own,

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // weir is the weir at path.
@@ -22,6 +24,54 @@ tcp:
     all: { entryPoints: [bench], rule: "HostSNI(` + "`*`" + `)", service: origin }
   services:
     origin: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ] } }
+`,
+			proxied: weirHead + `
+tcp:
+  routers:
+    all: { entryPoints: [bench], rule: "HostSNI(` + "`*`" + `)", service: origin }
+  services:
+    origin: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ], serversTransport: { proxyProtocol: { version: 2 } } } }
+`,
+			pair: weirHead + `
+tcp:
+  routers:
+    all: { entryPoints: [bench], rule: "HostSNI(` + "`*`" + `)", service: origin }
+  services:
+    origin:
+      loadBalancer:
+        servers: [ { address: "{{index .Origins 0}}" }, { address: "{{index .Origins 1}}" } ]
+` + weirPair,
+			webPair: weirHead + `
+http:
+  routers:
+    all: { entryPoints: [bench], rule: "PathPrefix(` + "`/`" + `)", service: origin }
+  services:
+    origin:
+      loadBalancer:
+        servers: [ { url: "http://{{index .Origins 0}}" }, { url: "http://{{index .Origins 1}}" } ]
+` + weirPair,
+			many: weirHead + `
+tcp:
+  routers:
+    all: { entryPoints: [bench], rule: "HostSNI(` + "`*`" + `)", service: origin }
+  services:
+    origin:
+      loadBalancer:
+        servers:
+{{- range .Backends}}
+          - { address: "{{.}}" }
+{{- end}}
+`,
+			services: weirHead + `
+http:
+  routers:
+{{- range $i, $host := .Hosts}}
+    r{{$i}}: { entryPoints: [bench], rule: "Host(` + "`{{$host}}`" + `)", service: s{{$i}} }
+{{- end}}
+  services:
+{{- range $i, $addr := .Backends}}
+    s{{$i}}: { loadBalancer: { servers: [ { url: "http://{{$addr}}" } ] } }
+{{- end}}
 `,
 			bySNI: weirHead + `
 tcp:
@@ -77,17 +127,25 @@ http:
     origin: { loadBalancer: { servers: [ { address: "{{index .Origins 0}}" } ], affinity: none, protocol: oneWay } }
 `,
 		},
+		reloadBy: unix.SIGHUP,
 	}
 }
 
+// weirPair ends the shapes with two backends. A connection that a backend
+// refuses goes to the other one by default. That a backend which comes back
+// gets its share at once is what the others do.
+const weirPair = `        healthCheck: { type: tcp, interval: 500ms, fall: 2, rise: 2 }
+        slowStart: 0s
+`
+
 // weirHead is common to all shapes.
-const weirHead = `# One loop, because it has one CPU. Limits, deadlines and passive health are
+const weirHead = `# One loop, because it has one CPU, unless more are asked for. Limits, deadlines and passive health are
 # left at their defaults; the access log and health checks are off by default.
 log: { level: warn }
 admin: { address: "{{.Admin}}" }
-engine: { loops: 1 }
+engine: { loops: {{.Loops}} }
 entryPoints:
-  bench: { address: "{{.Listen}}{{if eq .Network "udp"}}/udp", udp: { timeout: 60s, maxSessions: 65536, maxSessionsPerSource: 65536 }{{else}}"{{end}} }
+  bench: { address: "{{.Listen}}{{if eq .Network "udp"}}/udp", udp: { timeout: 60s, maxSessions: 65536, maxSessionsPerSource: 65536 }{{else}}"{{end}}{{if .Proxied}}, proxyProtocol: { trustedIPs: ["127.0.0.0/8"] }{{end}} }
 `
 
 // weirUDP begins the UDP shapes. The number of flows from one address is

@@ -7,6 +7,9 @@ import (
 
 func (c *checker) httpMiddleware(at string, m *HTTPMiddleware) {
 	c.one(at, m)
+	if m.Plugin != nil && len(m.Plugin) != 1 {
+		c.fail(at+".plugin", fmt.Sprintf("has %d kinds", len(m.Plugin)), "write one: plugin: { KIND: { ... } }")
+	}
 	c.httpAccess(at, m)
 	c.pathMiddleware(at, m)
 	c.bodyMiddleware(at, m)

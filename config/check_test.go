@@ -206,13 +206,13 @@ tcp:
   routers:
     x: {service: s, rule: "HostSNI(` + "`a`" + `)", tls: {certResolver: le, domains: [{main: a}]}}
   middlewares: {m: {plugin: {}}}
-http: {middlewares: {x: {plugin: {}}}}
+http: {middlewares: {x: {ipWhiteList: {}}}}
 providers: {docker: {}}
 `, []string{
 			`8:49: tcp.routers.x.tls.certResolver: not supported by weir (list certificates in tls.certificates)`,
 			`8:67: tcp.routers.x.tls.domains: not supported by weir (list certificates in tls.certificates; the rule says which names are routed)`,
 			`9:21: tcp.middlewares.m.plugin: not supported by weir`,
-			`10:26: http.middlewares.x.plugin: not supported by weir`,
+			`10:26: http.middlewares.x.ipWhiteList: not supported by weir (write ipAllowList)`,
 			`11:1: providers: not supported by weir (routing stands in the same file, or name a directory of files)`,
 		}},
 		{"TLS to servers", `

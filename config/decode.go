@@ -86,6 +86,8 @@ func (d *decoder) value(p path, f field, n *node, v reflect.Value) {
 		d.prefix(p, n, v)
 	case v.Type() == statusType:
 		d.status(p, n, v)
+	case v.Type() == freeType:
+		d.free(p, n, v)
 	case v.Type() == shareType:
 		d.share(p, n, v)
 	case v.Kind() == reflect.Pointer:

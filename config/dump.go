@@ -57,6 +57,8 @@ func (l language) yamlOf(v reflect.Value) *yaml.Node {
 		return yamlText(v.Interface().(Duration).String())
 	case v.Type() == prefixType:
 		return yamlText(v.Interface().(netip.Prefix).String())
+	case v.Type() == freeType:
+		return yamlFree(v.String())
 	case v.Type() == shareType:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: v.Interface().(Share).String()}
 	case v.Type() == statusType:
@@ -85,6 +87,15 @@ func (l language) yamlOf(v reflect.Value) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatInt(v.Int(), 10)}
 	}
 	return yamlText(v.String())
+}
+
+// yamlFree returns JSON as YAML, which it is.
+func yamlFree(text string) *yaml.Node {
+	var n yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &n); err != nil || len(n.Content) != 1 {
+		return yamlText(text) // it was made by encoding/json, which makes no such thing
+	}
+	return n.Content[0]
 }
 
 // yamlText quotes whatever is not plainly one line of ASCII, rather than trust

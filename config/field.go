@@ -89,6 +89,7 @@ var (
 	prefixType   = reflect.TypeFor[netip.Prefix]()
 	statusType   = reflect.TypeFor[StatusRange]()
 	shareType    = reflect.TypeFor[Share]()
+	freeType     = reflect.TypeFor[Free]()
 )
 
 // language remembers the keys of the types it has met: reading struct tags

@@ -15,6 +15,7 @@ type HTTPMiddleware struct {
 	InFlightReq       *InFlightReq       `yaml:"inFlightReq" doc:"Limits the requests that are served at one time."`
 	IPDenyList        *HTTPIPDenyList    `yaml:"ipDenyList" doc:"Lets requests from listed client addresses not pass."`
 	JWT               *JWT               `yaml:"jwt" doc:"Lets requests with a signed token pass."`
+	Plugin            map[string]Free    `yaml:"plugin" doc:"A middleware that others have built into this weir, by its kind, with a map of its own keys; see writing-middleware.md."`
 	PassTLSClientCert *PassTLSClientCert `yaml:"passTLSClientCert" doc:"Tells the server about the client's certificate."`
 	RequestID         *RequestID         `yaml:"requestID" doc:"Gives every request a name of its own."`
 

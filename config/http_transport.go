@@ -22,7 +22,7 @@ type HTTPServersTransport struct {
 	CipherSuites        []string           `yaml:"cipherSuites" doc:"Cipher suites up to TLS 1.2, by their IANA names."`
 	MinVersion          string             `yaml:"minVersion" enum:"VersionTLS10|VersionTLS11|VersionTLS12|VersionTLS13" doc:"Lowest version spoken."`
 	MaxVersion          string             `yaml:"maxVersion" enum:"VersionTLS10|VersionTLS11|VersionTLS12|VersionTLS13" doc:"Highest version spoken; without the key, the highest there is."`
-	MaxIdleConnsPerHost int                `yaml:"maxIdleConnsPerHost" min:"-1" max:"1000000" doc:"Idle connections kept to one server; 0 and -1 keep none."`
+	MaxIdleConnsPerHost int                `yaml:"maxIdleConnsPerHost" min:"-1" max:"1000000" doc:"Idle connections kept to one server for long; 0 and -1 keep none."`
 	MaxRequestsPerConn  int                `yaml:"maxRequestsPerConn" min:"0" doc:"Requests after which a connection is not used again; 0 means no limit."`
 	DisableHTTP2        bool               `yaml:"disableHTTP2" doc:"Speak HTTP/1.1 to https servers; without the key, HTTP/2 to those that pick it in the TLS handshake."`
 	ForwardingTimeouts  ForwardingTimeouts `yaml:"forwardingTimeouts" doc:"Deadlines towards the servers."`

@@ -38,6 +38,8 @@ func (s *schemas) of(t reflect.Type, f field) map[string]any {
 	switch {
 	case t == durationType:
 		return durationSchema(f)
+	case t == freeType:
+		return map[string]any{"type": "object"}
 	case t == shareType:
 		return map[string]any{"type": "number", "minimum": 0, "maximum": 1}
 	case t == prefixType:

@@ -100,7 +100,6 @@ var foreign = map[string]string{
 	"http.middlewares.*.headers.sslRedirect":                              "write redirections of the entrypoint, or redirectScheme",
 	"http.middlewares.*.headers.sslTemporaryRedirect":                     "write redirections of the entrypoint, or redirectScheme",
 	"http.middlewares.*.ipWhiteList":                                      "write ipAllowList",
-	"http.middlewares.*.plugin":                                           "",
 	"http.middlewares.*.stripPrefix.forceSlash=false":                     "a path is never empty",
 	"http.middlewares.*.rateLimit.redis":                                  "",
 	"http.services.*.middlewares":                                         "",

@@ -39,6 +39,15 @@ func (x *Exchange) Answer(status int, edit func(*head.Head), body string) {
 	x.answerFor(accesslog.Answered, status, edit, body)
 }
 
+// Deny is Answer for a request that may not pass. The access log says "denied", with word to say why; word is one of a small
+// set, such as "no-key", and nothing that a client sends.
+func (x *Exchange) Deny(word string, status int, edit func(*head.Head), body string) {
+	if x.phase == routing {
+		x.detail = word
+		x.answerFor(accesslog.Denied, status, edit, body)
+	}
+}
+
 // answerFor is Answer with a reason for the log.
 func (x *Exchange) answerFor(reason accesslog.Reason, status int, edit func(*head.Head), body string) {
 	if x.phase != routing {

@@ -54,6 +54,9 @@ func TestBufferingRequests(t *testing.T) {
 		{"chunks that are none", BufferingOptions{MemRequest: 100}, "Transfer-Encoding: chunked\r\n\r\nx", 400, "", 0},
 		{"trailers", BufferingOptions{MemRequest: 100}, "Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n", 200, "[chunked]", 1},
 	} {
+		if overHTTP2 && tt.status == 400 {
+			continue // it has no words for that
+		}
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBed(t, setup{middlewares: []*Middleware{buffering(t, tt.o)}, backends: []netip.AddrPort{backend(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
@@ -130,8 +133,8 @@ func TestBufferingResponses(t *testing.T) {
 		{"length", options{MemResponse: 10}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\n", "\r\n\r\nhello"},
 		{"a length that is not held", options{MemResponse: 4}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\n", "\r\n\r\nhello"},
 		{"a length that may not be", options{MemResponse: 10, MaxResponse: 4}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 500 ", "\r\n\r\nInternal Server Error\n"},
-		{"chunks", options{MemResponse: 100}, chunked + "5\r\nhello\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
-		{"chunks that are not held", options{MemResponse: 4}, chunked + "5\r\nhello\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
+		{"chunks", options{MemResponse: 100}, chunked + "5\r\nhello\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "\r\n\r\n" + inChunks("hello")},
+		{"chunks that are not held", options{MemResponse: 4}, chunked + "5\r\nhello\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "\r\n\r\n" + inChunks("hello")},
 		{"chunks that may not be", options{MemResponse: 100, MaxResponse: 4}, chunked + "5\r\nhello\r\n0\r\n\r\n", "HTTP/1.1 500 ", "\r\n\r\nInternal Server Error\n"},
 		{"chunks that turn out not to be allowed", options{MemResponse: 1, MaxResponse: 4}, chunked + "1\r\nh\r\n" + "5\r\nhello\r\n", "HTTP/1.1 500 ", ""},
 		{"up to the end", options{MemResponse: 100}, "HTTP/1.1 200 OK\r\n\r\nhello", "HTTP/1.1 200 OK\r\n", "\r\n\r\nhello"},

@@ -82,8 +82,10 @@ func TestCircuitBreakerCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.add(m)
-	if got := b.statuses(1, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nnope"); got != "400" {
-		t.Fatal(got)
+	if !overHTTP2 { // which has no words for that
+		if got := b.statuses(1, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nnope"); got != "400" {
+			t.Fatal(got)
+		}
 	}
 	if got := b.statuses(2, headOfGet); got != "200 200" {
 		t.Errorf("a client that breaks HTTP opens the circuit: %s", got)
@@ -122,6 +124,9 @@ func TestOutcomes(t *testing.T) {
 			return []*Middleware{w, asking(func(*Exchange) Action { panic("bug") })}
 		}, headOfGet, "500"},
 	} {
+		if overHTTP2 && tt.name == "of a client" {
+			continue // it has no words for that
+		}
 		t.Run(tt.name, func(t *testing.T) {
 			seen := ""
 			watch := &Middleware{Outcome: func(_ *Exchange, status int) bool { seen += fmt.Sprint(status); return false }}

@@ -124,6 +124,18 @@ func (c *conn) Secured(s *eventloop.Stream, err error) {
 	c.open()
 }
 
+// secureState is what TLS has come to with the client, whose connection a session may hold; ok is false without TLS.
+func (c *conn) secureState() (state tls.ConnectionState, ok bool) {
+	s := c.stream
+	if c.lane != nil {
+		s = c.lane.session.stream
+	}
+	if s == nil {
+		return state, false
+	}
+	return s.State()
+}
+
 func (c *conn) open() {
 	c.state = idle
 	c.worker.loop.Arm(&c.timer, c.set.tick, c)

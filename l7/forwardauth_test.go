@@ -173,13 +173,13 @@ func TestForwardAuthWaitsForTheBody(t *testing.T) {
 		asked <- string(body)
 	})
 	b := newBed(t, setup{backends: []netip.AddrPort{backend(t, echo)}, middlewares: forwardAuthTo(ForwardAuthOptions{Address: address, TellBody: true, MaxTold: 100})})
-	c := b.dial()
-	send(t, c, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\n")
+	k := b.talk()
+	k.say("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\n")
 	for _, letter := range "hello" {
-		send(t, c, string(letter))
+		k.say(string(letter))
 		b.server.each(func(*worker) {}) // by way of the loop
 	}
-	has(t, rest(t, c, false), `body="hello"`)
+	has(t, k.rest(), `body="hello"`)
 	if got := <-asked; got != "hello" || len(asked) > 0 {
 		t.Errorf("it was told %q", got)
 	}

@@ -74,6 +74,9 @@ func (c *conn) scheme() string {
 // Client is who sent the request, as far as weir can tell: the connection's other end, or what a PROXY header says.
 func (x *Exchange) Client() netip.AddrPort { return x.conn.stream.Remote() }
 
+// SetUser says who the client has proved to be, for the access log.
+func (x *Exchange) SetUser(name string) { x.user = name }
+
 // Head is the request's head, which may be edited before the request is sent on.
 func (x *Exchange) Head() *head.Head { return &x.req }
 

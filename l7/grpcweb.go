@@ -13,6 +13,9 @@ import (
 // servers of gRPC take 4 MiB if nothing else is said.
 const maxWebText = 8 << 20
 
+// soonDecoded is how long a text may be that is decoded on the loop, which takes about 0.1 ms; longer ones are not.
+const soonDecoded = 64 << 10
+
 const maxExposed = 64 // fields of a response that scripts are told they may read
 
 // GRPCWeb returns a middleware that makes calls of gRPC-Web, which is what browsers can speak, ones of gRPC, and the answers
@@ -54,10 +57,14 @@ func (g *grpcWeb) request(x *Exchange) Action {
 	}
 	x.keepNote(g.self, call) // first, for scripts may read what is said about a call that is refused
 	if kind == grpcweb.Text {
-		if action, over := readText(x); over {
-			return action
-		}
+		return readText(x)
 	}
+	return toGRPC(x)
+}
+
+// toGRPC makes the head of a call one of gRPC.
+func toGRPC(x *Exchange) Action {
+	h := &x.req
 	if h.SetBytes("Content-Type", grpcweb.Request(h.Value(head.ContentType))) != nil {
 		x.detail = "long-head"
 		x.Reject(431, accesslog.BadRequest)
@@ -67,27 +74,46 @@ func (g *grpcWeb) request(x *Exchange) Action {
 	return Next
 }
 
-// readText puts what the text of a request stands for in its place. over says that the hook ends with the action.
-func readText(x *Exchange) (action Action, over bool) {
+// readText puts what the text of a call stands for in its place, when it is here, and goes on with the head.
+func readText(x *Exchange) Action {
 	action, err := x.takeIn(maxWebText)
 	switch {
 	case err == errLongBody:
 		x.Reject(413, accesslog.BodyTooLarge)
-		return Answered, true
+		return Answered
 	case err != nil:
 		x.Reject(503, accesslog.Limit)
-		return Answered, true
+		return Answered
 	case action != Next:
-		return action, true
+		return action
 	}
-	content, err := grpcweb.Decode(x.taken())
+	text := x.taken()
+	if len(text) <= soonDecoded {
+		content, err := grpcweb.Decode(text)
+		return replaceText(x, content, err)
+	}
+	var content []byte
+	var bad error
+	if x.Go(func() { content, bad = grpcweb.Decode(text) }, func() {
+		if replaceText(x, content, bad) == Next {
+			x.Continue()
+		}
+	}) != nil {
+		x.Reject(503, accesslog.Limit)
+		return Answered
+	}
+	return Wait
+}
+
+// replaceText puts the content of a call in the place of its text, if there is one, and goes on with the head.
+func replaceText(x *Exchange, content []byte, err error) Action {
 	if err != nil {
 		x.detail = "bad-base64"
 		x.Reject(400, accesslog.BadRequest)
-		return Answered, true
+		return Answered
 	}
 	x.replaceBody(content)
-	return Next, false
+	return toGRPC(x)
 }
 
 func (g *grpcWeb) response(x *Exchange) {
@@ -185,22 +211,27 @@ func containsOrigin(list []string, origin []byte) bool {
 	return slices.ContainsFunc(list, func(o string) bool { return o == string(origin) })
 }
 
-// allow tells a browser whether scripts of an origin may read a response, with all of its fields.
+// allow tells a browser whether scripts of an origin may read a response, with what the server says in its head: those
+// fields that weir knows are the browser's own business, or scripts may read them anyway.
 func (g *grpcWeb) allow(origin []byte, res *head.Head) {
-	varyBy(res, "Origin")
-	if !g.name(origin, res) {
-		return
+	if g.name(origin, res) {
+		_ = res.SetBytes("Access-Control-Expose-Headers", exposed(res))
 	}
+	varyBy(res, "Origin")
+}
+
+// exposed are the names of what a server says in its head, with the status of gRPC, which may stand there.
+func exposed(res *head.Head) []byte {
 	out, n := []byte("grpc-status, grpc-message"), 0
 	for name := range res.All() {
 		if n == maxExposed {
 			break
 		}
-		if begins(name, "access-control-") || head.EqualFold(name, "set-cookie") || head.EqualFold(name, "grpc-status") || head.EqualFold(name, "grpc-message") {
+		if head.Lookup(name) != head.Other || begins(name, "access-control-") || head.EqualFold(name, "grpc-status") || head.EqualFold(name, "grpc-message") {
 			continue
 		}
 		out = append(append(out, ", "...), name...)
 		n++
 	}
-	_ = res.SetBytes("Access-Control-Expose-Headers", out)
+	return out
 }

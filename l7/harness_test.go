@@ -315,15 +315,19 @@ func (b *bed) exchange(text string) string {
 	return string(all)
 }
 
+// client is one that has a connection for each request, or one of HTTP/2.
+func (b *bed) client() *http.Client {
+	if overHTTP2 {
+		spoken++
+		return h2client(b.t, nil)
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}, Timeout: patience}
+}
+
 // get asks for a path on a fresh connection.
 func (b *bed) get(path string) (status int, body string) {
 	b.t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}, Timeout: patience}
-	if overHTTP2 {
-		client = h2client(b.t, nil)
-		defer client.CloseIdleConnections()
-	}
-	resp, err := client.Get("http://" + b.addr + path)
+	resp, err := b.client().Get("http://" + b.addr + path)
 	if err != nil {
 		b.t.Fatal(err)
 	}

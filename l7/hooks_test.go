@@ -85,11 +85,11 @@ func TestWaiting(t *testing.T) {
 				}
 				return Wait
 			})}})
-			c := b.dial()
-			send(t, c, oneGet)
+			k := b.talk()
+			k.say(oneGet)
 			weirtest.Eventually(t, patience, func() bool { return b.inState(busy) == 1 }, "the request waits") // by way of the loop
 			close(goOn)
-			rest(t, c, false)
+			k.rest()
 			b.ended(1, tt.status, "weir", tt.reason)
 			if n := o.heads("GET"); n != tt.sent {
 				t.Errorf("the request was sent %d times", n)
@@ -190,4 +190,31 @@ func TestBusy(t *testing.T) {
 	}
 	close(goOn)
 	weirtest.Eventually(t, patience, func() bool { return b.server.waiting.Load() == 0 }, "all is done")
+}
+
+// Who may not pass is told so, and the log says why, and who it was.
+func TestDeny(t *testing.T) {
+	who := asking(func(x *Exchange) Action {
+		x.SetUser("ada")
+		x.Deny("no-key", 401, func(h *head.Head) { _ = h.Set("WWW-Authenticate", "Key") }, "no\n")
+		x.Deny("twice", 403, nil, "never\n")
+		return Answered
+	})
+	b := newBed(t, setup{middlewares: []*Middleware{who}})
+	has(t, b.exchange(oneGet), "HTTP/1.1 401 ", "WWW-Authenticate: Key\r\n", "\r\n\r\nno\n")
+	b.ended(1, 401, "weir", "denied")
+	has(t, b.records(1)[0], `"ClientUsername":"ada"`, `"Detail":"no-key"`)
+}
+
+// What a hook keeps, the others of its middleware find, and nobody else.
+func TestKeep(t *testing.T) {
+	one, other := &Middleware{Name: "one"}, &Middleware{Name: "other"}
+	one.Request = func(x *Exchange) Action { x.Keep(one, 1); x.Keep(one, 2); return Next }
+	one.Response = func(x *Exchange) {
+		if x.Kept(one) != 2 || x.Kept(other) != nil {
+			t.Errorf("kept: %v, and of the other %v", x.Kept(one), x.Kept(other))
+		}
+	}
+	b := newBed(t, setup{middlewares: []*Middleware{one, other}})
+	has(t, b.exchange(oneGet), "HTTP/1.1 503 ")
 }

@@ -58,10 +58,11 @@ func (w *worker) reuse(h holder, b *upstream.Backend, t *Transport, certain, apa
 	return nil
 }
 
-// rest puts a link away for the next request to its backend, or closes it where there are enough.
+// rest puts a link away for the next request to its backend. More than there may be rest until a sweep finds that nobody has
+// wanted them: requests that end in one turn, as those of HTTP/2 do by the hundred, would otherwise close what the next ones dial.
 func (w *worker) rest(l *link, now time.Time) {
 	p := l.place
-	if w.server.draining.Load() || p.backend.Draining() || p.count >= l.transport.MaxIdle {
+	if w.server.draining.Load() || p.backend.Draining() || l.transport.MaxIdle <= 0 {
 		l.close()
 		return
 	}
@@ -97,12 +98,13 @@ func (p *place) remove(l *link) {
 	p.counters.idle.Store(int64(p.count))
 }
 
-// sweep closes links that have rested for too long, and those of backends that are being drained.
+// sweep closes links that have rested for too long, those above their number that have since the last one, and those of
+// backends that are being drained.
 func (w *worker) sweep(now time.Time) {
 	left := 0
 	for _, p := range w.places {
 		gone := p.backend.Draining()
-		for l := p.oldest; l != nil && (gone || l.transport.IdleTimeout > 0 && now.Sub(l.rested) > l.transport.IdleTimeout); l = p.oldest {
+		for l := p.oldest; l != nil && (gone || p.spare(l, now)); l = p.oldest {
 			p.remove(l)
 			l.close()
 		}
@@ -111,6 +113,12 @@ func (w *worker) sweep(now time.Time) {
 	if left > 0 {
 		w.loop.Arm(&w.sweeper, sweepEvery, w)
 	}
+}
+
+// spare reports whether nobody needs l, the oldest one.
+func (p *place) spare(l *link, now time.Time) bool {
+	t, rested := l.transport, now.Sub(l.rested)
+	return t.IdleTimeout > 0 && rested > t.IdleTimeout || p.count > t.MaxIdle && rested > surplusRest
 }
 
 // closeIdle closes the idle links that are meant.

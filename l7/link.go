@@ -16,7 +16,7 @@ import (
 // not used again.
 type Transport struct {
 	TLS             *tls.Config   // nil = plain; without a ServerName the server's address stands for it
-	MaxIdle         int           // idle connections to each server, on each loop
+	MaxIdle         int           // idle connections to each server, on each loop; more rest for a sweep or two; 0 = none
 	IdleTimeout     time.Duration // for which one may rest; 0 = for ever
 	MaxRequests     int           // on one connection; 0 = no limit
 	ResponseTimeout time.Duration // from the request to the head of its response; 0 = the entrypoint's idle timeout alone
@@ -205,6 +205,14 @@ func (l *link) unserved() bool { return l.branch != nil && l.branch.unserved }
 // accountable reports whether a failure is to be counted against the backend, and not counted yet.
 func (l *link) accountable() bool {
 	return l.branch == nil || !l.branch.unserved && (l.branch.trunk == nil || l.branch.trunk.accountable())
+}
+
+// version is the version of HTTP that is spoken on it, as spans write it.
+func (l *link) version() string {
+	if l.branch != nil {
+		return "2"
+	}
+	return "1.1"
 }
 
 // close ends the connection; the link may be another one afterwards.

@@ -21,8 +21,9 @@ type Middleware struct {
 	Response func(*Exchange)
 	// Outcome sees the status of each response before anything else is done with it: a backend's, or weir's own where a
 	// middleware behind this one or the service gave it, but for what the client itself brought about by breaking HTTP or
-	// leaving. The response's head is as it came, or as weir has written it. Where it returns true it has led the request on, and the response is dropped: see Exchange.again and
-	// Exchange.askInstead. Those behind the one that does that by askInstead do not see what comes of it.
+	// leaving. The response's head is as it came, or as weir has written it. Where it returns true it has led the request on,
+	// and the response is dropped: see Exchange.again and Exchange.askInstead, which are this package's own; others return
+	// false. Those behind the one that does that by askInstead do not see what comes of it.
 	Outcome func(x *Exchange, status int) bool
 	// Compression counts what a middleware of Compress does; nil for others.
 	Compression *Compression

@@ -35,42 +35,85 @@ func ten(b *bed) []*Middleware {
 	}
 }
 
-// BenchmarkMiddlewares compares requests for 1 KB that pass ten middlewares with such that pass none.
-func BenchmarkMiddlewares(b *testing.B) {
+// kilobyte is a server that answers whatever is read with 1 KB.
+func kilobyte(c net.Conn) {
 	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n%s", pattern(1024))
-	server := func(c net.Conn) {
-		buf := make([]byte, 4<<10)
-		for {
-			if _, err := c.Read(buf); err != nil {
-				return
-			}
-			if _, err := c.Write(answer); err != nil {
-				return
-			}
+	buf := make([]byte, 4<<10)
+	for {
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+		if _, err := c.Write(answer); err != nil {
+			return
 		}
 	}
+}
+
+// roundTrips sends request after request on one connection. further are fields of each.
+func roundTrips(b *testing.B, bed *bed, further string) {
+	b.Helper()
+	c := bed.dial()
+	_ = c.SetDeadline(time.Time{})
+	request := []byte("GET /some/path?with=query HTTP/1.1\r\nHost: example.test\r\nUser-Agent: tester\r\nAccept: */*\r\n" + further + "\r\n")
+	buf := make([]byte, 4<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		for n := 0; n < 1024 || bytes.Index(buf[:n], []byte("\r\n\r\n"))+4+1024 != n; {
+			m, err := c.Read(buf[n:])
+			if err != nil {
+				b.Fatal(err)
+			}
+			n += m
+		}
+	}
+}
+
+// BenchmarkMiddlewares compares requests for 1 KB that pass ten middlewares with such that pass none.
+func BenchmarkMiddlewares(b *testing.B) {
 	for _, n := range []int{0, 10} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			bed := newBed(b, setup{backends: []netip.AddrPort{weirtest.Serve(b, server).AddrPort()}})
+			bed := newBed(b, setup{backends: []netip.AddrPort{weirtest.Serve(b, kilobyte).AddrPort()}})
 			if n > 0 {
 				bed.add(ten(bed)...)
 			}
-			c := bed.dial()
-			_ = c.SetDeadline(time.Time{})
-			request, buf := []byte("GET /some/path?with=query HTTP/1.1\r\nHost: example.test\r\nUser-Agent: tester\r\nAccept: */*\r\n\r\n"), make([]byte, 4<<10)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := c.Write(request); err != nil {
-					b.Fatal(err)
-				}
-				for n := 0; n < 1024 || bytes.Index(buf[:n], []byte("\r\n\r\n"))+4+1024 != n; {
-					m, err := c.Read(buf[n:])
-					if err != nil {
-						b.Fatal(err)
+			roundTrips(b, bed, "")
+		})
+	}
+}
+
+// BenchmarkTracing compares requests for 1 KB that are not traced, that are part of a trace and not recorded, and that are recorded.
+func BenchmarkTracing(b *testing.B) {
+	for _, tt := range []struct {
+		name    string
+		by      *Tracing
+		further string
+	}{
+		{"off", nil, ""},
+		{"not recorded", NewTracing(TracingOptions{}), "traceparent: 00-" + theirTrace + "-" + theirSpan + "-00\r\n"},
+		{"recorded", NewTracing(TracingOptions{}), "traceparent: 00-" + theirTrace + "-" + theirSpan + "-01\r\n"},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			bed := newBed(b, setup{backends: []netip.AddrPort{weirtest.Serve(b, kilobyte).AddrPort()}})
+			bed.server.SetTracing(tt.by)
+			q := bed.server.options.Spans
+			stop, done := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(done)
+				for {
+					select {
+					case c := <-q.Next():
+						q.Recycle(c)
+					case <-stop:
+						return
 					}
-					n += m
 				}
-			}
+			}()
+			roundTrips(b, bed, tt.further)
+			close(stop)
+			<-done
 		})
 	}
 }

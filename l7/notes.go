@@ -25,6 +25,13 @@ func (x *Exchange) vacate() {
 	x.seats = x.seats[:0]
 }
 
+// Keep keeps a value for as long as the exchange lasts, in place of the one that m has kept before. It is for what a
+// middleware's Request hook has to tell its other hooks.
+func (x *Exchange) Keep(m *Middleware, value any) { x.keepNote(m, value) }
+
+// Kept is what m has kept, nil if nothing.
+func (x *Exchange) Kept(m *Middleware) any { return x.noteOf(m) }
+
 // note is what a middleware keeps of a request until its response.
 type note struct {
 	by    *Middleware

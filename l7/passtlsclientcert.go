@@ -36,7 +36,7 @@ func PassTLSClientCert(name string, o ClientCertOptions) *Middleware {
 		if x.conn.security == nil {
 			return Next
 		}
-		state, ok := x.conn.stream.State()
+		state, ok := x.conn.secureState()
 		if !ok || len(state.PeerCertificates) == 0 {
 			return Next
 		}

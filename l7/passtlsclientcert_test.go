@@ -7,7 +7,6 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -22,7 +21,7 @@ import (
 func TestPassTLSClientCert(t *testing.T) {
 	ca := weirtest.CA(t)
 	ours := ca.Client("ada")
-	security := secured("known", ca.Server("a.test"))
+	security := speaking("known", ca.Server("a.test"))
 	security.Config.ClientAuth = tls.VerifyClientCertIfGiven
 	security.Config.ClientCAs = ca.Pool()
 	m := []*Middleware{PassTLSClientCert("cert", ClientCertOptions{PEM: true, Info: true, Subject: NameParts{CommonName: true}})}
@@ -36,15 +35,9 @@ func TestPassTLSClientCert(t *testing.T) {
 		"none": {nil, " "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := tls.Client(b.dial(), &tls.Config{RootCAs: ca.Pool(), ServerName: "a.test", Certificates: tt.shown})
-			if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a.test\r\n"+lie+"Connection: close\r\n\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			text, err := io.ReadAll(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			has(t, string(text), "\r\n\r\n"+tt.want+"|")
+			k := b.talkOver(tls.Client(b.dial(), &tls.Config{RootCAs: ca.Pool(), ServerName: "a.test", Certificates: tt.shown, NextProtos: protocol()}))
+			k.say("GET / HTTP/1.1\r\nHost: a.test\r\n" + lie + "Connection: close\r\n\r\n")
+			has(t, k.rest(), "\r\n\r\n"+tt.want+"|")
 		})
 	}
 	plain := newBed(t, setup{backends: []netip.AddrPort{backend(t, seenCert)}, middlewares: m})

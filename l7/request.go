@@ -17,6 +17,7 @@ func (x *Exchange) send() {
 	x.req.StripHop()
 	x.req.SetHop(hopOf(&x.req))
 	x.traced.pass(x.worker, &x.req)
+	x.traced.attempt.way = x.link.version()
 	if x.copies != 0 && x.template == nil {
 		x.template = x.req.AppendRequest(nil)
 	}

@@ -140,9 +140,8 @@ func (x *Exchange) hear(b []byte, n int) {
 		x.switchProtocols(b[n:])
 	case status < 200:
 		x.interim(b[n:])
-	case status < 300 && x.conn.connects():
-		x.detail = "not-switched"
-		x.fail(502, accesslog.Backend, accesslog.BadResponse)
+	case status < 300 && x.conn.connects() && x.req.Upgrade() != nil: // else it is a page in place of an answer
+		x.unswitched()
 	default:
 		x.answer(b[n:])
 	}

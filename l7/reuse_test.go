@@ -178,9 +178,9 @@ func onWord(goOn chan struct{}) func(net.Conn) {
 func TestIdlePoolLimits(t *testing.T) {
 	goOn := make(chan struct{})
 	o := weirtest.Serve(t, onWord(goOn))
-	b := newBed(t, setup{backends: []netip.AddrPort{o.AddrPort()}, transport: Transport{MaxIdle: 2, IdleTimeout: short, MaxRequests: 3}})
+	b := newBed(t, setup{backends: []netip.AddrPort{o.AddrPort()}, transport: Transport{MaxIdle: 2, MaxRequests: 3}})
 	b.at(5, goOn)
-	b.kept(2)
+	b.kept(2) // after a sweep
 	if n := o.Accepted(); n != 5 {
 		t.Errorf("%d connections for 5 requests at a time", n)
 	}
@@ -190,6 +190,38 @@ func TestIdlePoolLimits(t *testing.T) {
 	}
 	b.at(2, goOn) // the third of each
 	b.kept(0)
+}
+
+// TestSpareLinks: what is above the number that may rest does for a moment, so that requests that come by the hundred at one
+// time find the connections that those before them have used.
+func TestSpareLinks(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		count  int
+		rested time.Duration
+		spare  bool
+	}{
+		{"few, for long", 2, time.Minute, false},
+		{"few, for too long", 2, time.Hour, true},
+		{"more, since now", 3, 0, false},
+		{"more, for half a sweep", 3, sweepEvery / 2, false},
+		{"more, for a sweep", 3, sweepEvery, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := time.Now()
+			p := &place{count: tt.count}
+			l := &link{transport: &Transport{MaxIdle: 2, IdleTimeout: 90 * time.Second}, rested: now.Add(-tt.rested)}
+			if spare := p.spare(l, now); spare != tt.spare {
+				t.Errorf("spare: %v", spare)
+			}
+		})
+	}
+}
+
+func TestIdleTimeoutOfLinks(t *testing.T) {
+	goOn := make(chan struct{})
+	o := weirtest.Serve(t, onWord(goOn))
+	b := newBed(t, setup{backends: []netip.AddrPort{o.AddrPort()}, transport: Transport{IdleTimeout: short}})
 	b.at(1, goOn)
 	b.kept(1)
 	b.kept(0) // after the idle timeout

@@ -331,8 +331,7 @@ func TestFailoverByStatus(t *testing.T) {
 			if tt.chunked {
 				body = io.MultiReader(body)
 			}
-			client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-			resp, err := client.Post("http://"+b.addr+"/", "text/plain", body)
+			resp, err := b.client().Post("http://"+b.addr+"/", "text/plain", body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -378,15 +377,11 @@ func TestFailoverWhileUploading(t *testing.T) {
 		close(gotHead)
 		echo(w, r)
 	}))
-	c := b.dial()
-	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 11\r\n\r\nhello")
+	k := b.talk()
+	k.say("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 11\r\n\r\nhello")
 	<-gotHead
-	_, _ = io.WriteString(c, " world")
-	all, err := io.ReadAll(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	has(t, string(all), "HTTP/1.1 200 OK\r\n", `body="hello world"`)
+	k.say(" world")
+	has(t, k.rest(), "HTTP/1.1 200 OK\r\n", `body="hello world"`)
 }
 
 // TestFailoverWithoutResponse: what weir itself would answer for a service counts as its answer.

@@ -189,20 +189,20 @@ func TestInFlightReq(t *testing.T) {
 		has(t, get("/break"), "HTTP/1.1 502 ")
 	}
 	for _, way := range ways {
-		c := b.dial()
-		send(t, c, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+		k := b.talk()
+		k.say("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
 		<-asked
 		has(t, get("/"), "HTTP/1.1 429 ")
 		has(t, b.exchange("GET / HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n"), "HTTP/1.1 200 ") // another one
-		way.leave(c)
+		way.leave(k.conn)
 		weirtest.Eventually(t, patience, func() bool { return strings.HasPrefix(get("/"), "HTTP/1.1 200 ") }, "the place of a client that has left is free")
 	}
-	c := b.dial()
-	send(t, c, "GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	k := b.talk()
+	k.say("GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	<-asked
 	has(t, get("/"), "HTTP/1.1 429 ")
 	close(goOn)
-	has(t, rest(t, c, false), "HTTP/1.1 200 ")
+	has(t, k.rest(), "HTTP/1.1 200 ")
 	has(t, get("/"), "HTTP/1.1 200 ")
 	b.server.each(func(w *worker) {
 		for _, x := range w.exchanges {

@@ -97,6 +97,9 @@ func (x *Exchange) tellAttempt(backend *upstream.Backend) {
 	method := tellMethod(b, view(x.req.Method()))
 	x.worker.tellServer(b, t.by, x.lb.Transport, backend.Addr(), x.req.Target())
 	b.Text("weir.service", x.service.name)
+	if t.attempt.way != "" {
+		b.Text("network.protocol.version", t.attempt.way)
+	}
 	if n := x.earlier + len(x.tried) - 1; n > 0 {
 		b.Int("http.request.resend_count", n)
 	}

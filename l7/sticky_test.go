@@ -41,8 +41,7 @@ func (b *bed) visit(cookies ...string) (who string, set []string) {
 	for _, c := range cookies {
 		req.Header.Add("Cookie", c)
 	}
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
+	resp, err := b.client().Do(req)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -208,13 +208,13 @@ func TestSeatsOfAttempts(t *testing.T) {
 				has(t, get("/fail"), fmt.Sprintf("HTTP/1.1 %d ", tt.status), tt.body)
 			}
 			for range 2 { // a place that is given back twice would be there for two
-				c := b.dial()
-				send(t, c, "GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+				k := b.talk()
+				k.say("GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 				<-asked
 				has(t, get("/"), "HTTP/1.1 429 ")
 				has(t, get("/fail"), "HTTP/1.1 429 ")
 				goOn <- struct{}{}
-				has(t, rest(t, c, false), "HTTP/1.1 200 ")
+				has(t, k.rest(), "HTTP/1.1 200 ")
 			}
 			has(t, get("/fail"), fmt.Sprintf("HTTP/1.1 %d ", tt.status), tt.body)
 			has(t, get("/"), "HTTP/1.1 200 ")

@@ -22,6 +22,7 @@ type traced struct {
 type call struct {
 	trace.Context
 	began time.Time
+	way   string // the version of HTTP that it was sent by; empty = it was not sent
 }
 
 // saw is a field as it was. The head of a response is gone before its span is told.
@@ -99,7 +100,7 @@ func (t *traced) sender(c *call) *trace.Context {
 
 // call begins a call that is part of t's trace.
 func (x *Exchange) call(began time.Time) call {
-	c := call{x.traced.Context, began}
+	c := call{Context: x.traced.Context, began: began}
 	c.Span = x.worker.names.Span()
 	return c
 }

@@ -206,7 +206,7 @@ func TestSpansOfARequest(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{
 		"http.request.method": "GET", "server.address": "127.0.0.1", "server.port": fmt.Sprint(server.Port()), "weir.service": "svc",
-		"url.full": "http://" + server.String() + "/v1/a?page=2&token=REDACTED&bare", "http.response.status_code": "404", "error.type": "404",
+		"network.protocol.version": "1.1", "url.full": "http://" + server.String() + "/v1/a?page=2&token=REDACTED&bare", "http.response.status_code": "404", "error.type": "404",
 	}, c.attributes); diff != "" {
 		t.Errorf("the client's span (-want +got):\n%s", diff)
 	}
@@ -267,27 +267,23 @@ func TestAttemptsAreSpans(t *testing.T) {
 // TestCopiesAndQuestionsAreSpans: a mirror and an authentication server get parents of their own, whether they are recorded or not.
 func TestCopiesAndQuestionsAreSpans(t *testing.T) {
 	for _, rate := range []float64{0, 1} {
-		got := map[string]parentSeen{}
-		note := func(who string, status int) (http.HandlerFunc, chan struct{}) {
-			came := make(chan struct{})
+		note := func(status int) (http.HandlerFunc, chan parentSeen) {
+			came := make(chan parentSeen, 1)
 			return func(w http.ResponseWriter, r *http.Request) {
-				got[who] = parentSeenIn(t, r.Header)
-				close(came)
+				came <- parentSeenIn(t, r.Header)
 				w.WriteHeader(status)
 			}, came
 		}
-		mainly, one := note("main", 200)
-		copied, two := note("copy", 500)
-		asked, three := note("auth", 204)
+		mainly, one := note(200)
+		copied, two := note(500)
+		asked, three := note(204)
 		b := newBed(t, setup{middlewares: forwardAuthTo(ForwardAuthOptions{Address: judge(t, asked), RequestHeaders: []string{"X-None"}})})
 		b.server.SetTracing(NewTracing(TracingOptions{Rate: rate}))
 		b.svc.Set(&Mirror{Main: b.service("app", backend(t, mainly)), Mirrors: []Reflection{{b.service("copies", backend(t, copied)), 100}}})
 		b.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-		for _, came := range []chan struct{}{one, two, three} {
-			<-came
-		}
+		got := map[string]parentSeen{"main": <-one, "copy": <-two, "auth": <-three}
 		if rate == 0 {
-			if m := got["main"]; m.flags != "02" || m != got["copy"] && m.trace != got["copy"].trace || m != got["auth"] {
+			if m := got["main"]; m.flags != "02" || m != got["copy"] || m != got["auth"] {
 				t.Errorf("not recorded: %v", got)
 			}
 			b.spans(0)
@@ -305,6 +301,22 @@ func TestCopiesAndQuestionsAreSpans(t *testing.T) {
 		}
 		if a := spans["GET auth"][0].attributes; a["weir.middleware"] != "auth" || a["http.response.status_code"] != "204" || strings.Contains(a["url.full"], "a=b") {
 			t.Errorf("the question: %v", a)
+		}
+	}
+}
+
+// TestSpansTowardsHTTP2: a server that is spoken to by HTTP/2 sees the same, on a connection that many requests share.
+func TestSpansTowardsHTTP2(t *testing.T) {
+	got := make(chan http.Header, 2)
+	server, _ := server2(t, 100, func(_ http.ResponseWriter, r *http.Request) { got <- r.Header })
+	b := newBed(t, setup{backends: []netip.AddrPort{server}, transport: Transport{HTTP2: OnlyHTTP2}})
+	b.server.SetTracing(NewTracing(TracingOptions{Rate: 1}))
+	for range 2 {
+		b.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\ntraceparent: 00-" + theirTrace + "-" + theirSpan + "-01\r\ntracestate: a=1\r\n\r\n")
+		spans := b.spans(2)
+		s, c, at := spans["GET main"][0], spans["GET svc"][0], parentSeenIn(t, <-got)
+		if s.parent != theirSpan || c.parent != s.id || at != (parentSeen{theirTrace, c.id, "01", "a=1"}) || c.attributes["network.protocol.version"] != "2" {
+			t.Errorf("%s under %s, %s under %s, %v; %v", s.id, s.parent, c.id, c.parent, at, c.attributes)
 		}
 	}
 }

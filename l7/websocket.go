@@ -5,7 +5,9 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"net/http"
+	"time"
 
+	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/l7/head"
 )
 
@@ -34,6 +36,13 @@ func (x *Exchange) acceptsKey() bool {
 	got, _ := x.res.Get(webSocketAccept)
 	sum := sha1.Sum(append(append(make([]byte, 0, 64), key...), webSocketGUID...))
 	return string(got) == base64.StdEncoding.EncodeToString(sum[:]) && head.EqualFold(x.res.Upgrade(), x.req.Upgrade())
+}
+
+// unswitched refuses an answer that the client would take for a yes. The server may be none for WebSocket at that place, and is not
+// blamed.
+func (x *Exchange) unswitched() {
+	x.firstAt, x.origin, x.detail = time.Now(), x.res.Status(), "not-switched"
+	x.fail(502, accesslog.Backend, accesslog.BadResponse)
 }
 
 // connects reports whether the client has asked for another protocol on the one stream that it has here.

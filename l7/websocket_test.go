@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -393,4 +395,46 @@ func TestWebSocketMiddlewares(t *testing.T) {
 		t.Errorf("the response is seen as %q", got)
 	}
 	w.wants(1, "200", "/app/x")
+}
+
+// Where servers are spoken to in HTTP/2, one is asked to switch on a connection of HTTP/1.1; one that speaks HTTP/2 alone is not
+// asked, and what it answers is no yes.
+func TestWebSocketToServersOfHTTP2(t *testing.T) {
+	h := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "websocket" || r.ProtoMajor != 1 {
+			_, _ = io.WriteString(w, r.Proto)
+			return
+		}
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Sec-WebSocket-Accept", acceptFor(r.Header.Get("Sec-WebSocket-Key")))
+		w.WriteHeader(101)
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		_, _ = io.Copy(c, rw)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(h))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	b := newBed(t, setup{backends: []netip.AddrPort{s.Listener.Addr().(*net.TCPAddr).AddrPort()}, transport: Transport{HTTP2: OfferHTTP2, TLS: &tls.Config{InsecureSkipVerify: true}}})
+	w := b.plain()
+	w.get(1, "/")
+	w.wants(1, "200", "HTTP/2.0")
+	w.ask(3, false, connectTo("/")...)
+	_ = w.WriteData(3, true, []byte("echo"))
+	w.wants(3, "200", "echo")
+
+	addr, _ := server2(t, 0, h)
+	alone := newBed(t, setup{backends: []netip.AddrPort{addr}, transport: Transport{HTTP2: OnlyHTTP2}})
+	w = alone.plain()
+	w.ask(1, false, connectTo("/")...)
+	w.wants(1, "502", "Bad Gateway\n")
+	if e := alone.entries(1)[0]; e.Detail != "not-switched" || e.OriginStatus != 200 {
+		t.Errorf("%+v", e)
+	}
 }

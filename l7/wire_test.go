@@ -3,13 +3,9 @@ package l7
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"strings"
 	"testing"
 
 	xhttp2 "golang.org/x/net/http2"
@@ -28,7 +24,8 @@ type wire struct {
 	got   map[uint32]*reply
 	gone  *xhttp2.GoAwayFrame // the last one
 	debug string
-	mute  bool // nothing is acknowledged any more
+	mute  bool           // nothing is acknowledged any more
+	room  map[uint32]int // bytes of content that may be sent, beyond those that a connection begins with; by stream, 0 = on all
 }
 
 // reply is what has come for a request.
@@ -50,7 +47,7 @@ func (b *bed) plain(settings ...xhttp2.Setting) *wire {
 
 func newWire(t testing.TB, c net.Conn, settings ...xhttp2.Setting) *wire {
 	t.Helper()
-	w := &wire{Framer: xhttp2.NewFramer(c, bufio.NewReader(c)), t: t, conn: c, got: make(map[uint32]*reply)}
+	w := &wire{Framer: xhttp2.NewFramer(c, bufio.NewReader(c)), t: t, conn: c, got: make(map[uint32]*reply), room: make(map[uint32]int)}
 	w.AllowIllegalWrites = true
 	w.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	w.hpack = hpack.NewEncoder(&w.block)
@@ -112,6 +109,8 @@ func (w *wire) read(grant bool) error {
 	case *xhttp2.RSTStreamFrame:
 		code := f.ErrCode
 		r.code, r.ended = &code, true
+	case *xhttp2.WindowUpdateFrame:
+		w.room[id] += int(f.Increment)
 	case *xhttp2.GoAwayFrame:
 		w.gone, w.debug = f, string(f.DebugData())
 	case *xhttp2.PingFrame:
@@ -161,86 +160,5 @@ func (w *wire) thrownOut(code xhttp2.ErrCode, word string) {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || w.gone == nil || w.gone.ErrCode != code || w.debug != word {
 		w.t.Errorf("ended by %v, %v %q, want %v %q", err, w.gone, w.debug, code, word)
-	}
-}
-
-// overHTTP2 has beds speak HTTP/2 where they exchange texts of HTTP/1.
-var overHTTP2 bool
-
-// exchange2 is exchange over HTTP/2: what is asked and what comes back is written as HTTP/1.
-func (b *bed) exchange2(text string) string {
-	b.t.Helper()
-	w := b.plain()
-	r := bufio.NewReader(strings.NewReader(text))
-	var out strings.Builder
-	for id := uint32(1); ; id += 2 {
-		req, err := http.ReadRequest(r)
-		if err == io.EOF {
-			_ = w.conn.Close()
-			return out.String()
-		}
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		fields := []string{":method", req.Method, ":scheme", "http", ":authority", cmp.Or(req.Host, "a"), ":path", req.RequestURI}
-		for name, values := range req.Header {
-			for _, v := range values {
-				if name != "Connection" && name != "Keep-Alive" {
-					fields = append(fields, strings.ToLower(name), v)
-				}
-			}
-		}
-		w.ask(id, len(body) == 0, fields...)
-		if len(body) > 0 {
-			_ = w.WriteData(id, true, body)
-		}
-		a := w.answer(id)
-		if a.status == "" {
-			out.WriteString("[reset]")
-			continue
-		}
-		code := 0
-		_, _ = fmt.Sscan(a.status, &code)
-		fmt.Fprintf(&out, "HTTP/1.1 %s %s\r\n", a.status, http.StatusText(code))
-		for _, f := range a.fields {
-			name := http.CanonicalHeaderKey(f.Name)
-			if name == "Www-Authenticate" {
-				name = "WWW-Authenticate"
-			}
-			fmt.Fprintf(&out, "%s: %s\r\n", name, f.Value)
-		}
-		out.WriteString("\r\n" + a.body.String())
-	}
-}
-
-// What a table says of middlewares and services holds for HTTP/2 as it does for HTTP/1.
-func TestTablesOverHTTP2(t *testing.T) {
-	overHTTP2 = true
-	defer func() { overHTTP2 = false }()
-	for _, tt := range []struct {
-		name string
-		test func(*testing.T)
-	}{
-		{"prefixes", TestPrefixes}, {"stripped path", TestStrippedPathIsNoHost}, {"asterisk", TestPrefixesLeaveTheAsteriskAlone},
-		{"redirectScheme", TestRedirectScheme}, {"ipAllowList", TestIPAllowListMiddleware},
-		{"refused", TestRefusedGoesToAnother}, {"stale", TestStaleIdleConnectionIsReplayed},
-		{"hooks", TestHooksInOrder}, {"waiting", TestWaiting}, {"hooks that panic", TestHooksThatPanic},
-		{"weighted", TestWeightedEndToEnd}, {"failover", TestFailoverByStatus}, {"failover without response", TestFailoverWithoutResponse},
-		{"failovers nest", TestFailoversNest}, {"failover and host", TestFailoverRestoresHost},
-		{"mirror", TestMirror}, {"mirror percent", TestMirrorPercent}, {"mirror harms nobody", TestMirrorNeverHarms},
-		{"sticky", TestStickySession}, {"sticky and state", TestStickyBackendState}, {"sticky weighted", TestStickyWeighted},
-		{"redirectRegex", TestRedirectRegex}, {"requestID", TestRequestID},
-		{"headers", TestHeaders}, {"basicAuth", TestBasicAuth}, {"digestAuth", TestDigestAuth},
-		{"jwt", TestJWT}, {"grpcWeb", TestGRPCWeb}, {"grpcWeb preflight", TestGRPCWebPreflight}, {"contentType", TestContentType}, {"compress", TestCompress},
-		{"retry", TestRetry}, {"circuitBreaker", TestCircuitBreaker},
-		{"contentType and compress", TestContentTypeAndCompress}, {"filters", TestFiltersInOrder}, {"compressed bodies", TestCompressBodies},
-		{"trace context", TestTraceContext}, {"spans", TestSpansOfARequest}, {"spans of attempts", TestAttemptsAreSpans}, {"spans of failures", TestSpansOfFailures},
-		{"sticky, refused", TestStickyBackendThatRefuses}, {"queue", TestQueue}, {"unix socket", TestBackendBehindUnixSocket},
-	} {
-		t.Run(tt.name, tt.test)
 	}
 }

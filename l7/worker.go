@@ -18,6 +18,7 @@ import (
 const (
 	logFlush    = 100 * time.Millisecond // how long a record may wait before it is handed to the writer
 	sweepEvery  = time.Second            // how often idle links are looked through
+	surplusRest = time.Second / 2        // how long links above their number rest at least
 	objectsKept = 1024                   // finished connections, exchanges and links kept for the next ones, each
 	scratchKept = 128 << 10              // a larger scratch goes to the garbage collector
 )

@@ -20,15 +20,21 @@ type compiler struct {
 	cfg      *config.Config
 	udp      *config.UDP // of cfg, never nil
 	files    files
+	kinds    *ownKinds
 	plan     *plan
 	problems config.Problems
 }
 
-// compile turns a loaded configuration and the contents of the files it names into a plan. The error is a
+// compile is compileWith for a weir into which nobody has built anything.
+func compile(cfg *config.Config, contents files) (*plan, error) {
+	return compileWith(new(ownKinds), cfg, contents)
+}
+
+// compileWith turns a loaded configuration and the contents of the files it names into a plan. The error is a
 // config.Problems with everything that only the packages behind the plan can know: that a certificate does not fit its
 // key, that a payload has a bad escape.
-func compile(cfg *config.Config, contents files) (*plan, error) {
-	c := &compiler{cfg: cfg, udp: cmp.Or(cfg.UDP, &config.UDP{}), files: contents, plan: &plan{
+func compileWith(kinds *ownKinds, cfg *config.Config, contents files) (*plan, error) {
+	c := &compiler{kinds: kinds, cfg: cfg, udp: cmp.Or(cfg.UDP, &config.UDP{}), files: contents, plan: &plan{
 		log:       logOf(cfg.Log),
 		accessLog: accessLogOf(cfg.AccessLog),
 		start: startPlan{
@@ -172,13 +178,16 @@ func middlewareOf(m *config.TCPMiddleware) middlewarePlan {
 // sorted returns the keys of a map in order, so that everything that is made from one is always made alike.
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// Check reports everything that is wrong with a configuration beyond what config.Load finds, as a config.Problems. It
+// Check is CheckWith for a weir into which nobody has built anything.
+func Check(cfg *config.Config) error { return CheckWith(nil, cfg) }
+
+// CheckWith reports everything that is wrong with a configuration beyond what config.Load finds, as a config.Problems. It
 // reads the files the configuration names, and neither binds nor connects.
-func Check(cfg *config.Config) error {
+func CheckWith(middlewares map[string]Maker, cfg *config.Config) error {
 	contents, err := readFiles(cfg)
 	if err != nil {
 		return err
 	}
-	_, err = compile(cfg, contents)
+	_, err = compileWith(&ownKinds{middlewares}, cfg, contents)
 	return err
 }

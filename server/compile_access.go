@@ -39,6 +39,8 @@ func (c *compiler) webMaker(at string, m *config.HTTPMiddleware) webMaker {
 		return c.jwt(at+".jwt", m.JWT)
 	case m.PassTLSClientCert != nil:
 		return clientCertOf(m.PassTLSClientCert)
+	case m.Plugin != nil:
+		return c.own(at, m.Plugin)
 	case m.RequestID != nil:
 		return requestIDPlan{m.RequestID.HeaderName, m.RequestID.TrustClient}
 	}

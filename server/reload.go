@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,6 +34,7 @@ type loaded struct {
 	number  uint64 // of the load; higher ones began later
 	origin  string // who asked, for the log
 	watched bool   // nobody asked: the files changed
+	kinds   *ownKinds
 	cfg     *config.Config
 	plan    *plan
 	hash    string
@@ -84,7 +86,7 @@ func answer(replies []chan error, err error) {
 
 // load loads and compiles. It touches nothing of Run's.
 func (s *Server) load(origin string, from func() (*config.Config, error)) loaded {
-	r := loaded{number: s.loadings.Add(1), origin: origin}
+	r := loaded{number: s.loadings.Add(1), origin: origin, kinds: s.kinds}
 	if r.cfg, r.err = from(); r.err == nil {
 		r.err = r.compile()
 	}
@@ -96,7 +98,7 @@ func (r *loaded) compile() error {
 	if err != nil {
 		return err
 	}
-	if r.plan, err = compile(r.cfg, contents); err != nil {
+	if r.plan, err = compileWith(cmp.Or(r.kinds, new(ownKinds)), r.cfg, contents); err != nil {
 		return err
 	}
 	r.hash, err = hashOf(r.cfg)
@@ -114,7 +116,7 @@ func (s *Server) watch(ctx context.Context) {
 		return s.o.Load()
 	}
 	report := func(cfg *config.Config, err error) {
-		r := loaded{number: number, origin: "file change", watched: true, cfg: cfg, err: err}
+		r := loaded{number: number, origin: "file change", watched: true, kinds: s.kinds, cfg: cfg, err: err}
 		if err == nil {
 			r.err = r.compile()
 		}

@@ -31,6 +31,9 @@ type Options struct {
 	Signals <-chan os.Signal               // SIGHUP, SIGUSR1, SIGTERM, SIGINT; may be nil
 	Log     *Log
 	Build   Build
+
+	// Middlewares are kinds of HTTP middlewares that are not weir's own, by the name below http.middlewares.*.plugin.
+	Middlewares map[string]Maker
 }
 
 // lastRecords is how long, at the end, the access log is given to take the last records.
@@ -43,6 +46,7 @@ type Build struct{ Version, Commit string }
 type Server struct {
 	o         Options
 	log       *slog.Logger
+	kinds     *ownKinds
 	start     time.Time
 	admin     *admin.Server
 	view      atomic.Pointer[view] // writer: Run's goroutine
@@ -76,7 +80,7 @@ type Server struct {
 // New returns a server that does nothing until Run.
 func New(o Options) *Server {
 	s := &Server{
-		o: o, log: o.Log.Logger, start: time.Now(), ready: make(chan struct{}),
+		o: o, log: o.Log.Logger, kinds: &ownKinds{o.Middlewares}, start: time.Now(), ready: make(chan struct{}),
 		loads:       make(chan loaded),
 		transitions: make(chan health.Transition),
 		findings:    make(chan finding),
@@ -142,7 +146,7 @@ func (s *Server) begin(aside context.Context) error {
 	if err != nil {
 		return err
 	}
-	first, err := compile(s.o.Config, contents)
+	first, err := compileWith(s.kinds, s.o.Config, contents)
 	if err != nil {
 		return err
 	}

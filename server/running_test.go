@@ -67,11 +67,17 @@ func start(t *testing.T, text string) *running {
 // launch is start without waiting for readiness.
 func launch(t *testing.T, text string) *running {
 	t.Helper()
+	return launchWith(t, text, nil)
+}
+
+// launchWith is launch with middlewares that somebody has built in.
+func launchWith(t *testing.T, text string, own map[string]Maker) *running {
+	t.Helper()
 	r := &running{t: t, text: text, log: new(safeBuffer), done: make(chan struct{}), signals: make(chan os.Signal, 4)}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.cancel = cancel
 	r.Server = New(Options{
-		Config: parse(t, head+text), Load: r.load, Signals: r.signals, Log: NewLog(r.log), Build: Build{"test", "none"},
+		Config: parse(t, head+text), Load: r.load, Signals: r.signals, Log: NewLog(r.log), Build: Build{"test", "none"}, Middlewares: own,
 	})
 	go func() {
 		defer close(r.done)

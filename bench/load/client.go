@@ -20,6 +20,12 @@ type ClientSpec struct {
 	TLS         *TLS          // nil means plain TCP
 	Warm        time.Duration // load before the measurement
 	Duration    time.Duration // of the measurement
+	// Rate makes it an open loop: so many exchanges begin in a second, whether or not those before have ended, and
+	// latencies count from when an exchange was to begin. 0 is a closed loop.
+	Rate float64
+	// Lenient means that errors are what is measured: they end nothing, and what a sound balancer may say
+	// when its backend is gone is an error, but no wrong answer.
+	Lenient bool
 	// Hold makes the client stop at one exchange per connection, and keep
 	// all of them open and silent. Warm and Duration mean nothing then.
 	Hold bool
@@ -34,7 +40,13 @@ type Result struct {
 	Wrong     int    // those of them that were cut short or answered wrongly
 	LastError string // the last of the wrong ones if there are any
 	Stalled   int    // connections that finished no exchange
-	P50, P99  time.Duration
+	// Unanswered are the exchanges of an open loop that were due and had not ended long after the last one was.
+	// They are in the latencies, with the time that they had taken so far.
+	Unanswered int `json:",omitempty"`
+	// Latencies of the exchanges, and those at the quantiles between.
+	P50, P99, P999 time.Duration
+	Curve          []Point    `json:",omitempty"`
+	Latency        *Histogram `json:",omitempty"`
 
 	// Of UDP, in datagrams; a flow is a connection above.
 	Sent       int `json:",omitempty"`
@@ -44,6 +56,13 @@ type Result struct {
 	Duplicated int `json:",omitempty"` // answers beyond the first
 }
 
+// timed enters latencies.
+func (r *Result) timed(h *Histogram) {
+	r.P50, r.P99, r.P999 = h.Quantile(0.50), h.Quantile(0.99), h.Quantile(0.999)
+	r.Curve = h.Curve()
+	r.Latency = h.clone()
+}
+
 // ErrTooManyErrors ends a load that is not worth measuring.
 var ErrTooManyErrors = errors.New("too many errors")
 
@@ -51,14 +70,18 @@ var ErrTooManyErrors = errors.New("too many errors")
 // balancer never passes on; a connection that fails may be bad luck.
 var errWrong = errors.New("wrong answer")
 
+// errFailing marks a wrong answer that even a sound balancer gives when its
+// backend fails: one that is cut short, or one of the statuses for that.
+var errFailing = errors.New("failing backend")
+
 // maxErrors bounds how often a client tries again.
 const maxErrors = 1000
 
 // window is how many connections a holding client opens at once.
 const window = 64
 
-// Client is a closed loop over its connections, all on the goroutine that
-// calls Run or Hold.
+// Client is a closed loop over its connections, unless the spec gives a rate,
+// all on the goroutine that calls Run or Hold.
 type Client struct {
 	spec    ClientSpec
 	to      *unix.SockaddrInet4
@@ -73,6 +96,10 @@ type Client struct {
 	res     Result
 	held    int    // connections that a holding client has done its exchange on
 	vacant  []*int // places whose connection failed, for the next turn to fill
+
+	// Of an open loop.
+	pace *pace
+	idle []idle // the one that has been so for the longest comes first
 }
 
 // asked is one connection of a client.
@@ -85,6 +112,8 @@ type asked struct {
 	begun     time.Duration // since Client.start
 	out       bool          // watched for room to write
 	held      bool
+	resting   bool // nothing is under way
+	last      bool // the balancer has said that it closes after this answer
 }
 
 // NewClient checks a spec; it opens nothing yet but the poller.
@@ -99,12 +128,16 @@ func NewClient(spec ClientSpec) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	asks, err := spec.requests()
+	if err != nil {
+		return nil, err
+	}
 	poll, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
 	answer := pattern(spec.Exchange.Answer)
-	return &Client{spec: spec, to: to, poll: poll, asks: spec.requests(), answer: answer, start: time.Now()}, nil
+	return &Client{spec: spec, to: to, poll: poll, asks: asks, answer: answer, start: time.Now()}, nil
 }
 
 // check reports a spec that makes no sense.
@@ -115,22 +148,42 @@ func (s ClientSpec) check() error {
 	if s.Payload != nil && len(s.Payload) != s.Exchange.Request {
 		return fmt.Errorf("a payload of %d bytes for requests of %d", len(s.Payload), s.Exchange.Request)
 	}
+	if err := checkRate(s.Rate); err != nil {
+		return err
+	}
+	if s.Hold && s.Rate > 0 {
+		return errors.New("a rate for a client that holds its connections")
+	}
 	if s.Targets.Hosts < 0 || s.Targets.Paths < 0 {
 		return fmt.Errorf("%d hosts with %d paths", s.Targets.Hosts, s.Targets.Paths)
+	}
+	if s.Exchange.Proxy && s.Exchange.HTTP {
+		return errors.New("PROXY headers before HTTP")
 	}
 	return s.Exchange.check()
 }
 
 // requests returns what the connections send in turn.
-func (s ClientSpec) requests() []*message {
+func (s ClientSpec) requests() ([]*message, error) {
 	if s.Exchange.HTTP {
-		return s.Targets.requests(s.Exchange)
+		return s.Targets.requests(s.Exchange), nil
 	}
 	body := s.Payload
 	if body == nil {
 		body = pattern(s.Exchange.Request)
 	}
-	return []*message{newMessage(nil, body, s.Exchange.Request)}
+	if !s.Exchange.Proxy {
+		return []*message{newMessage(nil, body, s.Exchange.Request)}, nil
+	}
+	heads, err := announcements()
+	if err != nil {
+		return nil, err
+	}
+	var all []*message
+	for _, head := range heads {
+		all = append(all, newMessage(head, body, s.Exchange.Request))
+	}
+	return all, nil
 }
 
 // Close closes every connection.
@@ -148,26 +201,41 @@ func (c *Client) Close() {
 // warm-up is over. The connections stay open after it until Close, silent.
 func (c *Client) Run(stop *atomic.Bool, measuring func()) (Result, error) {
 	slots := make([]int, c.spec.Connections)
-	for i := range slots {
-		c.open(&slots[i])
+	run := c.closed
+	if c.spec.Rate > 0 {
+		run = c.paced
 	}
-	if err := c.drive(stop, c.now()+c.spec.Warm); err != nil {
-		return c.res, err
-	}
-	measuring()
-	clear(slots)
-	c.latency.Reset()
-	c.res = Result{}
-	begun := c.now()
-	err := c.drive(stop, begun+c.spec.Duration)
-	c.res.Elapsed = c.now() - begun
-	c.res.P50, c.res.P99 = c.latency.Quantile(0.50), c.latency.Quantile(0.99)
+	err := run(stop, slots, measuring)
+	c.res.timed(&c.latency)
 	for _, n := range slots {
 		if n == 0 {
 			c.res.Stalled++
 		}
 	}
 	return c.res, err
+}
+
+// closed is Run of a closed loop.
+func (c *Client) closed(stop *atomic.Bool, slots []int, measuring func()) error {
+	for i := range slots {
+		c.open(&slots[i], c.now())
+	}
+	if err := c.drive(stop, c.now()+c.spec.Warm); err != nil {
+		return err
+	}
+	measuring()
+	c.begin(slots)
+	begun := c.now()
+	err := c.drive(stop, begun+c.spec.Duration)
+	c.res.Elapsed = c.now() - begun
+	return err
+}
+
+// begin forgets what was counted before it.
+func (c *Client) begin(slots []int) {
+	clear(slots)
+	c.latency.Reset()
+	c.res = Result{}
 }
 
 // Hold opens the connections a few at a time, does one exchange on each so
@@ -180,7 +248,7 @@ func (c *Client) Hold(stop *atomic.Bool, limit time.Duration, holding func()) er
 	opened := 0
 	for c.held < c.spec.Connections {
 		for opened < c.spec.Connections && opened-c.held < window {
-			c.open(&slots[opened])
+			c.open(&slots[opened], c.now())
 			opened++
 		}
 		if err := c.turn(deadline - c.now()); err != nil {
@@ -214,11 +282,19 @@ func (c *Client) drive(stop *atomic.Bool, until time.Duration) error {
 		if err := c.turn(until - now); err != nil {
 			return err
 		}
-		if err := c.res.worthIt(); err != nil {
+		if err := c.worthIt(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// worthIt returns ErrTooManyErrors if the load is not worth measuring.
+func (c *Client) worthIt() error {
+	if c.spec.Lenient {
+		return nil
+	}
+	return c.res.worthIt()
 }
 
 // turn fills vacant places, waits at most limit, and at most 100 ms, and
@@ -227,13 +303,17 @@ func (c *Client) turn(limit time.Duration) error {
 	vacant := c.vacant
 	c.vacant = nil
 	for _, slot := range vacant {
-		c.open(slot)
+		c.open(slot, c.now())
 	}
 	longest := 100 * time.Millisecond
 	if len(c.vacant) > 0 {
 		longest = time.Millisecond
 	}
-	events, err := c.poll.wait(min(max(0, limit), longest))
+	return c.serve(c.poll.wait(min(max(0, limit), longest)))
+}
+
+// serve moves on the connections that are ready.
+func (c *Client) serve(events []unix.EpollEvent, err error) error {
 	if err != nil {
 		return err
 	}
@@ -250,9 +330,8 @@ func (c *Client) turn(limit time.Duration) error {
 }
 
 // open makes a connection for a place and sends what it takes of the request
-// at once.
-func (c *Client) open(slot *int) {
-	begun := c.now()
+// at once. The exchange counts from begun.
+func (c *Client) open(slot *int, begun time.Duration) {
 	fd, err := dial(c.to)
 	if err != nil {
 		c.fault(slot, err)
@@ -299,10 +378,15 @@ func (c *Client) ready(fd int, a *asked) error {
 		return err
 	}
 	if ended {
+		if a.resting && e.HTTP {
+			c.drop(fd)
+			c.idle = append(c.idle, idle{a.slot, -1})
+			return nil // it may at any time (RFC 9112, 9.3)
+		}
 		return c.ended(fd, a)
 	}
 	if a.got == e.Answer && !e.Close {
-		if err := c.finished(fd, a); err != nil {
+		if err := c.finished(fd, a); err != nil || c.conns[fd] != a {
 			return err
 		}
 	}
@@ -319,15 +403,24 @@ func (c *Client) ended(fd int, a *asked) error {
 	if !c.spec.Exchange.Close || a.got != c.spec.Exchange.Answer {
 		err := fmt.Errorf("closed after %d of %d bytes", a.got, c.spec.Exchange.Answer)
 		if a.got > 0 || a.inBody {
-			err = fmt.Errorf("%w: %w", errWrong, err)
+			err = fmt.Errorf("%w: %w: %w", errWrong, errFailing, err)
 		}
 		return err
 	}
 	if _, err := c.count(a); err != nil {
 		return err
 	}
+	return c.another(fd, a)
+}
+
+// another puts a new connection into the place of one whose exchange has ended.
+func (c *Client) another(fd int, a *asked) error {
 	c.drop(fd)
-	c.open(a.slot)
+	if c.pace != nil {
+		c.idle = append(c.idle, idle{a.slot, -1})
+		return nil
+	}
+	c.open(a.slot, c.now())
 	return nil
 }
 
@@ -342,7 +435,21 @@ func (c *Client) finished(fd int, a *asked) error {
 		c.held++
 		return nil
 	}
-	a.begun = now
+	switch {
+	case a.last:
+		return c.another(fd, a)
+	case c.pace != nil:
+		a.resting = true
+		a.got, a.inBody = 0, false
+		c.idle = append(c.idle, idle{a.slot, fd})
+		return nil
+	}
+	return c.again(fd, a, now)
+}
+
+// again begins another exchange on a connection; it counts from begun.
+func (c *Client) again(fd int, a *asked, begun time.Duration) error {
+	a.begun = begun
 	a.sent, a.got, a.inBody = 0, 0, false
 	a.ask = c.turnOf()
 	return c.write(fd, a)
@@ -420,6 +527,7 @@ func (a *asked) head(b []byte, length int) ([]byte, error) {
 		return nil, nil
 	}
 	a.inBody = true
+	a.last = bytes.EqualFold(field(head, "connection"), []byte("close"))
 	return rest, checkAnswer(head, length)
 }
 
@@ -427,6 +535,9 @@ func (a *asked) head(b []byte, length int) ([]byte, error) {
 // compared then.
 func (c *Client) take(a *asked, b []byte, n int) error {
 	total := c.spec.Exchange.Answer
+	if a.resting {
+		return fmt.Errorf("%w: %d bytes that nobody has asked for", errWrong, n)
+	}
 	if a.got+n > total || a.held {
 		return fmt.Errorf("%w: %d bytes too many", errWrong, a.got+n-total)
 	}
@@ -442,15 +553,24 @@ func (c *Client) take(a *asked, b []byte, n int) error {
 
 // fault counts a failed connection and leaves its place to be filled.
 func (c *Client) fault(slot *int, err error) {
-	c.res.fault(err)
+	wrong := errors.Is(err, errWrong)
+	if c.spec.Lenient && errors.Is(err, errFailing) {
+		wrong = false
+	}
+	c.res.enterFault(err, wrong)
+	if c.pace != nil {
+		c.idle = append(c.idle, idle{slot, -1})
+		return
+	}
 	c.vacant = append(c.vacant, slot)
 }
 
 // fault enters a failed connection. A wrong answer is not forgotten over a
 // later, lesser error.
-func (r *Result) fault(err error) {
+func (r *Result) fault(err error) { r.enterFault(err, errors.Is(err, errWrong)) }
+
+func (r *Result) enterFault(err error, wrong bool) {
 	r.Errors++
-	wrong := errors.Is(err, errWrong)
 	if wrong {
 		r.Wrong++
 	}

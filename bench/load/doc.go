@@ -11,6 +11,10 @@
 // answer from a wrong one: the status and the length. TLS is the client's
 // alone, and has a client of its own, on crypto/tls.
 //
+// A client is a closed loop, which asks when it has been answered, or an open
+// one, which asks at a constant rate and counts latencies from when it was to
+// ask.
+//
 // Of UDP the client is Flows and the backend Echo. What a datagram says
 // follows from the numbers in it, so that every byte of an answer is checked;
 // batches of them move by one system call, and flows that differ by their

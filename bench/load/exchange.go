@@ -15,12 +15,19 @@ type Exchange struct {
 	// asks for the end of its connection, and whoever has answered it closes;
 	// the server closes only the connections on which it is asked to.
 	HTTP bool
+	// Proxy makes the client begin each connection with a PROXY header of
+	// version 2, and the server wait for one, of either version, that names who
+	// the first one named. It goes with Close, and with small requests.
+	Proxy bool
 }
 
 // check reports an exchange in which one side has nothing to say.
 func (e Exchange) check() error {
 	if e.Answer <= 0 || e.Request < 0 || e.Request == 0 && !e.HTTP {
 		return fmt.Errorf("an exchange of %d and %d bytes", e.Request, e.Answer)
+	}
+	if e.Proxy && (!e.Close || e.Request > small/4) {
+		return fmt.Errorf("PROXY headers in connections for more than one request of %d bytes", e.Request)
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ type Flows struct {
 	latency Histogram
 	res     Result
 	held    int // flows that a holding client has had an answer on
+
+	pace   *pace  // of an open loop at a rate
+	turnOf uint32 // flow that sends next, where they take turns
 }
 
 // NewFlows checks a spec and opens its sockets; nothing is sent yet.
@@ -63,6 +66,9 @@ func NewFlows(spec FlowSpec) (*Flows, error) {
 	for i := range c.flows {
 		c.flows[i] = newLedger(spec.InFlight)
 		c.hungry[i] = uint32(i)
+	}
+	if spec.Window > 0 {
+		c.hungry, c.turnOf = c.hungry[:spec.Window], uint32(spec.Window%spec.Flows)
 	}
 	for range spec.sockets() {
 		if err := c.open(); err != nil {
@@ -117,6 +123,8 @@ func (c *Flows) Run(stop *atomic.Bool, measuring func()) (Result, error) {
 		return c.pour(stop, measuring)
 	case c.spec.Open:
 		return c.flood(stop, measuring)
+	case c.spec.Rate > 0:
+		return c.paced(stop, measuring)
 	}
 	if err := c.drive(stop, c.now()+c.spec.Warm); err != nil {
 		return c.res, err
@@ -139,7 +147,7 @@ func (c *Flows) begin() {
 
 // conclude fills in what is known at the end about answers.
 func (c *Flows) conclude() {
-	c.res.P50, c.res.P99 = c.latency.Quantile(0.50), c.latency.Quantile(0.99)
+	c.res.timed(&c.latency)
 	for _, n := range c.done {
 		if n == 0 {
 			c.res.Stalled++
@@ -222,7 +230,9 @@ func (c *Flows) sweep() {
 	for i := range c.flows {
 		if given := c.flows[i].expire(now - c.spec.Patience); given > 0 {
 			c.res.Lost += given
-			c.hungry = append(c.hungry, uint32(i))
+			if c.pace == nil {
+				c.hungry = append(c.hungry, uint32(i))
+			}
 		}
 	}
 }
@@ -349,10 +359,23 @@ func (c *Flows) take(socket, i int, b []byte, now time.Duration) error {
 	if c.spec.Hold && c.done[flow] == 1 {
 		c.held++
 	}
-	if c.spec.Open {
+	if c.spec.Open || c.pace != nil {
 		return nil
 	}
+	if c.spec.Window > 0 {
+		flow = c.another()
+	}
 	return c.ask(flow, now)
+}
+
+// another is the flow whose turn it is of those that have nothing under way; there is one, because one has just been answered.
+func (c *Flows) another() uint32 {
+	for c.flows[c.turnOf].open > 0 {
+		c.turnOf = (c.turnOf + 1) % uint32(len(c.flows))
+	}
+	flow := c.turnOf
+	c.turnOf = (c.turnOf + 1) % uint32(len(c.flows))
+	return flow
 }
 
 // known tells what an answer answers, and checks that it came to where the

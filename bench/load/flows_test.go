@@ -85,6 +85,7 @@ func TestFlows(t *testing.T) {
 	}{
 		{name: "one socket each", spec: FlowSpec{Flows: 3, InFlight: 4, Datagrams: small}},
 		{name: "many flows on few sockets", spec: FlowSpec{Flows: 200, InFlight: 1, Sockets: 3, Datagrams: small}},
+		{name: "in turn", spec: FlowSpec{Flows: 200, InFlight: 1, Window: 10, Sockets: 3, Datagrams: small}},
 		{name: "always another address", spec: FlowSpec{Flows: 5, InFlight: 2, Renew: 1, Datagrams: small}},
 		{name: "another address at times", spec: FlowSpec{Flows: 5, InFlight: 2, Sockets: 2, Renew: 7, Datagrams: small}},
 		{name: "DNS", spec: FlowSpec{Flows: 20, InFlight: 1, Sockets: 2, Datagrams: Datagrams{DNS: true}}},
@@ -459,7 +460,9 @@ func TestFlowSpecsThatMakeNoSense(t *testing.T) {
 		{name: "too many sockets", change: func(s *FlowSpec) { s.Flows = maxSockets + 1 }},
 		{name: "more sockets than flows", change: func(s *FlowSpec) { s.Sockets = 5 }},
 		{name: "nothing in flight", change: func(s *FlowSpec) { s.InFlight = 0 }},
-		{name: "too much in flight", change: func(s *FlowSpec) { s.InFlight = maxInFlight + 1 }},
+		{name: "too much in flight", change: func(s *FlowSpec) { s.InFlight = MaxInFlight + 1 }},
+		{name: "a window for none", change: func(s *FlowSpec) { s.InFlight, s.Window = 1, 5 }},
+		{name: "a window of many each", change: func(s *FlowSpec) { s.Window = 2 }},
 		{name: "half a train", change: func(s *FlowSpec) { s.Datagrams.Train = 3 }},
 		{name: "renewed backwards", change: func(s *FlowSpec) { s.Renew = -1 }},
 		{name: "nobody counts", change: func(s *FlowSpec) { s.Datagrams.OneWay = true }},

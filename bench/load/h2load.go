@@ -46,17 +46,11 @@ func (s *Streams) Close() {}
 // the time wanted. A number of requests, other than a time, lets every status
 // and the bytes of all bodies be checked. Setting stop ends it.
 func (s *Streams) Run(stop *atomic.Bool, measuring func()) (Result, error) {
-	warm, err := s.load(stop, s.least())
+	speed, err := s.warm(stop)
 	if err != nil {
 		return Result{}, err
 	}
-	for warm.elapsed < s.spec.Warm && err == nil {
-		warm, err = s.load(stop, scaled(warm, s.spec.Warm, s.least()))
-	}
-	if err != nil {
-		return Result{}, err
-	}
-	n := scaled(warm, s.spec.Duration, s.least())
+	n := max(speed.in(s.spec.Duration), s.least())
 	measuring()
 	said, err := s.load(stop, n)
 	if err != nil {
@@ -68,16 +62,37 @@ func (s *Streams) Run(stop *atomic.Bool, measuring func()) (Result, error) {
 // least is the smallest number of requests: each stream has two.
 func (s *Streams) least() int { return 2 * s.spec.Connections * s.spec.Streams }
 
-// scaled is how many requests take about a time if those of a run are a
-// measure; at least twice as many as in that run while it was shorter, so that
-// runs get longer.
-func scaled(run h2result, time time.Duration, least int) int {
-	n := int(float64(run.requests) * time.Seconds() / max(run.elapsed.Seconds(), 1e-3))
-	if run.elapsed < time {
-		n = max(n, 2*run.requests)
+// warm has h2load make ever more requests until that takes the time of the
+// warm-up, and finds out how fast they are made. It takes three runs at least:
+// one that the machine has no time for says nothing.
+func (s *Streams) warm(stop *atomic.Bool) (speed, error) {
+	var p speed
+	n := s.least()
+	for run := 0; ; run++ {
+		said, err := s.load(stop, n)
+		if err != nil {
+			return p, err
+		}
+		p.add(said)
+		if run >= 2 && said.elapsed >= s.spec.Warm {
+			return p, nil
+		}
+		n = max(p.in(s.spec.Warm), s.least())
+		if said.elapsed < s.spec.Warm {
+			n = max(n, 2*said.requests)
+		}
 	}
-	return max(n, least)
 }
+
+// speed is how many requests are made in a second, where it was most.
+type speed float64
+
+func (p *speed) add(run h2result) {
+	*p = max(*p, speed(float64(run.requests)/max(run.elapsed.Seconds(), 1e-3)))
+}
+
+// in is how many requests take about a time.
+func (p speed) in(time time.Duration) int { return int(float64(p) * time.Seconds()) }
 
 // load has h2load make n requests.
 func (s *Streams) load(stop *atomic.Bool, n int) (h2result, error) {

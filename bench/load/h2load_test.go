@@ -73,22 +73,22 @@ func TestReadH2loadThatFailed(t *testing.T) {
 	}
 }
 
-// A run is scaled by the one before it, and grows when that was too short to
-// say much.
-func TestScaled(t *testing.T) {
+// A run that was held up does not say how fast requests are made.
+func TestPace(t *testing.T) {
+	var p speed
 	for _, tt := range []struct {
 		name     string
 		requests int
 		elapsed  time.Duration
-		want     int
+		want     int // in two seconds
 	}{
-		{"longer", 1000, 100 * time.Millisecond, 10_000},
-		{"shorter", 1000, 2 * time.Second, 500},
-		{"almost", 1000, 999 * time.Millisecond, 2000},
-		{"no time at all", 10, 0, 10_000},
-		{"at least", 100, 10 * time.Second, 40},
+		{"the first", 100, 100 * time.Millisecond, 2000},
+		{"faster", 4000, time.Second, 8000},
+		{"held up", 4000, 20 * time.Second, 8000},
+		{"no time at all", 10, 0, 20_000},
 	} {
-		if n := scaled(h2result{requests: tt.requests, elapsed: tt.elapsed}, time.Second, 40); n != tt.want {
+		p.add(h2result{requests: tt.requests, elapsed: tt.elapsed})
+		if n := p.in(2 * time.Second); n != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, n, tt.want)
 		}
 	}

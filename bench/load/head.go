@@ -71,6 +71,9 @@ func checkLength(head []byte, want int) error {
 // given length.
 func checkAnswer(head []byte, length int) error {
 	line, _, _ := bytes.Cut(head, []byte("\r\n"))
+	if failing(line) {
+		return fmt.Errorf("%w: %w: status line %q", errWrong, errFailing, line)
+	}
 	if !bytes.HasPrefix(line, []byte("HTTP/1.1 200")) {
 		return fmt.Errorf("%w: status line %q", errWrong, line)
 	}
@@ -78,6 +81,16 @@ func checkAnswer(head []byte, length int) error {
 		return fmt.Errorf("%w: %w", errWrong, err)
 	}
 	return nil
+}
+
+// failing reports a status line that tells of a backend that is gone, or late (RFC 9110, 15.6.3 to 15.6.5).
+func failing(line []byte) bool {
+	for _, status := range []string{"502", "503", "504"} {
+		if bytes.HasPrefix(line, []byte("HTTP/1.1 "+status)) {
+			return true
+		}
+	}
+	return false
 }
 
 // answerHead is the head of the server's answer with a body of n bytes.

@@ -1,6 +1,8 @@
 package load
 
 import (
+	"encoding/json"
+	"fmt"
 	"math/bits"
 	"time"
 )
@@ -39,6 +41,71 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 		}
 	}
 	return 0
+}
+
+// Point is a quantile of latencies.
+type Point struct {
+	Quantile float64 `json:"quantile"` // share of the exchanges that took no longer; 1 is all
+	MS       float64 `json:"ms"`       // milliseconds
+}
+
+// Curve returns the quantiles that a plot of latencies needs, rising. Between
+// the median and the slowest of all it has those that at least one exchange
+// was slower than; nil when nothing was added.
+func (h *Histogram) Curve() []Point {
+	if h.total == 0 {
+		return nil
+	}
+	var curve []Point
+	for _, q := range []float64{0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 0.99999, 1} {
+		if q > 0.5 && q < 1 && int(q*float64(h.total)+0.999999) >= h.total {
+			continue
+		}
+		curve = append(curve, Point{Quantile: q, MS: h.Quantile(q).Seconds() * 1000})
+	}
+	return curve
+}
+
+// Merge adds what another one has counted.
+func (h *Histogram) Merge(other *Histogram) {
+	for i, n := range other.counts {
+		h.counts[i] += n
+	}
+	h.total += other.total
+}
+
+// clone returns a copy.
+func (h *Histogram) clone() *Histogram {
+	copied := *h
+	return &copied
+}
+
+// MarshalJSON writes the buckets that are not empty, each as its index and its count.
+func (h *Histogram) MarshalJSON() ([]byte, error) {
+	filled := [][2]uint32{}
+	for i, n := range h.counts {
+		if n > 0 {
+			filled = append(filled, [2]uint32{uint32(i), n})
+		}
+	}
+	return json.Marshal(filled)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (h *Histogram) UnmarshalJSON(text []byte) error {
+	var filled [][2]uint32
+	if err := json.Unmarshal(text, &filled); err != nil {
+		return fmt.Errorf("histogram: %w", err)
+	}
+	h.Reset()
+	for _, f := range filled {
+		if int(f[0]) >= len(h.counts) {
+			return fmt.Errorf("histogram: bucket %d of %d", f[0], len(h.counts))
+		}
+		h.counts[f[0]] += f[1]
+		h.total += int(f[1])
+	}
+	return nil
 }
 
 // Reset empties the histogram.

@@ -43,10 +43,13 @@ const (
 	unexpected                // nobody asked this
 )
 
-// newLedger returns a ledger for n questions under way, which remembers as
-// many as that three times over, to tell late answers from doubles.
+// remembered is how many times over a ledger remembers what may be under way, to
+// tell late answers from doubles.
+const remembered = 4
+
+// newLedger returns a ledger for n questions under way.
 func newLedger(n int) ledger {
-	return ledger{ring: make([]question, 1<<bits.Len(uint(4*max(1, n)-1)))}
+	return ledger{ring: make([]question, 1<<bits.Len(uint(remembered*max(1, n)-1)))}
 }
 
 func (l *ledger) at(number uint32) *question { return &l.ring[number&uint32(len(l.ring)-1)] }

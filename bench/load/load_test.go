@@ -14,7 +14,13 @@ import (
 // serve runs a server for one kind of exchange and returns its address.
 func serve(t *testing.T, kind Exchange) string {
 	t.Helper()
-	s, err := NewServer([]Exchange{kind})
+	return serveAs(t, ServerSpec{Kinds: []Exchange{kind}})
+}
+
+// serveAs is serve for any spec; the address is that of the first kind.
+func serveAs(t *testing.T, spec ServerSpec) string {
+	t.Helper()
+	s, err := NewServer(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +80,7 @@ func TestRun(t *testing.T) {
 		{name: "download", kind: Exchange{Request: 64, Answer: 3 << 20}},
 		{name: "download, one connection each", kind: Exchange{Request: 64, Answer: 3 << 20, Close: true}},
 		{name: "upload", kind: Exchange{Request: 3 << 20, Answer: 128}},
+		{name: "PROXY headers", kind: Exchange{Request: 64, Answer: 128, Close: true, Proxy: true}},
 		{name: "HTTP", kind: Exchange{Answer: 128, HTTP: true}},
 		{name: "HTTP, one connection each", kind: Exchange{Answer: 128, HTTP: true, Close: true}},
 		{name: "HTTP post", kind: Exchange{Request: 100, Answer: 128, HTTP: true}},
@@ -238,7 +245,7 @@ func TestSpecsAreChecked(t *testing.T) {
 			}
 		})
 	}
-	if _, err := NewServer([]Exchange{{Request: 1}}); err == nil {
+	if _, err := NewServer(ServerSpec{Kinds: []Exchange{{Request: 1}}}); err == nil {
 		t.Error("the server takes an exchange without an answer")
 	}
 }
@@ -258,7 +265,7 @@ func TestHello(t *testing.T) {
 // reports, and until their input ends.
 func TestTools(t *testing.T) {
 	kind := Exchange{Request: 64, Answer: 128}
-	report, stopServer := startTool(t, ServerTool, []Exchange{kind})
+	report, stopServer := startTool(t, ServerTool, ServerSpec{Kinds: []Exchange{kind}})
 	up := report()
 	if up.Kind != Listening || len(up.Addrs) != 1 {
 		t.Fatalf("the server reports %+v", up)

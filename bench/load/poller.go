@@ -34,6 +34,11 @@ func (p *poller) change(fd int, out bool) error {
 	return p.control(unix.EPOLL_CTL_MOD, fd, out)
 }
 
+// remove watches fd no more.
+func (p *poller) remove(fd int) error {
+	return p.control(unix.EPOLL_CTL_DEL, fd, false)
+}
+
 func (p *poller) control(op, fd int, out bool) error {
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
 	if out {
@@ -45,9 +50,26 @@ func (p *poller) control(op, fd int, out bool) error {
 	return nil
 }
 
-// wait returns what is ready within limit.
+// waitFor is wait to the nanosecond, as far as the kernel wakes the thread on time.
+func (p *poller) waitFor(limit time.Duration) ([]unix.EpollEvent, error) {
+	if limit > 0 {
+		timeout := unix.NsecToTimespec(int64(limit))
+		set := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
+		if _, err := unix.Ppoll(set, &timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
+			return nil, fmt.Errorf("wait for sockets: %w", err)
+		}
+	}
+	return p.take(0)
+}
+
+// wait returns what is ready within limit, rounded up to milliseconds.
 func (p *poller) wait(limit time.Duration) ([]unix.EpollEvent, error) {
-	n, err := unix.EpollWait(p.fd, p.events[:], int(limit.Milliseconds())+1)
+	return p.take(int(limit.Milliseconds()) + 1)
+}
+
+// take waits for at most so many milliseconds.
+func (p *poller) take(milliseconds int) ([]unix.EpollEvent, error) {
+	n, err := unix.EpollWait(p.fd, p.events[:], milliseconds)
 	if errors.Is(err, unix.EINTR) {
 		return nil, nil
 	}

@@ -46,8 +46,12 @@ func NewSecure(spec ClientSpec) (*Secure, error) {
 	if spec.TLS == nil || !spec.Exchange.HTTP || spec.Exchange.Answer > small || spec.Hold {
 		return nil, errors.New("TLS is for HTTP exchanges with small answers under load")
 	}
+	asks, err := spec.requests()
+	if err != nil {
+		return nil, err
+	}
 	s := &Secure{
-		spec: spec, asks: spec.requests(), answer: pattern(spec.Exchange.Answer), tally: newTally(spec.Connections),
+		spec: spec, asks: asks, answer: pattern(spec.Exchange.Answer), tally: newTally(spec.Connections),
 	}
 	s.closed, s.close = context.WithCancel(context.Background())
 	return s, nil

@@ -3,15 +3,32 @@ package load
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// ServerSpec says what a server does.
+type ServerSpec struct {
+	Kinds []Exchange
+	// Everywhere makes it listen on all addresses, of which loopback has
+	// millions: so it is as many backends as a balancer is told of.
+	Everywhere bool
+	// Flap makes the first kind go away for so long, and come back for as
+	// long, in turns: its connections end, and new ones are refused. 0 is never.
+	Flap time.Duration
+}
+
 // Server answers exchanges, one listening socket for each kind, all on the
 // goroutine that calls Serve.
 type Server struct {
+	spec      ServerSpec
+	flapping  int           // descriptor of the first kind
+	away      bool          // it has gone
+	turn      time.Duration // when it comes or goes
+	start     time.Time
 	poll      *poller
 	listeners map[int]*served // by descriptor; what its connections begin as
 	addrs     []string
@@ -22,33 +39,43 @@ type Server struct {
 
 // served is one accepted connection.
 type served struct {
-	kind    Exchange
-	answer  *message
-	heading heading // of the HTTP request under way
-	inBody  bool    // its head has come
-	got     int     // bytes of the request or body under way
-	owed    int     // bytes of answers still to be written
-	last    bool    // the connection ends with what is owed
-	out     bool    // watched for room to write
-	eof     bool    // the client sends no more
+	listener int
+	kind     Exchange
+	answer   *message
+	heading  heading // of the HTTP request under way
+	inBody   bool    // its head has come
+	got      int     // bytes of the request or body under way
+	owed     int     // bytes of answers still to be written
+	last     bool    // the connection ends with what is owed
+	out      bool    // watched for room to write
+	eof      bool    // the client sends no more
+	opening  []byte  // what has come of its PROXY header
+	named    bool    // that is complete, or there is none
 }
 
-// NewServer listens on a free loopback port for each kind of exchange.
-func NewServer(kinds []Exchange) (*Server, error) {
+// NewServer listens on a free port for each kind of exchange.
+func NewServer(spec ServerSpec) (*Server, error) {
 	poll, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{poll: poll, listeners: make(map[int]*served), body: pattern(chunk)}
-	for _, kind := range kinds {
+	s := &Server{spec: spec, poll: poll, listeners: make(map[int]*served), body: pattern(chunk), start: time.Now(), turn: spec.Flap}
+	host := [4]byte{127, 0, 0, 1}
+	if spec.Everywhere {
+		host = [4]byte{}
+	}
+	for i, kind := range spec.Kinds {
 		if err := kind.check(); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		fd, addr, err := listen()
+		fd, addr, err := listen(host)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		s.listeners[fd] = s.begin(kind)
+		if i == 0 {
+			s.flapping = fd
+		}
+		s.listeners[fd] = s.begin(kind, fd)
 		s.addrs = append(s.addrs, addr)
 		if err := poll.add(fd, false); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -58,12 +85,12 @@ func NewServer(kinds []Exchange) (*Server, error) {
 }
 
 // begin returns what the connections of a kind begin as.
-func (s *Server) begin(kind Exchange) *served {
+func (s *Server) begin(kind Exchange, listener int) *served {
 	var head []byte
 	if kind.HTTP {
 		head = answerHead(kind.Answer)
 	}
-	return &served{kind: kind, answer: newMessage(head, s.body, kind.Answer), last: kind.Close && !kind.HTTP}
+	return &served{listener: listener, kind: kind, answer: newMessage(head, s.body, kind.Answer), last: kind.Close && !kind.HTTP, named: !kind.Proxy}
 }
 
 // Addrs returns the addresses of the listeners in the order of the kinds.
@@ -72,7 +99,10 @@ func (s *Server) Addrs() []string { return s.addrs }
 // Serve answers until stop is set, which it notices within 100 ms.
 func (s *Server) Serve(stop *atomic.Bool) error {
 	for !stop.Load() {
-		events, err := s.poll.wait(100 * time.Millisecond)
+		if err := s.flap(); err != nil {
+			return err
+		}
+		events, err := s.poll.wait(s.patience())
 		if err != nil {
 			return err
 		}
@@ -83,6 +113,43 @@ func (s *Server) Serve(stop *atomic.Bool) error {
 			} else if c := s.conns[fd]; c != nil {
 				s.ready(fd, c)
 			}
+		}
+	}
+	return nil
+}
+
+// patience is how long to wait for events.
+func (s *Server) patience() time.Duration {
+	if s.spec.Flap == 0 {
+		return longestWait
+	}
+	return min(max(0, s.turn-time.Since(s.start)), longestWait)
+}
+
+// flap takes the first kind away or brings it back if it is time. Its socket keeps its port all the while, so that nobody
+// else can take it: one that was told to read no more does not listen any longer, and may again.
+func (s *Server) flap() error {
+	if s.spec.Flap == 0 || time.Since(s.start) < s.turn {
+		return nil
+	}
+	s.turn += s.spec.Flap
+	s.away = !s.away
+	if !s.away {
+		if err := unix.Listen(s.flapping, backlog); err != nil {
+			return fmt.Errorf("listen again: %w", err)
+		}
+		return s.poll.add(s.flapping, false)
+	}
+	// What does not listen is ready all the time, to tell that.
+	if err := s.poll.remove(s.flapping); err != nil {
+		return err
+	}
+	if err := unix.Shutdown(s.flapping, unix.SHUT_RD); err != nil {
+		return fmt.Errorf("listen no more: %w", err)
+	}
+	for fd, c := range s.conns {
+		if c != nil && c.listener == s.flapping {
+			s.drop(fd)
 		}
 	}
 	return nil
@@ -156,10 +223,34 @@ func (s *Server) read(fd int, c *served) bool {
 		c.eof = true
 		return true
 	}
-	if c.kind.HTTP && !c.inBody {
+	switch {
+	case !c.named:
+		return s.name(fd, c, s.buf[:n])
+	case c.kind.HTTP && !c.inBody:
 		return s.head(fd, c, s.buf[:n])
 	}
 	c.take(n)
+	return true
+}
+
+// name takes bytes of a PROXY header until it is complete. The client gets no
+// answer, but the reason, where it is not the one that it has sent.
+func (s *Server) name(fd int, c *served, b []byte) bool {
+	if len(c.opening) > 0 {
+		c.opening = append(c.opening, b...)
+		b = c.opening
+	}
+	n, err := announced(b)
+	switch {
+	case err != nil:
+		unix.Write(fd, []byte(err.Error()))
+		return false
+	case n > 0:
+		c.named, c.opening = true, nil
+		c.take(len(b) - n)
+	case len(c.opening) == 0:
+		c.opening = append(c.opening, b...)
+	}
 	return true
 }
 

@@ -1,7 +1,9 @@
 package load
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"unsafe"
 
@@ -10,8 +12,23 @@ import (
 
 const nonblocking = unix.SOCK_STREAM | unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
 
-// listen opens a listening socket on a free loopback port.
-func listen() (fd int, addr string, err error) {
+// backlog is how many connections may wait to be accepted.
+const backlog = 4096
+
+// listen opens a listening socket on a free port of a host. The port is one that the kernel gives to nobody by itself; a
+// socket that was told its port keeps it, also while it does not listen.
+func listen(host [4]byte) (fd int, addr string, err error) {
+	const lowest, ports, tries = 10_000, 10_000, 100
+	for range tries {
+		fd, addr, err = listenAt(host, lowest+rand.IntN(ports))
+		if !errors.Is(err, unix.EADDRINUSE) {
+			break
+		}
+	}
+	return fd, addr, err
+}
+
+func listenAt(host [4]byte, port int) (fd int, addr string, err error) {
 	fd, err = unix.Socket(unix.AF_INET, nonblocking, 0)
 	if err != nil {
 		return -1, "", fmt.Errorf("socket: %w", err)
@@ -20,21 +37,20 @@ func listen() (fd int, addr string, err error) {
 	// not held back.
 	err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+		// Connections that have ended do not stand in the way.
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 	}
 	if err == nil {
-		err = unix.Listen(fd, 4096)
+		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: host, Port: port})
 	}
-	var at unix.Sockaddr
 	if err == nil {
-		at, err = unix.Getsockname(fd)
+		err = unix.Listen(fd, backlog)
 	}
 	if err != nil {
 		unix.Close(fd)
 		return -1, "", fmt.Errorf("listen: %w", err)
 	}
-	v4 := at.(*unix.SockaddrInet4)
-	return fd, netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), uint16(v4.Port)).String(), nil
+	return fd, netip.AddrPortFrom(netip.AddrFrom4(host), uint16(port)).String(), nil
 }
 
 // accept takes one connection, non-blocking. Unlike unix.Accept4 it does not

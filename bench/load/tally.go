@@ -65,7 +65,7 @@ func (t *tally) end() Result {
 	t.over = true
 	res := t.res
 	res.Elapsed = time.Since(t.begun)
-	res.P50, res.P99 = t.latency.Quantile(0.50), t.latency.Quantile(0.99)
+	res.timed(&t.latency)
 	for _, n := range t.slots {
 		if n == 0 {
 			res.Stalled++

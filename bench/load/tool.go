@@ -29,14 +29,14 @@ type Event struct {
 // holdLimit is how long a holding client may take to open its connections.
 const holdLimit = time.Minute
 
-// ServerTool runs a Server for the exchanges given in JSON, reports on out,
+// ServerTool runs a Server for the ServerSpec given in JSON, reports on out,
 // and ends when in does.
-func ServerTool(spec string, in io.Reader, out io.Writer) error {
-	var kinds []Exchange
-	if err := json.Unmarshal([]byte(spec), &kinds); err != nil {
-		return fmt.Errorf("exchanges of the server: %w", err)
+func ServerTool(text string, in io.Reader, out io.Writer) error {
+	var spec ServerSpec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return fmt.Errorf("specification of the server: %w", err)
 	}
-	s, err := NewServer(kinds)
+	s, err := NewServer(spec)
 	if err != nil {
 		return err
 	}

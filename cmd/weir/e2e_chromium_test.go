@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,5 +93,87 @@ tls:
 	r := awaitRequest(t, log, "/socket")
 	if r.RequestProtocol != "HTTP/2.0" || r.DownstreamStatus != 200 || r.OriginStatus != 101 || r.RequestContentSize < 20*60_000 || r.DownstreamContentSize < 20*60_000 {
 		t.Errorf("the log says %+v", r)
+	}
+}
+
+// objects is how many a page has besides itself.
+const objects = 200
+
+// objectPage loads its objects as scripts, each of which hands it a text, and reports how many came and how many of them
+// were right. A browser gives up what is under way when an interface of the machine comes or goes, as those of other tests
+// do: then it goes to the page of the next number, which has its own objects.
+const objectPage = `<!DOCTYPE html><link rel="icon" href="data:,"><script>
+let came = 0, right = 0, failed = 0;
+addEventListener('error', () => failed++, true);
+function got(i, text) { came++; if (text === (String(i).padStart(3, '0') + '.').repeat(1 + i * i % 5000)) right++; }
+window.onload = () => {
+  const page = Number(location.pathname.split('/')[1]);
+  if (failed && page < 9) location.replace('/' + (page + 1) + '/');
+  else fetch('/report?' + [page, came, right, failed].join('+'));
+};
+</script>`
+
+// objectServer serves such pages, /1/ and so on, and tells of reports.
+func objectServer(opened *atomic.Bool, reports chan<- string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var page, i int
+		if r.URL.Path == "/report" {
+			text, _ := url.QueryUnescape(r.URL.RawQuery)
+			reports <- text
+		} else if n, _ := fmt.Sscanf(r.URL.Path, "/%d/object/%d.js", &page, &i); n == 2 {
+			w.Header().Set("Content-Type", "text/javascript")
+			_, _ = fmt.Fprintf(w, "got(%d, %q)", i, strings.Repeat(fmt.Sprintf("%03d.", i), 1+i*i%5000))
+		} else if n == 1 {
+			opened.Store(true)
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = fmt.Fprint(w, objectPage)
+			for i := range objects {
+				_, _ = fmt.Fprintf(w, `<script async src="object/%d.js"></script>`, i)
+			}
+		} else {
+			http.NotFound(w, r)
+		}
+	}
+}
+
+// TestPageInChromium: a browser loads a page of 200 objects of up to 20 KB over one connection.
+func TestPageInChromium(t *testing.T) {
+	t.Parallel()
+	reports := make(chan string, 1)
+	var opened atomic.Bool
+	app := serveHTTP(t, objectServer(&opened, reports))
+	ca := weirtest.CA(t)
+	log := filepath.Join(t.TempDir(), "access.log")
+	w := weirtest.Weir(t, "accessLog: { path: "+log+" }\n"+secureSite(ca.Server("shop.test"), "", app))
+	chromium(t, addressOf(t, w, "secure"), "/1/", opened.Load)
+	report := within(t, reports, "the page's report")
+	page, counts, _ := strings.Cut(report, " ")
+	if want := fmt.Sprintf("%d %[1]d 0", objects); counts != want {
+		t.Fatalf("page %s reports %q came, right and failed, want %q", page, counts, want)
+	}
+	// The report is asked for when all is here, and is logged last.
+	awaitRequest(t, log, "/report?"+strings.ReplaceAll(report, " ", "+"))
+	asked, clients := map[string]int{}, map[string]int{}
+	for _, r := range readRequests(t, log) {
+		if path, ok := strings.CutPrefix(r.RequestPath, "/"+page+"/"); ok {
+			asked[path]++
+			clients[r.ClientAddr+" "+r.RequestProtocol]++
+			if r.DownstreamStatus != 200 {
+				t.Errorf("%s: status %d", r.RequestPath, r.DownstreamStatus)
+			}
+		}
+	}
+	for i := range objects {
+		if path := fmt.Sprintf("object/%d.js", i); asked[path] != 1 {
+			t.Errorf("%s was asked for %d times", path, asked[path])
+		}
+	}
+	if len(asked) != objects+1 || asked[""] != 1 {
+		t.Errorf("%d paths were asked for, the page %d times", len(asked), asked[""])
+	}
+	for client := range clients {
+		if len(clients) != 1 || !strings.HasSuffix(client, " HTTP/2.0") {
+			t.Errorf("the connections, and how many requests came over them: %v", clients)
+		}
 	}
 }

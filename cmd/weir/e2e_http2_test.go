@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -100,6 +102,49 @@ func TestHTTP2WithPriorKnowledge(t *testing.T) {
 	}
 	if strings.Contains(w.Log(), "panicked") {
 		t.Errorf("weir panicked:\n%s", w.Log())
+	}
+}
+
+// TestHTTP2OfTheManual has others speak HTTP/2 to the first configuration of the manual's page on HTTP, of which only the
+// addresses and the certificate are other ones.
+func TestHTTP2OfTheManual(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, config, _ := strings.Cut(string(text), "```yaml weir\n")
+	config, _, _ = strings.Cut(config, "```")
+	who := func(name string) string {
+		return serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, name, " ", r.URL.Path) })
+	}
+	ca := weirtest.CA(t)
+	cert := ca.Server("shop.example.com")
+	config = strings.NewReplacer(`":80"`, `"127.0.0.1:0"`, `":443"`, strconv.Quote(weirtest.FreeAddr(t)), "10.0.0.1:8080", who("shop"), "10.0.0.2:8080", who("shop"), "10.0.0.3:8080", who("api"),
+		"/etc/weir/shop.crt", cert.CertFile, "/etc/weir/shop.key", cert.KeyFile).Replace(config)
+	w := weirtest.Weir(t, config)
+	web, secure := addressOf(t, w, "web"), addressOf(t, w, "secure")
+	ask := func(args ...string) string {
+		return weirtest.Run(t, "curl", append([]string{"-sS", "--max-time", "20", "--cacert", ca.File, "-w", " %{http_version} %{http_code}",
+			"--connect-to", "shop.example.com:80:" + web, "--connect-to", "shop.example.com:443:" + secure}, args...)...)
+	}
+	for url, want := range map[string]string{"https://shop.example.com/a": "shop /a 2 200", "https://shop.example.com/api/b": "api /api/b 2 200"} {
+		if got := ask("--http2", url); got != want {
+			t.Errorf("curl %s: %q, want %q", url, got, want)
+		}
+	}
+	if got := ask("--http2-prior-knowledge", "-o", filepath.Join(t.TempDir(), "body"), "http://shop.example.com/a"); got != " 2 301" {
+		t.Errorf("curl that is sent over to HTTPS: %q", got)
+	}
+	// nghttp takes the name for SNI from the header.
+	out := weirtest.Run(t, "nghttp", "-v", "-t", "20", "-H", ":authority: shop.example.com", "https://"+secure+"/api/c", "https://"+secure+"/d")
+	for _, want := range []string{"The negotiated protocol: h2", "api /api/c", "shop /d", "recv SETTINGS frame"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("nghttp does not say %q:\n%s", want, out)
+		}
+	}
+	if n := strings.Count(out, ":status: 200"); n != 2 {
+		t.Errorf("nghttp has %d answers:\n%s", n, out)
 	}
 }
 

@@ -109,7 +109,7 @@ func responses(t *testing.T, r io.Reader, methods ...string) (statuses []int, bo
 
 // requestRecord is what the access log says of a request, as far as tests look at it.
 type requestRecord struct {
-	Protocol                                  string
+	Protocol, ClientAddr                      string
 	Entrypoint                                string `json:"entryPointName"`
 	RouterName, ServiceName, ServiceAddr      string
 	RequestMethod, RequestPath, RequestHost   string

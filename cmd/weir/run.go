@@ -1,12 +1,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
-
 	"github.com/spf13/cobra"
 
 	"github.com/weirlb/weir/server"
@@ -33,22 +27,7 @@ Exit codes: 0 stopped when asked to, 1 failure.`,
 		if err != nil {
 			return err
 		}
-		// Before anything else: whoever starts weir may signal it as soon as it is there.
-		signals := make(chan os.Signal, 8)
-		signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGTERM, syscall.SIGINT)
-		defer signal.Stop(signals)
-		cfg, err := l.Load()
-		if err != nil {
-			return err
-		}
-		s := server.New(server.Options{
-			Config: cfg, Load: l.Load, Watch: true, Signals: signals,
-			Log: server.NewLog(cmd.ErrOrStderr()), Build: build(),
-		})
-		if err := s.Run(context.Background()); err != nil {
-			return fmt.Errorf("run: %w", err)
-		}
-		return nil
+		return server.Serve(l, server.Options{Log: server.NewLog(cmd.ErrOrStderr()), Build: build()})
 	}
 	return cmd
 }

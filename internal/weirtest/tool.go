@@ -22,6 +22,7 @@ func aptPackage(program string) string {
 		"named": "bind9", "named-compilezone": "bind9-utils", "dig": "bind9-dnsutils", "nsupdate": "bind9-dnsutils", "knotd": "knot",
 		"dnsmasq": "dnsmasq-base", "sipp": "sip-tester", "nft": "nftables", "logger": "bsdutils",
 		"node": "nodejs", "varnishtest": "varnish", "slowhttptest": "slowhttptest",
+		"nghttp": "nghttp2-client", "h2load": "nghttp2-client",
 	}
 	if name, ok := packages[program]; ok {
 		return name

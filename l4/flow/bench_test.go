@@ -77,6 +77,7 @@ func BenchmarkFind(b *testing.B) {
 		m[f.Key] = f
 	}
 	b.Run("index", func(b *testing.B) {
+		b.ReportAllocs()
 		for b.Loop() {
 			key := &keys[chance.IntN(benchFlows)]
 			if x.find(key, key.hash(x.seed)).reason != Live {
@@ -85,6 +86,7 @@ func BenchmarkFind(b *testing.B) {
 		}
 	})
 	b.Run("map", func(b *testing.B) {
+		b.ReportAllocs()
 		for b.Loop() {
 			if m[keys[chance.IntN(benchFlows)]].reason != Live {
 				b.Fatal("lost")
