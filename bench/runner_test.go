@@ -296,6 +296,9 @@ func TestScenarios(t *testing.T) {
 					if bare := sc.bare != "" && row.Balancer == "weir"; (s.Bare > 0) != bare || (row.Bare != nil) != bare {
 						t.Errorf("%s: %+v, compared with itself: %+v", row.Balancer, s, row.Bare)
 					}
+					if len(s.Latencies) == 0 != (s.P50 == 0) || s.P999 < s.P99 {
+						t.Errorf("%s: latencies %+v", row.Balancer, s)
+					}
 					if !sc.idle && (s.Bytes == 0 || s.P50 == 0 && sc.shape != oneWay || s.Load < 0) {
 						t.Errorf("%s: %+v", row.Balancer, s)
 					}

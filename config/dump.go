@@ -19,6 +19,17 @@ func (c *Config) Dump() ([]byte, error) {
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
+	if err := enc.Encode(c.tree()); err != nil {
+		return nil, fmt.Errorf("dump configuration: %w", err)
+	}
+	if err := enc.Close(); err != nil {
+		return nil, fmt.Errorf("dump configuration: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// tree is what Dump writes.
+func (c *Config) tree() *yaml.Node {
 	root := language{}.yamlOf(reflect.ValueOf(c).Elem())
 	for name, e := range c.EntryPoints {
 		if e.Listen().Network == "udp" {
@@ -27,13 +38,7 @@ func (c *Config) Dump() ([]byte, error) {
 			}
 		}
 	}
-	if err := enc.Encode(root); err != nil {
-		return nil, fmt.Errorf("dump configuration: %w", err)
-	}
-	if err := enc.Close(); err != nil {
-		return nil, fmt.Errorf("dump configuration: %w", err)
-	}
-	return out.Bytes(), nil
+	return root
 }
 
 // without takes the value at the end of the keys out of a mapping.

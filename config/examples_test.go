@@ -38,7 +38,9 @@ func TestExamplesAreValid(t *testing.T) {
 	}
 }
 
+// A dump says the same, and so has the same checksum, which no other configuration has.
 func TestDumpRoundTrips(t *testing.T) {
+	sums := map[[32]byte]string{}
 	for _, e := range examples(t) {
 		t.Run(e.name, func(t *testing.T) {
 			cfg := mustParse(t, e.name, string(e.data))
@@ -57,6 +59,13 @@ func TestDumpRoundTrips(t *testing.T) {
 			if diff := cmp.Diff(string(dump), string(second)); diff != "" {
 				t.Errorf("dumping again differs:\n%s", diff)
 			}
+			if cfg.Sum() != again.Sum() {
+				t.Error("the dump has another checksum")
+			}
+			if other, taken := sums[cfg.Sum()]; taken {
+				t.Errorf("%s has the same checksum", other)
+			}
+			sums[cfg.Sum()] = e.name
 		})
 	}
 }

@@ -105,7 +105,7 @@ func (j *jwtAuth) request(x *Exchange) Action {
 	known := j.keys()
 	c, err := j.verify(token, known, x.mark)
 	if err == nil {
-		if j.set != nil && j.set.due(x.mark, false) {
+		if j.set != nil && j.set.stale(x.mark) {
 			go j.fetched(x.worker.server.options.Log, j.set.refetch)
 		}
 		return j.admit(x, c)

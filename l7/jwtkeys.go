@@ -160,6 +160,9 @@ func (s *keySet) due(now time.Time, unknown bool) bool {
 	return (unknown || now.Sub(k.at) >= s.refresh) && now.Sub(*tried) >= min(keySetPause, s.refresh)
 }
 
+// stale reports whether the set is to be fetched without anybody waiting for it, and nobody does that already.
+func (s *keySet) stale(now time.Time) bool { return len(s.turn) == 0 && s.due(now, false) }
+
 // fetch fetches the set, unless somebody else has done so since it was due. It blocks.
 func (s *keySet) fetch(unknown bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), keySetWait)

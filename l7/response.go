@@ -214,6 +214,9 @@ func (x *Exchange) judge() {
 }
 
 func (x *Exchange) judgeBy(status int, now time.Time) {
+	if x.rpc.late() {
+		return // how long a call may take is the client's choice, and says nothing about the server
+	}
 	if status >= 500 && x.lb.CountErrors {
 		x.pool.Failed(x.backend, now)
 		return

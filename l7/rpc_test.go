@@ -66,6 +66,12 @@ func TestCallsThatFail(t *testing.T) {
 		{"internal", "/", func(f *far, id uint32) {
 			f.respond(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "13")
 		}, true, "13", 1, false},
+		{"deadline of the server's own", "/", func(f *far, id uint32) {
+			f.respond(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "4")
+		}, true, "4", 1, false},
+		{"deadline of the call", "/", func(f *far, id uint32) {
+			f.respond(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "4")
+		}, true, "4", 0, false},
 		{"unavailable behind content", "/", begun(func(f *far, id uint32) { f.respond(id, true, "grpc-status", "14") }), false, "14", 1, false},
 		{"odd status", "/", begun(func(f *far, id uint32) { f.respond(id, true, "grpc-status", "x") }), false, "x", 0, false},
 		{"no route", "/other", nil, true, "12", 0, false},
@@ -89,7 +95,11 @@ func TestCallsThatFail(t *testing.T) {
 			lb.CountErrors = true
 			b.svc.Set(&lb)
 			w := b.plain()
-			w.ask(1, false, ":method", "POST", ":scheme", "http", ":authority", "a", ":path", tt.path, "content-type", "application/grpc+proto", "te", "trailers")
+			timeout := "1H"
+			if tt.name == "deadline of the call" {
+				timeout = "40m"
+			}
+			w.ask(1, false, ":method", "POST", ":scheme", "http", ":authority", "a", ":path", tt.path, "content-type", "application/grpc+proto", "te", "trailers", "grpc-timeout", timeout)
 			_ = w.WriteData(1, true, []byte("\x00\x00\x00\x00\x00"))
 			a := w.answer(1)
 			fields := a.trailers

@@ -407,7 +407,7 @@ func TestTrunkBackpressure(t *testing.T) {
 				}
 			})
 		})
-		return held > http2.ReplyWindow*3/4
+		return held > http2.StreamWindow*3/4
 	}, "the window is not used up")
 	for range 20 {
 		if status, body := b.get("/"); status != 200 || body != "small" {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -29,17 +28,13 @@ func (s *Server) shareConfig() {
 	if s.tier == nil {
 		return
 	}
-	sum, err := sharedSum(s.reload.current)
-	if err == nil {
-		err = s.tier.node.SetConfig(sum, s.reload.generation)
-	}
-	if err != nil {
+	if err := s.tier.node.SetConfig(sharedSum(s.reload.current), s.reload.generation); err != nil {
 		s.log.Error("cluster: the other nodes cannot be told which configuration is in force", "error", err)
 	}
 }
 
 // sharedSum is the checksum of what should be the same on all nodes: not who and where a node is, nor how it logs.
-func sharedSum(cfg *config.Config) (uint64, error) {
+func sharedSum(cfg *config.Config) uint64 {
 	shared := *cfg
 	shared.Cluster, shared.Admin, shared.Engine = nil, config.Admin{}, config.Engine{}
 	shared.Log, shared.AccessLog = config.Log{}, nil
@@ -49,9 +44,8 @@ func sharedSum(cfg *config.Config) (uint64, error) {
 		here.Address = ""
 		shared.EntryPoints[name] = &here
 	}
-	text, err := shared.Dump()
-	sum := sha256.Sum256(text)
-	return binary.BigEndian.Uint64(sum[:]), err
+	sum := shared.Sum()
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // lookForDrift tells, once, of configurations that have differed for a while.

@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -101,8 +100,8 @@ func (r *loaded) compile() error {
 	if r.plan, err = compileWith(cmp.Or(r.kinds, new(ownKinds)), r.cfg, contents); err != nil {
 		return err
 	}
-	r.hash, err = hashOf(r.cfg)
-	return err
+	r.hash = hashOf(r.cfg)
+	return nil
 }
 
 // watch reloads when files change, until ctx ends.
@@ -226,12 +225,8 @@ func restartKeys(started, now startPlan) []string {
 	return keys
 }
 
-// hashOf returns the SHA-256 of the effective configuration in hexadecimal.
-func hashOf(cfg *config.Config) (string, error) {
-	text, err := cfg.Dump()
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+// hashOf names a configuration: it is its checksum in hexadecimal.
+func hashOf(cfg *config.Config) string {
+	sum := cfg.Sum()
+	return hex.EncodeToString(sum[:])
 }

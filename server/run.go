@@ -150,10 +150,7 @@ func (s *Server) begin(aside context.Context) error {
 	if err != nil {
 		return err
 	}
-	hash, err := hashOf(s.o.Config)
-	if err != nil {
-		return err
-	}
+	hash := hashOf(s.o.Config)
 	s.o.Log.set(first.log)
 	s.started = first.start
 	loops := s.size(first)

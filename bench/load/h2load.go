@@ -146,10 +146,8 @@ func (s *Streams) arguments(n int, log string) []string {
 // result is that of a run of n requests. Whatever is not as it should be
 // counts as wrong.
 func (s *Streams) result(n int, said h2result) (Result, error) {
-	res := Result{
-		Elapsed: said.elapsed, Exchanges: said.succeeded, Bytes: int64(said.data),
-		P50: said.times.Quantile(0.50), P99: said.times.Quantile(0.99),
-	}
+	res := Result{Elapsed: said.elapsed, Exchanges: said.succeeded, Bytes: int64(said.data)}
+	res.timed(&said.times)
 	if want := n * s.spec.Answer; said.succeeded != n || said.times.Count() != n || said.data != want {
 		err := fmt.Errorf("%w: of %d requests %d were answered with 200 and %d succeeded, with %d bytes instead of %d",
 			errWrong, n, said.times.Count(), said.succeeded, said.data, want)

@@ -9,8 +9,11 @@ import (
 )
 
 const (
-	// ReplyWindow is how much content of one response is taken before the one it is for has taken some.
+	// ReplyWindow is how much content of one response is taken at most before the one it is for has taken some. A response
+	// begins with a StreamWindow, so that many clients that do not read cannot have much held, and has the larger one once so
+	// much of it went where it is meant to go.
 	ReplyWindow = 256 << 10
+	widenAfter  = 512 << 10
 
 	lateRoom = 128 // transfers that the budget gets for a stream which we end in the middle: its frames may be on their way
 )
@@ -29,11 +32,9 @@ func (c *Conn) StartClient(o Options, now time.Time) {
 	c.begin(o, now)
 	c.client = &client{most: -1, served: maxStreamID}
 	c.greeted = true // there is no preface of a server but its settings
-	c.allowed = ReplyWindow
 	c.Out = append(c.Out, Preface...)
-	c.Out = appendHeader(c.Out, 3*6, frameSettings, 0, 0)
+	c.Out = appendHeader(c.Out, 2*6, frameSettings, 0, 0)
 	c.Out = appendSetting(c.Out, settingPush, 0)
-	c.Out = appendSetting(c.Out, settingInitialWindow, ReplyWindow)
 	c.Out = appendSetting(c.Out, settingListSize, uint32(c.options.Limits.Head))
 	c.Out = appendWindow(c.Out, 0, ConnWindow-initialWindow)
 }
@@ -71,7 +72,7 @@ func (c *Conn) Lasting() bool {
 // content follows is taken from the framing, as Head does.
 func (c *Conn) Ask(s *Stream, h *head.Head, scheme string, end bool) {
 	c.last += 1 + c.last&1 // 1, 3, 5, ...
-	*s = Stream{ID: c.last, Owner: s.Owner, send: c.initial, recv: c.allowed, left: -1, toCome: -1, bodiless: string(h.Method()) == "HEAD"}
+	*s = Stream{ID: c.last, Owner: s.Owner, send: c.initial, recv: StreamWindow, left: -1, toCome: -1, bodiless: string(h.Method()) == "HEAD"}
 	c.streams[s.ID] = s
 	c.budget.transfers++
 	if f := h.Framing(); f.Kind == head.Length {
@@ -150,6 +151,15 @@ func (c *Conn) hold(s *Stream, n int32) {
 		return
 	}
 	s.held += n
+}
+
+// widen counts content that was consumed, and gives a stream whose content is taken as it comes the larger window.
+func (s *Stream) widen(n int32) {
+	if before := s.taken; before < widenAfter {
+		if s.taken += n; s.taken >= widenAfter {
+			s.credit += ReplyWindow - StreamWindow
+		}
+	}
 }
 
 // broke counts a stream that the peer has ended, or made us end. A server can do that to no more streams than were opened.

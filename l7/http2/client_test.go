@@ -57,7 +57,7 @@ func TestAsk(t *testing.T) {
 	p.conn.Data(p.streams[5], []byte("x"))
 	p.conn.End(p.streams[5], []byte("X-Sum: 1\r\n\r\n"))
 	wants(t, "said", p.said(),
-		"settings 2=0 4=262144 6=32768", "0 window 983041",
+		"settings 2=0 6=32768", "0 window 983041",
 		"1 headers :method=GET :scheme=http :authority=a.example :path=/a?b accept=*/* cookie=s=1 te=trailers end=true",
 		"3 headers :method=POST :scheme=http :authority=a :path=/ content-length=5 te=trailers end=false",
 		"5 headers :method=PUT :scheme=http :authority=a :path=/ trailer=X-Sum te=trailers end=false",
@@ -239,17 +239,29 @@ func TestReplyWindows(t *testing.T) {
 	_ = p.WriteSettings()
 	p.say(1, false, ":status", "200")
 	p.say(3, false, ":status", "200")
-	for range ReplyWindow / MaxFrame {
-		_ = p.WriteData(1, false, make([]byte, MaxFrame))
+	const some = StreamWindow / MaxFrame * MaxFrame
+	come := func() {
+		for range some / MaxFrame {
+			_ = p.WriteData(1, false, make([]byte, MaxFrame))
+		}
+		p.run()
 	}
-	p.run()
+	come()
 	c := p.conn
 	if c.recv+c.credit != ConnWindow {
 		t.Errorf("the window of the connection is %d", c.recv+c.credit)
 	}
-	c.Consumed(p.streams[1], ReplyWindow/2)
-	wants(t, "given back", p.said2()[5:], fmt.Sprintf("1 window %d", ReplyWindow/2))
-	for range ReplyWindow/MaxFrame + 1 {
+	c.Consumed(p.streams[1], some)
+	wants(t, "given back", p.said2()[5:], fmt.Sprintf("1 window %d", some))
+	for taken := 2 * some; taken < widenAfter; taken += some {
+		come()
+		c.Consumed(p.streams[1], some)
+	}
+	come()
+	p.said()
+	c.Consumed(p.streams[1], some)
+	wants(t, "widened", p.said(), fmt.Sprintf("1 window %d", some+ReplyWindow-StreamWindow))
+	for range StreamWindow/MaxFrame + 1 {
 		_ = p.WriteData(3, false, make([]byte, MaxFrame))
 	}
 	p.events = nil

@@ -101,7 +101,6 @@ type Conn struct {
 	initial int64 // and on a new one
 	recv    int32
 	credit  int32
-	allowed int32 // bytes we let it send on a new one
 }
 
 // Start makes c the server's side of a fresh connection, and writes its settings.
@@ -123,7 +122,7 @@ func (c *Conn) begin(o Options, now time.Time) {
 		o.Texts = new(Texts)
 	}
 	o.Limits = o.Limits.WithDefaults()
-	*c = Conn{Out: c.Out[:0], options: o, streams: make(map[uint32]*Stream), send: initialWindow, initial: initialWindow, recv: ConnWindow, allowed: StreamWindow}
+	*c = Conn{Out: c.Out[:0], options: o, streams: make(map[uint32]*Stream), send: initialWindow, initial: initialWindow, recv: ConnWindow}
 	c.block.limits, c.block.under = o.Limits, o.Underscores
 	c.decoder = hpack.NewDecoder(tableSize, c.block.field)
 	c.block.decoder = c.decoder
@@ -452,7 +451,7 @@ func (c *Conn) decode(id uint32, p []byte) (Event, error) {
 // Accept opens the stream of the Request that Next has just returned, and fills h with its head. An error is the reason to
 // refuse it, as those of http1.Parser are; the stream is open nevertheless.
 func (c *Conn) Accept(s *Stream, h *head.Head) error {
-	*s = Stream{ID: c.last, Owner: s.Owner, send: c.initial, recv: c.allowed, over: c.ending, left: -1, toCome: c.block.length}
+	*s = Stream{ID: c.last, Owner: s.Owner, send: c.initial, recv: StreamWindow, over: c.ending, left: -1, toCome: c.block.length}
 	c.streams[s.ID] = s
 	err := c.block.request(h, c.ending)
 	if err != nil {
@@ -639,6 +638,8 @@ func (c *Conn) Consumed(s *Stream, n int) {
 	if c.client == nil {
 		s.held -= int32(n)
 		c.refund(int32(n))
+	} else {
+		s.widen(int32(n))
 	}
 	c.grant(s, int32(n))
 }
@@ -654,7 +655,7 @@ func (c *Conn) refund(n int32) {
 
 // grant lets the peer send n bytes more on a stream.
 func (c *Conn) grant(s *Stream, n int32) {
-	if s.credit += n; s.credit >= c.allowed/2 && !s.over {
+	if s.credit += n; s.credit >= StreamWindow/2 && !s.over {
 		c.Out = appendWindow(c.Out, s.ID, s.credit)
 		s.recv += s.credit
 		s.credit = 0

@@ -9,6 +9,7 @@ type Stream struct {
 	send    int64 // bytes the peer lets us send; below 0 after a change of its settings
 	recv    int32 // bytes we let the peer send
 	credit  int32 // bytes that were consumed and not announced
+	taken   int32 // bytes of content that went where they are meant to go, until they are enough
 	held    int32 // bytes that were handed out and not consumed
 	toCome  int64 // of the request's content by Content-Length; -1 = not said
 	left    int64 // of the response's content; -1 = not said
