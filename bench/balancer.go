@@ -392,12 +392,16 @@ func fetch(ctx context.Context, url string) (*http.Response, error) {
 // a measurement, and one of them could take a port before who wants it.
 const lowestPort, freePorts = 20000, 10000
 
-// freeAddr returns a TCP or UDP address that nobody listens on.
-func freeAddr(network, host string) (string, error) {
+// freeAddr returns a TCP or UDP address that nobody listens on, and that is none of those taken.
+func freeAddr(network, host string, taken ...string) (string, error) {
 	const tries = 100
 	var last error
 	for range tries {
 		addr := fmt.Sprintf("%s:%d", host, lowestPort+rand.IntN(freePorts))
+		if slices.Contains(taken, addr) {
+			last = fmt.Errorf("%s is taken", addr)
+			continue
+		}
 		if last = free(network, addr); last == nil {
 			return addr, nil
 		}

@@ -18,7 +18,7 @@ func running(t *testing.T, b balancer, sh shape, backends []*origin) (*site, *pr
 		t.Fatalf("%v; the tests need the Debian package", err)
 	}
 	at := example(t, sh)
-	if at.Admin, err = freeAddr("tcp", "127.0.0.1"); err != nil {
+	if at.Admin, err = freeAddr("tcp", "127.0.0.1", at.Listen); err != nil {
 		t.Fatal(err)
 	}
 	for i := range at.Origins {

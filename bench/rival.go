@@ -120,10 +120,7 @@ func (b balancer) furnish(at *site) error {
 	taken := []string{at.Listen, at.Admin}
 	at.Ports = make(map[string]string, len(b.ports))
 	for _, name := range b.ports {
-		addr, err := freeAddr("tcp", "127.0.0.1")
-		for err == nil && slices.Contains(taken, addr) {
-			addr, err = freeAddr("tcp", "127.0.0.1")
-		}
+		addr, err := freeAddr("tcp", "127.0.0.1", taken...)
 		if err != nil {
 			return fmt.Errorf("port %s of %s: %w", name, b.name, err)
 		}

@@ -408,12 +408,9 @@ func (r *runner) site(dir string, on *ground, origins []string, sc scenario) (si
 	if err != nil {
 		return site{}, err
 	}
-	admin, err := freeAddr("tcp", "127.0.0.1")
+	admin, err := freeAddr("tcp", "127.0.0.1", listen)
 	if err != nil {
 		return site{}, err
-	}
-	if admin == listen {
-		return site{}, fmt.Errorf("one port for two: %s", admin)
 	}
 	at := site{
 		Network: sc.network(), Listen: listen, Admin: admin, Names: sniNames,
