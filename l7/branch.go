@@ -19,15 +19,13 @@ var errAway = errors.New("server did not take the request")
 // is taken off its chunks; the response's, where nobody has said how long it is, comes in chunks, as from a server of HTTP/1.
 type branch struct {
 	http2.Stream
-	trunk      *trunk // nil while it waits for one
-	link       *link  // nil when nobody waits for the rest
-	prev, next *branch
-	order      uint64     // of those that wait for a trunk, when it came
-	queued     bool       // it is among them
-	waits      bool       // it is among those that wait for room on the trunk
-	share      int        // bytes it may write in its turn
-	body       http1.Body // of the request
-	trailers   []byte     // behind that
+	trunk    *trunk         // nil while it waits for one
+	link     *link          // nil when nobody waits for the rest
+	spot     waiter[branch] // among those that wait for a trunk, or for room on it
+	order    uint64         // of those that wait for a trunk, when it came
+	share    int            // bytes it may write in its turn
+	body     http1.Body     // of the request
+	trailers []byte         // behind that
 
 	chunked  bool // the response comes in chunks
 	overhead int  // bytes of chunks, beside their content, that are delivered and not consumed
@@ -207,7 +205,7 @@ func (b *branch) Take(p []byte) int {
 		return len(p)
 	case k.turn == b:
 		room = min(room, b.share)
-	case k.first != nil:
+	case k.waiting.head() != nil:
 		room = 0
 	}
 	n := b.unframe(p, room)
@@ -269,11 +267,11 @@ func (b *branch) Closed(reset bool) {
 	l, k := b.link, b.trunk
 	b.link, l.branch = nil, nil
 	if k == nil {
-		l.place.dequeue(b)
+		l.place.waiting.remove(&b.spot)
 		l.worker.free(b)
 		return
 	}
-	k.unwait(b)
+	k.waiting.remove(&b.spot)
 	if b.ID == 0 {
 		l.worker.free(b) // nothing was sent
 		return

@@ -8,14 +8,12 @@ import (
 
 // grove is what a place holds of trunks, and of those who wait for a stream on one.
 type grove struct {
-	trunks []*trunk // the oldest first
-	head   *branch  // of those that wait for a stream, who came first
-	tail   *branch
-	order  uint64        // of the last one that began to wait
-	waits  int           // how many do
-	most   int           // streams that the server has allowed on a trunk; 0 = it has not spoken yet
-	wait   time.Duration // for one more trunk to connect
-	retry  time.Time     // before which no further trunk is begun, because the last attempt has failed
+	trunks  []*trunk         // the oldest first
+	waiting waitlist[branch] // for a stream
+	order   uint64           // of the last one that began to wait
+	most    int              // streams that the server has allowed on a trunk; 0 = it has not spoken yet
+	wait    time.Duration    // for one more trunk to connect
+	retry   time.Time        // before which no further trunk is begun, because the last attempt has failed
 
 	plain      *Transport // over which the server has picked HTTP/1.1
 	plainUntil time.Time
@@ -58,13 +56,15 @@ func (p *place) vacancy(t *Transport, certain bool) *trunk {
 // enough, one more trunk is begun.
 func (p *place) await(h holder, t *Transport, o upstream.Options) (*link, error) {
 	w := p.worker
-	if p.waits >= o.Queue.Limit+p.expected(t) && len(p.trunks) >= maxTrunks {
+	if p.waiting.count >= o.Queue.Limit+p.expected(t) && len(p.trunks) >= maxTrunks {
 		return nil, errNoStream
 	}
 	l := w.newLink(h, p.backend, t)
 	b := pop(&w.branches)
 	b.begin(l)
-	p.enqueue(b)
+	p.order++
+	b.order = p.order
+	p.waiting.add(&b.spot, b, false)
 	p.wait = o.Connect.Timeout
 	if err := p.widen(t); err != nil {
 		l.close()
@@ -96,7 +96,7 @@ func (p *place) widen(t *Transport) error {
 	if len(p.trunks) > 0 && !p.retry.IsZero() && time.Now().Before(p.retry) {
 		return nil
 	}
-	for p.waits > p.expected(t) && len(p.trunks) < maxTrunks {
+	for p.waiting.count > p.expected(t) && len(p.trunks) < maxTrunks {
 		if err := p.trunk(t, p.wait); err != nil {
 			if len(p.trunks) > 0 {
 				return nil
@@ -109,7 +109,7 @@ func (p *place) widen(t *Transport) error {
 
 // match gives those who wait what there is, who came first.
 func (p *place) match() {
-	for b := p.head; b != nil; b = p.head {
+	for b := p.waiting.head(); b != nil; b = p.waiting.head() {
 		k := p.vacancy(b.link.transport, false)
 		if k == nil {
 			if err := p.widen(b.link.transport); err != nil {
@@ -117,7 +117,7 @@ func (p *place) match() {
 			}
 			return
 		}
-		p.dequeue(b)
+		p.waiting.remove(&b.spot)
 		b.join(k)
 		b.link.tell(nil)
 	}
@@ -138,41 +138,11 @@ func (p *place) attemptFailed(t *Transport, err error) {
 // failWaiting ends the wait of all that wait now. The attempt is counted against the backend once.
 func (p *place) failWaiting(err error) {
 	shared := false
-	for now, b := p.order, p.head; b != nil && b.order <= now; b = p.head {
-		p.dequeue(b)
+	for now, b := p.order, p.waiting.head(); b != nil && b.order <= now; b = p.waiting.head() {
+		p.waiting.remove(&b.spot)
 		b.link.shared, shared = shared, true
 		b.link.tell(err)
 	}
-}
-
-func (p *place) enqueue(b *branch) {
-	p.order++
-	p.waits++
-	b.order, b.queued, b.prev, b.next = p.order, true, p.tail, nil
-	if p.tail != nil {
-		p.tail.next = b
-	} else {
-		p.head = b
-	}
-	p.tail = b
-}
-
-func (p *place) dequeue(b *branch) {
-	if !b.queued {
-		return
-	}
-	if b.prev != nil {
-		b.prev.next = b.next
-	} else {
-		p.head = b.next
-	}
-	if b.next != nil {
-		b.next.prev = b.prev
-	} else {
-		p.tail = b.prev
-	}
-	p.waits--
-	b.queued, b.prev, b.next = false, nil, nil
 }
 
 // closeTrunks ends all trunks, and with them what is under way there.

@@ -180,8 +180,8 @@ func (b *bed) close(loops []*eventloop.Loop, log *accesslog.Writer) {
 			b.t.Errorf("loop %d still has an open connection", w.loop.ID())
 		}
 		for _, p := range w.places {
-			if len(p.trunks) != 0 || p.waits != 0 {
-				b.t.Errorf("loop %d still has %d trunks, and %d requests that wait for one", w.loop.ID(), len(p.trunks), p.waits)
+			if len(p.trunks) != 0 || p.waiting.count != 0 {
+				b.t.Errorf("loop %d still has %d trunks, and %d requests that wait for one", w.loop.ID(), len(p.trunks), p.waiting.count)
 			}
 			if p.count != 0 {
 				b.t.Errorf("loop %d still has %d idle connections", w.loop.ID(), p.count)

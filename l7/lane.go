@@ -22,22 +22,21 @@ var errLaneReset = errors.New("stream was reset by the client")
 // so that everything behind reads one kind of body; content goes to the client as it is.
 type lane struct {
 	http2.Stream
-	stream     eventloop.Stream
-	session    *session
-	conn       *conn
-	prev, next *lane // neighbours while it waits for room
-	waits      bool
-	share      int // bytes it may write in its turn
-	chunked    bool
-	overhead   int // bytes of chunks, beside their content, that are delivered and not consumed
-	malformed  bool
-	trailers   []byte // of the response, as HTTP/1 has them
-	word       []byte
+	stream    eventloop.Stream
+	session   *session
+	conn      *conn
+	spot      waiter[lane] // among those that wait for room
+	share     int          // bytes it may write in its turn
+	chunked   bool
+	overhead  int // bytes of chunks, beside their content, that are delivered and not consumed
+	malformed bool
+	trailers  []byte // of the response, as HTTP/1 has them
+	word      []byte
 }
 
 // release makes a lane that is over ready for another request. The stream's object keeps its count of lives.
 func (w *worker) release(l *lane) {
-	l.session, l.conn, l.prev, l.next, l.waits = nil, nil, nil, nil, false
+	l.session, l.conn = nil, nil
 	l.share, l.chunked, l.overhead, l.malformed = 0, false, 0, false
 	if l.trailers = l.trailers[:0]; cap(l.trailers) > 1<<10 {
 		l.trailers = nil
@@ -168,7 +167,7 @@ func (l *lane) Take(p []byte) int {
 		return len(p)
 	case s.turn == l:
 		n = min(n, l.share)
-	case s.first != nil:
+	case s.waiting.head() != nil:
 		n = 0
 	}
 	if n > 0 {
@@ -203,7 +202,7 @@ func (l *lane) Finished() {
 func (l *lane) Closed(reset bool) {
 	s := l.session
 	s.touch()
-	s.unwait(l)
+	s.waiting.remove(&l.spot)
 	s.share.streamsOver.Add(1)
 	l.counts(reset)
 	switch {

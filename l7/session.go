@@ -30,9 +30,9 @@ type session struct {
 	core       http2.Conn
 	timer      eventloop.Timer
 
-	first, last *lane // those that wait for room, who came first
-	turn        *lane // whose turn it is to write
-	touched     bool  // the loop will tell of the end of its turn
+	waiting waitlist[lane] // for room
+	turn    *lane          // whose turn it is to write
+	touched bool           // the loop will tell of the end of its turn
 
 	state    state // reading, lingering or closed
 	leaves   leaving
@@ -256,42 +256,9 @@ func (s *session) wait(l *lane) {
 }
 
 func (s *session) enqueue(l *lane, front bool) {
-	if l.waits {
-		return
+	if s.waiting.add(&l.spot, l, front) {
+		s.touch()
 	}
-	l.waits, l.prev, l.next = true, s.last, nil
-	if front {
-		l.prev, l.next = nil, s.first
-	}
-	if l.prev != nil {
-		l.prev.next = l
-	} else {
-		s.first = l
-	}
-	if l.next != nil {
-		l.next.prev = l
-	} else {
-		s.last = l
-	}
-	s.touch()
-}
-
-// unwait takes a lane out of those that wait.
-func (s *session) unwait(l *lane) {
-	if !l.waits {
-		return
-	}
-	if l.prev != nil {
-		l.prev.next = l.next
-	} else {
-		s.first = l.next
-	}
-	if l.next != nil {
-		l.next.prev = l.prev
-	} else {
-		s.last = l.prev
-	}
-	l.waits, l.prev, l.next = false, nil, nil
 }
 
 // EndTurn lets those who wait write as long as there is room, each its share, and sends it all.
@@ -301,7 +268,7 @@ func (s *session) EndTurn() {
 	for round := 0; s.state == reading; round++ {
 		s.pump()
 		s.flush()
-		if s.first == nil || s.room() == 0 || s.core.Spare() <= 0 {
+		if s.waiting.head() == nil || s.room() == 0 || s.core.Spare() <= 0 {
 			break
 		}
 		if round == flushRounds {
@@ -320,9 +287,9 @@ func (s *session) EndTurn() {
 }
 
 func (s *session) pump() {
-	for s.first != nil && s.room() > 0 && s.core.Spare() > 0 {
-		l := s.first
-		s.unwait(l)
+	for s.waiting.head() != nil && s.room() > 0 && s.core.Spare() > 0 {
+		l := s.waiting.head()
+		s.waiting.remove(&l.spot)
 		if l.share <= 0 {
 			l.share = laneShare
 		}

@@ -48,10 +48,10 @@ type trunk struct {
 	core      http2.Conn
 	timer     eventloop.Timer
 
-	first, last *branch // those that wait for room to write, who came first
-	turn        *branch // whose turn it is to write
-	touched     bool    // the loop will tell of the end of its turn
-	reading     bool    // frames are being taken in just now
+	waiting waitlist[branch] // for room to write
+	turn    *branch          // whose turn it is to write
+	touched bool             // the loop will tell of the end of its turn
+	reading bool             // frames are being taken in just now
 
 	state  trunkState
 	served int  // requests
@@ -251,42 +251,9 @@ func (k *trunk) wait(b *branch) {
 }
 
 func (k *trunk) enqueue(b *branch, front bool) {
-	if b.waits {
-		return
+	if k.waiting.add(&b.spot, b, front) {
+		k.touch()
 	}
-	b.waits, b.prev, b.next = true, k.last, nil
-	if front {
-		b.prev, b.next = nil, k.first
-	}
-	if b.prev != nil {
-		b.prev.next = b
-	} else {
-		k.first = b
-	}
-	if b.next != nil {
-		b.next.prev = b
-	} else {
-		k.last = b
-	}
-	k.touch()
-}
-
-// unwait takes a branch out of those that wait.
-func (k *trunk) unwait(b *branch) {
-	if !b.waits {
-		return
-	}
-	if b.prev != nil {
-		b.prev.next = b.next
-	} else {
-		k.first = b.next
-	}
-	if b.next != nil {
-		b.next.prev = b.prev
-	} else {
-		k.last = b.prev
-	}
-	b.waits, b.prev, b.next = false, nil, nil
 }
 
 // EndTurn lets those who wait write as long as there is room, each its share, and sends it all.
@@ -296,7 +263,7 @@ func (k *trunk) EndTurn() {
 	for round := 0; k.state == trunkOpen; round++ {
 		k.pump()
 		k.flush()
-		if k.first == nil || k.room() == 0 || k.core.Spare() <= 0 {
+		if k.waiting.head() == nil || k.room() == 0 || k.core.Spare() <= 0 {
 			break
 		}
 		if round == flushRounds {
@@ -336,9 +303,9 @@ func (k *trunk) takes() bool {
 func (k *trunk) vacant() bool { return k.state == trunkOpen && k.takes() && k.core.Vacant() > 0 }
 
 func (k *trunk) pump() {
-	for k.first != nil && k.room() > 0 && k.core.Spare() > 0 {
-		b := k.first
-		k.unwait(b)
+	for k.waiting.head() != nil && k.room() > 0 && k.core.Spare() > 0 {
+		b := k.waiting.head()
+		k.waiting.remove(&b.spot)
 		if b.share <= 0 {
 			b.share = laneShare
 		}
