@@ -83,7 +83,7 @@ http:
     door:    { rule: "Host(` + "`a`" + `)", service: app, entryPoints: [wbe] }
     with:    { rule: "Host(` + "`a`" + `)", service: app, middlewares: [strip] }
     secret:  { rule: "Host(` + "`a`" + `)", service: app, tls: { options: strict } }
-  middlewares: { plug: { plugin: { x: {} } } }
+  middlewares: { plug: { ipWhiteList: {} } }
   services:
     app:   { loadBalancer: { servers: [ { url: "ftp://127.0.0.1" }, { url: "http://app:80" } ], sticki: {} } }
     loop:  { weighted: { services: [ { name: loop } ] } }
@@ -94,7 +94,7 @@ http:
 		t.Errorf("exit code %d", got.code)
 	}
 	for _, word := range []string{
-		"maxHeadBytes", "Hots", "ap }", "wbe", "strip]", "strict", "plugin", "ftp://", "http://app:80", "sticki",
+		"maxHeadBytes", "Hots", "ap }", "wbe", "strip]", "strict", "ipWhiteList", "ftp://", "http://app:80", "sticki",
 	} {
 		line, _, _ := strings.Cut(positionOf(t, config, word), ":")
 		if !strings.Contains(got.stderr, ":"+line+":") {
@@ -103,7 +103,7 @@ http:
 	}
 	for _, path := range []string{
 		"entryPoints.web.http", "http.routers.rule.rule", "http.routers.open.rule", "http.routers.service.service", "http.routers.door.entryPoints",
-		"http.routers.with.middlewares", "http.routers.secret.tls.options", "http.middlewares.plug.plugin", "http.services.app.loadBalancer.servers[0].url",
+		"http.routers.with.middlewares", "http.routers.secret.tls.options", "http.middlewares.plug.ipWhiteList", "http.services.app.loadBalancer.servers[0].url",
 		"http.services.app.loadBalancer.servers[1].url", "http.services.app.loadBalancer", "http.services.loop", "http.services.empty",
 	} {
 		if !strings.Contains(got.stderr, " "+path) {

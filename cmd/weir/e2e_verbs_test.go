@@ -36,7 +36,7 @@ tcp:
     one: { loadBalancer: { servers: [ { address: "127.0.0.1:1", wieght: 2 } ] } }
 http:
   middlewares:
-    x: { plugin: { name: y } }
+    x: { ipWhiteList: { name: y } }
 cluster: {}
 `
 
@@ -62,7 +62,7 @@ func TestCheck(t *testing.T) {
 			at(`two }`) + "tcp.routers.c.service: ",
 			at("wieght") + "tcp.services.one.loadBalancer.servers[0].wieght: ",
 			"did you mean \"weight\"?",
-			at("plugin") + "http.middlewares.x.plugin: not supported by weir",
+			at("ipWhiteList") + "http.middlewares.x.ipWhiteList: not supported by weir",
 			at("cluster") + "cluster.bind: missing",
 		}},
 		{"a key given twice", []string{"check", "-c", twice}, 1, nil, []string{twice + ":2:1: "}},
