@@ -29,7 +29,6 @@ dnsperf	dnsperf
 sip-tester	sipp
 iperf3	iperf3
 curl	curl
-chromium	chromium
 fonts-dejavu-core	/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 openssl	openssl
 socat	socat
