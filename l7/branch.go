@@ -2,7 +2,6 @@ package l7
 
 import (
 	"errors"
-	"strconv"
 
 	"github.com/weirlb/weir/internal/eventloop"
 	"github.com/weirlb/weir/l7/head"
@@ -21,25 +20,24 @@ type branch struct {
 	http2.Stream
 	trunk    *trunk         // nil while it waits for one
 	link     *link          // nil when nobody waits for the rest
-	spot     waiter[branch] // among those that wait for a trunk, or for room on it
-	order    uint64         // of those that wait for a trunk, when it came
-	share    int            // bytes it may write in its turn
+	spot     waiter[branch] // among those that wait for a trunk
+	order    uint64         // of them, when it came
+	writer   writer         // of the request
 	body     http1.Body     // of the request
 	trailers []byte         // behind that
 
-	chunked  bool // the response comes in chunks
-	overhead int  // bytes of chunks, beside their content, that are delivered and not consumed
-	word     []byte
-	answered bool // the holder's result is a head that it has not looked at
-	heard    bool // a head has come
-	unserved bool // the server says that it has not looked at the request
-	lingers  int  // ticks since nobody waits for its end
+	inlet    inlet // of the response
+	answered bool  // the holder's result is a head that it has not looked at
+	heard    bool  // a head has come
+	unserved bool  // the server says that it has not looked at the request
+	lingers  int   // ticks since nobody waits for its end
 }
 
 // begin makes l a link of b, which waits for a trunk.
 func (b *branch) begin(l *link) {
 	w := l.worker
 	b.link, l.branch, b.Owner = l, b, b
+	b.writer.stream = &l.stream
 	l.stream.OpenVirtual(w.loop, l.place.backend.Addr(), b, l)
 }
 
@@ -51,11 +49,12 @@ func (b *branch) join(k *trunk) {
 
 // free makes a branch that is over ready for another request.
 func (w *worker) free(b *branch) {
-	trailers, word := b.trailers[:0], b.word[:0]
+	b.inlet.reset()
+	trailers := b.trailers[:0]
 	if cap(trailers) > 1<<10 {
 		trailers = nil
 	}
-	*b = branch{trailers: trailers, word: word}
+	*b = branch{trailers: trailers, inlet: b.inlet}
 	push(&w.branches, b)
 }
 
@@ -79,7 +78,7 @@ func (b *branch) head() {
 	b.trunk.core.Answer(&b.Stream, h)
 	b.answered, b.heard = true, true
 	if h.Status() >= 200 {
-		b.chunked = h.Framing().Kind == head.Chunked
+		b.inlet.chunked = h.Framing().Kind == head.Chunked
 		if b.Over() {
 			l.stream.DeliverEnd()
 		}
@@ -94,21 +93,7 @@ func (b *branch) content(p []byte) {
 		b.late(len(p))
 		return
 	}
-	switch {
-	case !b.chunked:
-		l.stream.Deliver(p)
-	case len(p) > 0:
-		b.word = append(strconv.AppendInt(b.word[:0], int64(len(p)), 16), "\r\n"...)
-		b.frame(string(b.word))
-		l.stream.Deliver(p)
-		b.frame("\r\n")
-	}
-	if b.Over() {
-		if b.chunked {
-			b.frame("0\r\n\r\n")
-		}
-		l.stream.DeliverEnd()
-	}
+	b.inlet.content(&l.stream, p, b.Over())
 	b.deliver()
 }
 
@@ -119,12 +104,7 @@ func (b *branch) trailer(lines []byte) {
 		b.late(0)
 		return
 	}
-	if b.chunked {
-		b.frame("0\r\n")
-		b.frame(string(lines))
-		b.frame("\r\n")
-	}
-	l.stream.DeliverEnd()
+	b.inlet.trailer(&l.stream, lines)
 	b.deliver()
 }
 
@@ -138,15 +118,8 @@ func (b *branch) late(n int) {
 	}
 }
 
-// frame delivers bytes that are no content.
-func (b *branch) frame(p string) {
-	b.overhead += len(p)
-	b.word = append(b.word[:0], p...)
-	b.link.stream.Deliver(b.word)
-}
-
 func (b *branch) deliver() {
-	if b.overhead > maxBranchOverhead {
+	if b.inlet.overhead > maxBranchOverhead {
 		// Hardly anything but chunks of a byte each comes to that.
 		b.trunk.touch()
 		b.trunk.core.Cancel(&b.Stream, http2.EnhanceYourCalm)
@@ -196,21 +169,15 @@ func (b *branch) tick() {
 	}
 }
 
-// Take implements eventloop.Peer. As with lanes, while others wait a branch writes no more than its share when its turn comes.
+// Take implements eventloop.Peer.
 func (b *branch) Take(p []byte) int {
 	k := b.trunk
-	room := k.room()
-	switch {
-	case k.state != trunkOpen || b.Gone() || b.Ended():
+	if k.state != trunkOpen || b.Gone() || b.Ended() {
 		return len(p)
-	case k.turn == b:
-		room = min(room, b.share)
-	case k.waiting.head() != nil:
-		room = 0
 	}
-	n := b.unframe(p, room)
+	n := b.unframe(p, k.roomFor(&b.writer))
 	if n < len(p) && !b.Blocked() && !b.Ended() {
-		k.enqueue(b, k.turn == b && b.share > 0)
+		k.comeAgain(&b.writer)
 	}
 	return n
 }
@@ -235,7 +202,7 @@ func (b *branch) unframe(p []byte, room int) (n int) {
 			return len(p)
 		case piece == http1.Data:
 			k.core.Data(&b.Stream, p[n:n+m])
-			b.share -= m
+			b.writer.share -= m
 			room -= m
 		case piece == http1.Trailer:
 			b.trailers = append(b.trailers, p[n:n+m]...) // http1.MaxTrailer at most
@@ -251,9 +218,7 @@ func (b *branch) unframe(p []byte, room int) (n int) {
 
 // Consumed implements eventloop.Peer.
 func (b *branch) Consumed(n int) {
-	framing := min(n, b.overhead)
-	b.overhead -= framing
-	if n -= framing; n > 0 && b.trunk != nil {
+	if n = b.inlet.consumed(n); n > 0 && b.trunk != nil {
 		b.trunk.touch()
 		b.trunk.core.Consumed(&b.Stream, n)
 	}
@@ -271,7 +236,7 @@ func (b *branch) Closed(reset bool) {
 		l.worker.free(b)
 		return
 	}
-	k.waiting.remove(&b.spot)
+	k.part(&b.writer)
 	if b.ID == 0 {
 		l.worker.free(b) // nothing was sent
 		return

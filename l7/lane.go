@@ -2,7 +2,6 @@ package l7
 
 import (
 	"errors"
-	"strconv"
 
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
@@ -11,7 +10,6 @@ import (
 )
 
 const (
-	laneShare   = bodyRead               // bytes a lane writes before others that wait get their turn: what is read at once
 	maxOverhead = 4 * http2.StreamWindow // of chunks that are held for one lane
 )
 
@@ -25,19 +23,17 @@ type lane struct {
 	stream    eventloop.Stream
 	session   *session
 	conn      *conn
-	spot      waiter[lane] // among those that wait for room
-	share     int          // bytes it may write in its turn
-	chunked   bool
-	overhead  int // bytes of chunks, beside their content, that are delivered and not consumed
+	writer    writer // of the response
+	inlet     inlet  // of the request
 	malformed bool
 	trailers  []byte // of the response, as HTTP/1 has them
-	word      []byte
 }
 
 // release makes a lane that is over ready for another request. The stream's object keeps its count of lives.
 func (w *worker) release(l *lane) {
 	l.session, l.conn = nil, nil
-	l.share, l.chunked, l.overhead, l.malformed = 0, false, 0, false
+	l.writer, l.malformed = writer{}, false
+	l.inlet.reset()
 	if l.trailers = l.trailers[:0]; cap(l.trailers) > 1<<10 {
 		l.trailers = nil
 	}
@@ -52,11 +48,12 @@ func (l *lane) begin(s *session) {
 	c.lane, c.stream, c.state, c.last, c.count = l, &l.stream, busy, true, s.count
 	c.front, c.set, c.began, c.local = s.front, s.front.settings.Load(), s.began, s.local
 	c.security, c.name, c.version, c.cipher = s.security, s.name, s.version, s.cipher
+	l.writer.stream = &l.stream
 	l.stream.OpenVirtual(w.loop, s.stream.Remote(), l, c)
 	w.loop.Arm(&c.timer, c.set.tick, c)
 	c.x = w.exchange(c)
 	err := s.core.Accept(&l.Stream, &c.x.req)
-	l.chunked = c.x.req.Framing().Kind == head.Chunked
+	l.inlet.chunked = c.x.req.Framing().Kind == head.Chunked
 	if l.Connects() {
 		c.x.proposeKey()
 	}
@@ -102,45 +99,18 @@ func (c *conn) lost(by accesslog.Side, reason accesslog.Reason, err error) {
 
 // content delivers what has come of the request's body.
 func (l *lane) content(p []byte) {
-	switch {
-	case !l.chunked:
-		l.stream.Deliver(p)
-	case len(p) > 0:
-		l.word = append(strconv.AppendInt(l.word[:0], int64(len(p)), 16), "\r\n"...)
-		l.frame(string(l.word))
-		l.stream.Deliver(p)
-		l.frame("\r\n")
-	}
-	if l.Over() {
-		if l.chunked {
-			l.frame("0\r\n\r\n")
-		}
-		l.stream.DeliverEnd()
-	}
+	l.inlet.content(&l.stream, p, l.Over())
 	l.deliver()
 }
 
-// trailer delivers the request's trailer section, and with it the end. Behind a body of known length HTTP/1 has no place
-// for one, and it may be dropped (RFC 9110 section 6.5.1).
+// trailer delivers the request's trailer section, and with it the end.
 func (l *lane) trailer(lines []byte) {
-	if l.chunked {
-		l.frame("0\r\n")
-		l.frame(string(lines))
-		l.frame("\r\n")
-	}
-	l.stream.DeliverEnd()
+	l.inlet.trailer(&l.stream, lines)
 	l.deliver()
-}
-
-// frame delivers bytes that are no content.
-func (l *lane) frame(p string) {
-	l.overhead += len(p)
-	l.word = append(l.word[:0], p...)
-	l.stream.Deliver(l.word)
 }
 
 func (l *lane) deliver() {
-	if l.overhead > maxOverhead {
+	if l.inlet.overhead > maxOverhead {
 		// Hardly anything but chunks of a byte each comes to that.
 		l.session.touch()
 		l.session.core.Reset(&l.Stream, http2.EnhanceYourCalm)
@@ -157,36 +127,27 @@ func (l *lane) respond(h *head.Head, bodiless bool) {
 	l.session.core.Head(&l.Stream, h, bodiless || h.Framing().Kind == head.None)
 }
 
-// Take implements eventloop.Peer. While others wait a lane writes no more than its share when its turn comes. One that has
-// not come to the end of it, for want of room, goes on first when there is some.
+// Take implements eventloop.Peer.
 func (l *lane) Take(p []byte) int {
-	s := l.session
-	n := min(s.room(), len(p))
-	switch {
-	case l.Gone() || l.Ended():
+	if l.Gone() || l.Ended() {
 		return len(p)
-	case s.turn == l:
-		n = min(n, l.share)
-	case s.waiting.head() != nil:
-		n = 0
 	}
+	s := l.session
+	n := min(s.roomFor(&l.writer), len(p))
 	if n > 0 {
 		s.touch()
 		n = s.core.Data(&l.Stream, p[:n])
-		l.share -= n
+		l.writer.share -= n
 	}
 	if n < len(p) && !l.Blocked() && !l.Ended() {
-		s.enqueue(l, s.turn == l && l.share > 0)
+		s.comeAgain(&l.writer)
 	}
 	return n
 }
 
-// Consumed implements eventloop.Peer. What frames the content is counted first, so that the client is never given room for
-// content that is still here.
+// Consumed implements eventloop.Peer.
 func (l *lane) Consumed(n int) {
-	framing := min(n, l.overhead)
-	l.overhead -= framing
-	if n -= framing; n > 0 {
+	if n = l.inlet.consumed(n); n > 0 {
 		l.session.touch()
 		l.session.core.Consumed(&l.Stream, n)
 	}
@@ -202,7 +163,7 @@ func (l *lane) Finished() {
 func (l *lane) Closed(reset bool) {
 	s := l.session
 	s.touch()
-	s.waiting.remove(&l.spot)
+	s.part(&l.writer)
 	s.share.streamsOver.Add(1)
 	l.counts(reset)
 	switch {

@@ -11,28 +11,20 @@ import (
 )
 
 const (
-	readAhead   = 64 << 10  // bytes of frames read at once
-	outMark     = 64 << 10  // of frames put together before they are written
-	maxUnsent   = 128 << 10 // that the client has not taken, above which nothing is read from it: all it can ask for is bounded so
-	flushRounds = 4         // of filling and writing before others on the loop get their turn
-	farewell    = time.Second
+	readAhead = 64 << 10  // bytes of frames read at once
+	maxUnsent = 128 << 10 // that the client has not taken, above which nothing is read from it: all it can ask for is bounded so
+	farewell  = time.Second
 )
 
 // session is a client's connection that speaks HTTP/2. It lives on one loop. Its requests have a lane and a conn each; what
 // they write is gathered, and leaves at the end of the loop's turn in one write.
 type session struct {
-	worker     *worker
+	outlet
 	prev, next *session // neighbours among the worker's open ones
 	front      *Front
 	set        *settings
 	share      *sessionShare // of the front's numbers, this loop's
-	stream     *eventloop.Stream
-	core       http2.Conn
 	timer      eventloop.Timer
-
-	waiting waitlist[lane] // for room
-	turn    *lane          // whose turn it is to write
-	touched bool           // the loop will tell of the end of its turn
 
 	state    state // reading, lingering or closed
 	leaves   leaving
@@ -55,9 +47,11 @@ type session struct {
 func (c *conn) converse() {
 	w := c.worker
 	s := &session{
-		worker: w, next: w.sessions, front: c.front, share: &c.front.sessions[w.loop.ID()], set: c.front.settings.Load(), stream: c.stream, state: reading, began: c.began,
+		outlet: outlet{worker: w, stream: c.stream, sends: true}, next: w.sessions, front: c.front, share: &c.front.sessions[w.loop.ID()],
+		set: c.front.settings.Load(), state: reading, began: c.began,
 		local: c.localAddr(), security: c.security, name: c.name, version: c.version, cipher: c.cipher,
 	}
+	s.ender = s
 	if w.sessions != nil {
 		w.sessions.prev = s
 	}
@@ -99,20 +93,6 @@ func (s *session) outdated(changed func(serverName string) bool) bool {
 	}
 	now, ok := set.Security.First([]byte(s.name))
 	return ok && now.Config != s.security.Config || changed(s.name)
-}
-
-// touch has what is put together written at the end of the loop's turn. It is called before something is.
-func (s *session) touch() {
-	if s.state == closed {
-		return
-	}
-	if s.core.Out == nil {
-		s.core.Out = s.worker.frames()
-	}
-	if !s.touched {
-		s.touched = true
-		s.worker.loop.AtTurnEnd(s)
-	}
 }
 
 // Ready goes on after the client has sent something or has taken something.
@@ -224,11 +204,11 @@ func (s *session) event(e http2.Event) {
 		s.share.endings[how].Add(1)
 	case http2.Room:
 		if e.Stream != nil {
-			s.wait(e.Stream.Owner.(*lane))
+			s.wait(&e.Stream.Owner.(*lane).writer)
 			return
 		}
 		for stream := range s.core.Streams() {
-			s.wait(stream.Owner.(*lane))
+			s.wait(&stream.Owner.(*lane).writer)
 		}
 	}
 }
@@ -240,42 +220,10 @@ func (s *session) worn() bool {
 		set.KeepAliveTime > 0 && time.Since(s.began) >= set.KeepAliveTime
 }
 
-// room is how many bytes of content may be put together now.
-func (s *session) room() int {
-	if s.state != reading || s.stream.Buffered() > 0 {
-		return 0
-	}
-	return max(outMark-len(s.core.Out), 0)
-}
-
-// wait puts a lane behind the others that wait for room, if it has something to write.
-func (s *session) wait(l *lane) {
-	if l.stream.IsOpen() && !l.stream.HasRoom() {
-		s.enqueue(l, false)
-	}
-}
-
-func (s *session) enqueue(l *lane, front bool) {
-	if s.waiting.add(&l.spot, l, front) {
-		s.touch()
-	}
-}
-
-// EndTurn lets those who wait write as long as there is room, each its share, and sends it all.
+// EndTurn sends what the requests have written.
 func (s *session) EndTurn() {
 	defer s.rescue()
-	s.touched = false
-	for round := 0; s.state == reading; round++ {
-		s.pump()
-		s.flush()
-		if s.waiting.head() == nil || s.room() == 0 || s.core.Spare() <= 0 {
-			break
-		}
-		if round == flushRounds {
-			s.stream.Again()
-			break
-		}
-	}
+	s.pour()
 	switch {
 	case s.state == closed:
 	case s.stream.Failed() != nil:
@@ -284,30 +232,6 @@ func (s *session) EndTurn() {
 	case s.state == reading && s.core.Done():
 		s.finish()
 	}
-}
-
-func (s *session) pump() {
-	for s.waiting.head() != nil && s.room() > 0 && s.core.Spare() > 0 {
-		l := s.waiting.head()
-		s.waiting.remove(&l.spot)
-		if l.share <= 0 {
-			l.share = laneShare
-		}
-		s.turn = l
-		l.stream.Resume()
-		l.stream.Notify()
-		s.turn = nil
-	}
-}
-
-// flush writes what is put together.
-func (s *session) flush() {
-	out := s.core.Out
-	if len(out) > 0 {
-		_ = s.stream.Write(out) // an error stays with the stream
-	}
-	s.worker.framed(out)
-	s.core.Out = nil
 }
 
 // fail ends the connection because of what the client has sent. It is told why, and the log is.
@@ -359,7 +283,7 @@ func (s *session) record(detail string) {
 func (s *session) finish() {
 	s.flush()
 	_ = s.stream.CloseWrite() // an error stays with the stream
-	s.state = lingering
+	s.state, s.sends = lingering, false
 	s.worker.loop.Arm(&s.timer, s.worker.linger, s)
 	s.drop()
 }
@@ -466,12 +390,11 @@ func (s *session) close() {
 	if s.state == closed {
 		return
 	}
-	s.state = closed
+	s.state, s.sends = closed, false
 	s.share.over.Add(1)
 	w := s.worker
 	w.loop.Disarm(&s.timer)
-	w.framed(s.core.Out)
-	s.core.Out = nil
+	s.discard()
 	if s.prev == nil {
 		w.sessions = s.next
 	} else {
@@ -482,24 +405,6 @@ func (s *session) close() {
 	}
 	s.stream.Close()
 	s.stream = nil // somebody else's from now on
-}
-
-// frames gives the buffer in which a session puts frames together, and framed takes it back.
-func (w *worker) frames() []byte {
-	if n := len(w.outs); n > 0 {
-		b := w.outs[n-1]
-		w.outs = w.outs[:n-1]
-		return b
-	}
-	return make([]byte, 0, outMark+http2.MaxFrame)
-}
-
-const outsKept = 16
-
-func (w *worker) framed(b []byte) {
-	if b != nil && cap(b) <= 2*outMark && len(w.outs) < outsKept {
-		w.outs = append(w.outs, b[:0])
-	}
 }
 
 // forEachSession does something to every open session.

@@ -41,22 +41,17 @@ const (
 // trunk is a connection to a backend that speaks HTTP/2. It belongs to its place, and carries the requests of many clients,
 // each on a branch; what they write is gathered, and leaves at the end of the loop's turn in one write.
 type trunk struct {
-	worker    *worker
+	outlet
 	place     *place
 	transport *Transport
 	carrier   *link // the connection itself
-	core      http2.Conn
 	timer     eventloop.Timer
 
-	waiting waitlist[branch] // for room to write
-	turn    *branch          // whose turn it is to write
-	touched bool             // the loop will tell of the end of its turn
-	reading bool             // frames are being taken in just now
-
-	state  trunkState
-	served int  // requests
-	fresh  bool // no request has been told yet that the attempt to connect has succeeded
-	blamed bool // the end of the connection is counted against the backend
+	state   trunkState
+	reading bool // frames are being taken in just now
+	served  int  // requests
+	fresh   bool // no request has been told yet that the attempt to connect has succeeded
+	blamed  bool // the end of the connection is counted against the backend
 
 	idle   int // ticks without a request
 	silent int // ticks since the server has said something
@@ -68,8 +63,9 @@ type trunk struct {
 // trunk begins to connect to the backend. The error means that the attempt could not even start.
 func (p *place) trunk(t *Transport, timeout time.Duration) error {
 	w := p.worker
-	k := &trunk{worker: w, place: p, transport: t, fresh: true}
+	k := &trunk{outlet: outlet{worker: w}, place: p, transport: t, fresh: true}
 	k.carrier = w.newLink(k, p.backend, t)
+	k.stream, k.ender = &k.carrier.stream, k
 	if err := k.carrier.stream.Dial(w.loop, p.backend.Addr(), k.carrier); err != nil {
 		k.carrier.give()
 		return err
@@ -91,7 +87,7 @@ func (k *trunk) connected(err error) {
 		k.concede()
 		return
 	}
-	k.state = trunkOpen
+	k.state, k.sends = trunkOpen, true
 	k.carrier.stream.SetHandler(k.carrier)
 	k.carrier.stream.KeepAlive()
 	k.touch()
@@ -134,20 +130,6 @@ func (k *trunk) rescue() {
 		k.worker.panicked(cause)
 		defer func() { _ = recover() }() // the first panic is logged; this one may come from the same broken state
 		k.fail(eventloop.ErrPanicked)
-	}
-}
-
-// touch has what is put together written at the end of the loop's turn. It is called before something is.
-func (k *trunk) touch() {
-	if k.state == trunkClosed {
-		return
-	}
-	if k.core.Out == nil {
-		k.core.Out = k.worker.frames()
-	}
-	if !k.touched {
-		k.touched = true
-		k.worker.loop.AtTurnEnd(k)
 	}
 }
 
@@ -225,52 +207,20 @@ func (k *trunk) event(e http2.Event) {
 		}
 	case http2.Room:
 		if e.Stream != nil {
-			k.wait(e.Stream.Owner.(*branch))
+			k.wait(&e.Stream.Owner.(*branch).writer)
 			return
 		}
 		k.place.most = k.core.Most()
 		for s := range k.core.Streams() {
-			k.wait(s.Owner.(*branch))
+			k.wait(&s.Owner.(*branch).writer)
 		}
 	}
 }
 
-// room is how many bytes of content may be put together now.
-func (k *trunk) room() int {
-	if k.state != trunkOpen || k.carrier.stream.Buffered() > 0 {
-		return 0
-	}
-	return max(outMark-len(k.core.Out), 0)
-}
-
-// wait puts a branch behind the others that wait for room, if it has something to write.
-func (k *trunk) wait(b *branch) {
-	if l := b.link; l != nil && !l.stream.HasRoom() {
-		k.enqueue(b, false)
-	}
-}
-
-func (k *trunk) enqueue(b *branch, front bool) {
-	if k.waiting.add(&b.spot, b, front) {
-		k.touch()
-	}
-}
-
-// EndTurn lets those who wait write as long as there is room, each its share, and sends it all.
+// EndTurn sends what the requests have written.
 func (k *trunk) EndTurn() {
 	defer k.rescue()
-	k.touched = false
-	for round := 0; k.state == trunkOpen; round++ {
-		k.pump()
-		k.flush()
-		if k.waiting.head() == nil || k.room() == 0 || k.core.Spare() <= 0 {
-			break
-		}
-		if round == flushRounds {
-			k.carrier.stream.Again()
-			break
-		}
-	}
+	k.pour()
 	switch {
 	case k.state != trunkOpen:
 		return
@@ -301,31 +251,6 @@ func (k *trunk) takes() bool {
 
 // vacant reports whether a request can go on it now.
 func (k *trunk) vacant() bool { return k.state == trunkOpen && k.takes() && k.core.Vacant() > 0 }
-
-func (k *trunk) pump() {
-	for k.waiting.head() != nil && k.room() > 0 && k.core.Spare() > 0 {
-		b := k.waiting.head()
-		k.waiting.remove(&b.spot)
-		if b.share <= 0 {
-			b.share = laneShare
-		}
-		k.turn = b
-		s := &b.link.stream
-		s.Resume()
-		s.Notify()
-		k.turn = nil
-	}
-}
-
-// flush writes what is put together.
-func (k *trunk) flush() {
-	out := k.core.Out
-	if len(out) > 0 {
-		_ = k.carrier.stream.Write(out) // an error stays with the stream
-	}
-	k.worker.framed(out)
-	k.core.Out = nil
-}
 
 // doubt asks a server that has not said anything for a while whether it is there: a request was given up.
 func (k *trunk) doubt() {
@@ -412,7 +337,7 @@ func (k *trunk) fail(err error) {
 
 // forget takes the trunk out of its place.
 func (k *trunk) forget() {
-	k.state = trunkClosed
+	k.state, k.sends = trunkClosed, false
 	k.worker.loop.Disarm(&k.timer)
 	for i, other := range k.place.trunks {
 		if other == k {
@@ -420,8 +345,7 @@ func (k *trunk) forget() {
 			break
 		}
 	}
-	k.worker.framed(k.core.Out)
-	k.core.Out = nil
+	k.discard()
 }
 
 // close closes the connection.
