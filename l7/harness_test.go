@@ -339,15 +339,16 @@ func (b *bed) get(path string) (status int, body string) {
 	return resp.StatusCode, string(all)
 }
 
-// records waits for n lines of the access log and returns them.
+// records waits for n whole lines of the access log and returns them; one that is still being written is none.
 func (b *bed) records(n int) []string {
 	b.t.Helper()
 	var lines []string
 	weirtest.Eventually(b.t, patience, func() bool {
 		b.server.Flush(patience)
 		text, _ := os.ReadFile(b.logged)
-		lines = strings.Split(strings.TrimSpace(string(text)), "\n")
-		return len(text) > 0 && len(lines) >= n
+		lines = strings.SplitAfter(string(text), "\n")
+		lines = lines[:len(lines)-1] // what stands behind the last end of line
+		return len(lines) >= n
 	}, "records are missing")
 	return lines
 }
