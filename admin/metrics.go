@@ -15,6 +15,7 @@ import (
 type collector struct {
 	weir        Weir
 	process     []family[State]
+	web         []family[State] // where HTTP is served
 	entrypoints group[Entrypoint]
 	services    group[Service]
 	backends    group[Backend]
@@ -106,6 +107,7 @@ func newCollector(weir Weir) *collector {
 	return &collector{
 		weir:        weir,
 		process:     families(nil, processMetrics()),
+		web:         families(nil, webMetrics()),
 		entrypoints: newGroup(ofEntrypoint, entrypointMetrics(), entrypointConnectionMetrics(), entrypointFlowMetrics()),
 		services:    newGroup(ofService, serviceMetrics(), serviceConnectionMetrics(), serviceFlowMetrics()),
 		backends:    newGroup(ofServer, backendMetrics(), backendConnectionMetrics(), backendFlowMetrics()),
@@ -130,6 +132,14 @@ func newCollector(weir Weir) *collector {
 		sources:      newSourceFamilies(),
 		cluster:      newClusterFamilies(),
 		compressions: newCompressionFamilies(),
+	}
+}
+
+// webMetrics are those of the process that are there if any entrypoint serves HTTP.
+func webMetrics() []definition[State] {
+	return []definition[State]{
+		{"weir_http_backend_connections", "Open connections to backends of HTTP, idle ones included.", gauge, func(s *State) float64 { return float64(s.Connections.HTTPBackend) }},
+		{"weir_http_max_backend_connections", "Limit of these; 0 means none.", gauge, func(s *State) float64 { return float64(s.Connections.MaxHTTPBackend) }},
 	}
 }
 
@@ -235,6 +245,7 @@ func unixSeconds(t time.Time) float64 {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	describe(out, c.process)
+	describe(out, c.web)
 	c.entrypoints.describe(out)
 	c.services.describe(out)
 	c.backends.describe(out)
@@ -262,6 +273,9 @@ func describe[T any](out chan<- *prometheus.Desc, all []family[T]) {
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := c.weir.State()
 	collect(out, c.process, s)
+	if slices.ContainsFunc(s.Entrypoints, func(e Entrypoint) bool { return e.HTTP != nil }) {
+		collect(out, c.web, s)
+	}
 	out <- prometheus.MustNewConstMetric(c.buildInfo, gauge, 1, valid(s.Version), valid(s.Commit), valid(s.GoVersion))
 	out <- prometheus.MustNewConstMetric(c.reloads, counter, float64(s.Reloads.Succeeded), "success")
 	out <- prometheus.MustNewConstMetric(c.reloads, counter, float64(s.Reloads.Failed), "failure")

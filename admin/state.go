@@ -56,10 +56,12 @@ type Loop struct {
 	Active int64 `json:"active"` // open client connections
 }
 
-// Connections counts client connections of the whole process.
+// Connections counts client connections of the whole process, and those to backends of HTTP, which many clients share.
 type Connections struct {
-	Active int64 `json:"active"`
-	Max    int64 `json:"max"` // the limit; 0 = none
+	Active         int64 `json:"active"`
+	Max            int64 `json:"max"`            // the limit; 0 = none
+	HTTPBackend    int64 `json:"httpBackend"`    // idle ones included
+	MaxHTTPBackend int64 `json:"maxHTTPBackend"` // the limit; 0 = none
 }
 
 // Flows counts the flows of UDP of the whole process.

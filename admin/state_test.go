@@ -26,7 +26,7 @@ func busy() State {
 		Generation: 7, ConfigHash: "5f2e", LogLevel: "info",
 		Reloads:     Reloads{Succeeded: 5, Failed: 1, Last: LastReload{At: start.Add(time.Hour), OK: true}},
 		Loops:       []Loop{{Active: 3}, {Active: 4}},
-		Connections: Connections{Active: 7, Max: 1000},
+		Connections: Connections{Active: 7, Max: 1000, HTTPBackend: 5, MaxHTTPBackend: 900},
 		Ended:       map[string]uint64{"done": 90, "client-abort": 2, "no-route": 1, "drain": 0},
 		AccessLog:   AccessLog{Written: 92, Dropped: 1},
 		Spans:       Spans{Exported: 41, Failed: 3, Dropped: 2},

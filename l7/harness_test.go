@@ -80,6 +80,7 @@ type setup struct {
 	security    *Security
 	rule        string // of the one route
 	rewriteHost bool
+	links       int // there may be to backends; 0 = no limit
 	sendBuffer  int // of the kernel, for each client; 0 = what it likes
 }
 
@@ -100,7 +101,7 @@ func newBed(t testing.TB, o setup) *bed {
 	if err := log.Configure(accesslog.Options{Format: accesslog.JSON, Path: b.logged}); err != nil {
 		t.Fatal(err)
 	}
-	b.server = NewServer(Options{Loops: loops, AccessLog: log, Hostname: "weir-1", Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	b.server = NewServer(Options{Loops: loops, AccessLog: log, Hostname: "weir-1", MaxLinks: o.links, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if o.pool.Connect.Timeout == 0 {
 		o.pool.Connect = upstream.ConnectOptions{Timeout: 2 * time.Second, Retries: 2}
 	}

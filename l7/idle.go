@@ -75,6 +75,7 @@ func (w *worker) rest(l *link, now time.Time) {
 	}
 	p.newest = l
 	p.count++
+	w.resting++
 	p.counters.idle.Store(int64(p.count))
 	if !w.sweeper.Armed() {
 		w.loop.Arm(&w.sweeper, sweepEvery, w)
@@ -95,30 +96,30 @@ func (p *place) remove(l *link) {
 	}
 	l.prev, l.next = nil, nil
 	p.count--
+	p.worker.resting--
 	p.counters.idle.Store(int64(p.count))
 }
 
-// sweep closes links that have rested for too long, those above their number that have since the last one, and those of
-// backends that are being drained.
+// sweep closes links that have rested for too long, those above their number that have since the last one, all that have
+// where connections are about to run out, and those of backends that are being drained.
 func (w *worker) sweep(now time.Time) {
-	left := 0
+	crowded := w.server.crowded()
 	for _, p := range w.places {
 		gone := p.backend.Draining()
-		for l := p.oldest; l != nil && (gone || p.spare(l, now)); l = p.oldest {
+		for l := p.oldest; l != nil && (gone || p.spare(l, now, crowded)); l = p.oldest {
 			p.remove(l)
 			l.close()
 		}
-		left += p.count
 	}
-	if left > 0 {
+	if w.resting > 0 {
 		w.loop.Arm(&w.sweeper, sweepEvery, w)
 	}
 }
 
 // spare reports whether nobody needs l, the oldest one.
-func (p *place) spare(l *link, now time.Time) bool {
+func (p *place) spare(l *link, now time.Time, crowded bool) bool {
 	t, rested := l.transport, now.Sub(l.rested)
-	return t.IdleTimeout > 0 && rested > t.IdleTimeout || p.count > t.MaxIdle && rested > surplusRest
+	return t.IdleTimeout > 0 && rested > t.IdleTimeout || (crowded || p.count > t.MaxIdle) && rested > surplusRest
 }
 
 // closeIdle closes the idle links that are meant.

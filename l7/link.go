@@ -77,6 +77,7 @@ type link struct {
 	parser     http1.Parser
 	branch     *branch   // on which it is; nil for a connection of its own
 	shared     bool      // the attempt to connect was made for another one, for whom it counts
+	counted    bool      // among the connections there may be
 	x          holder    // whose it is; nil while it rests
 	prev, next *link     // neighbours while it rests
 	rested     time.Time // since when
@@ -113,6 +114,9 @@ func (w *worker) dial(h holder, b *upstream.Backend, t *Transport, o upstream.Op
 		return p.await(h, t, o)
 	}
 	l := w.newLink(h, b, t)
+	if err := w.admit(l); err != nil {
+		return l, err
+	}
 	return l, l.stream.Dial(w.loop, b.Addr(), l)
 }
 
@@ -229,6 +233,10 @@ func (l *link) reset() {
 
 func (l *link) give() {
 	w := l.worker
+	if l.counted {
+		w.server.links.Add(-1)
+		l.counted = false
+	}
 	l.worker, l.place, l.transport, l.x, l.prev, l.next = nil, nil, nil, nil, nil, nil
 	push(&w.links, l)
 }

@@ -84,7 +84,7 @@ func (m *mirrorCall) connected(err error) {
 		m.reach()
 		return
 	case err != nil:
-		if !local(err) && err != errNoStream && !l.shared {
+		if !local(err) && err != errNoStream && err != errNoLink && !l.shared {
 			m.fail()
 		}
 		m.end(502)

@@ -203,6 +203,9 @@ func (x *Exchange) connected(err error) {
 		x.reach()
 	case err == errNoStream:
 		x.miss(503, accesslog.Weir, accesslog.QueueFull)
+	case err == errNoLink:
+		x.detail = "server-connections"
+		x.miss(503, accesslog.Weir, accesslog.Limit)
 	case local(err):
 		// Weir's own host is out of something; it would be unjust to blame the backend.
 		x.fail(503, accesslog.Weir, accesslog.Internal)

@@ -196,22 +196,25 @@ func TestIdlePoolLimits(t *testing.T) {
 // time find the connections that those before them have used.
 func TestSpareLinks(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		count  int
-		rested time.Duration
-		spare  bool
+		name    string
+		count   int
+		rested  time.Duration
+		crowded bool
+		spare   bool
 	}{
-		{"few, for long", 2, time.Minute, false},
-		{"few, for too long", 2, time.Hour, true},
-		{"more, since now", 3, 0, false},
-		{"more, for half a sweep", 3, sweepEvery / 2, false},
-		{"more, for a sweep", 3, sweepEvery, true},
+		{"few, for long", 2, time.Minute, false, false},
+		{"few, for too long", 2, time.Hour, false, true},
+		{"more, since now", 3, 0, false, false},
+		{"more, for half a sweep", 3, sweepEvery / 2, false, false},
+		{"more, for a sweep", 3, sweepEvery, false, true},
+		{"few, since now, all run out", 1, 0, true, false},
+		{"few, for a sweep, all run out", 1, sweepEvery, true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			now := time.Now()
 			p := &place{count: tt.count}
 			l := &link{transport: &Transport{MaxIdle: 2, IdleTimeout: 90 * time.Second}, rested: now.Add(-tt.rested)}
-			if spare := p.spare(l, now); spare != tt.spare {
+			if spare := p.spare(l, now, tt.crowded); spare != tt.spare {
 				t.Errorf("spare: %v", spare)
 			}
 		})

@@ -2,6 +2,7 @@ package l7
 
 import (
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,15 @@ type Options struct {
 	Hostname  string            // what X-Forwarded-Server says; empty = the field is left out
 	AccessLog *accesslog.Writer // nil = no access log
 	Spans     *span.Queue       // where spans go; nil = nowhere
+	MaxLinks  int               // connections to servers at one time, idle ones included; 0 = no limit
 	Log       *slog.Logger
+}
+
+func (o *Options) maxLinks() int64 {
+	if o.MaxLinks == 0 {
+		return math.MaxInt64
+	}
+	return int64(o.MaxLinks)
 }
 
 // Server is the HTTP side of a running weir: what is open on its loops.
@@ -30,6 +39,7 @@ type Server struct {
 	workers  []*worker
 	hands    // for Exchange.Go
 	panics   atomic.Int64
+	links    atomic.Int64 // to servers
 	draining atomic.Bool
 	tracing  atomic.Pointer[Tracing] // nil = requests are not traced; writer: the owner of the topology
 	places   sync.Map                // *upstream.Backend to its *Counters; loops write when a backend is first used

@@ -66,7 +66,11 @@ func (p *place) trunk(t *Transport, timeout time.Duration) error {
 	k := &trunk{outlet: outlet{worker: w}, place: p, transport: t, fresh: true}
 	k.carrier = w.newLink(k, p.backend, t)
 	k.stream, k.ender = &k.carrier.stream, k
-	if err := k.carrier.stream.Dial(w.loop, p.backend.Addr(), k.carrier); err != nil {
+	err := w.admit(k.carrier)
+	if err == nil {
+		err = k.carrier.stream.Dial(w.loop, p.backend.Addr(), k.carrier)
+	}
+	if err != nil {
 		k.carrier.give()
 		return err
 	}
@@ -284,7 +288,7 @@ func (k *trunk) tick() {
 	k.silent++
 	if k.core.Open() > 0 {
 		k.idle = 0
-	} else if k.idle++; k.transport.IdleTimeout > 0 && time.Duration(k.idle)*trunkTick > k.transport.IdleTimeout {
+	} else if k.idle++; k.transport.IdleTimeout > 0 && time.Duration(k.idle)*trunkTick > k.transport.IdleTimeout || k.idle > 1 && k.worker.server.crowded() {
 		k.leave()
 		return
 	}

@@ -49,6 +49,7 @@ type worker struct {
 	outs      [][]byte // buffers in which sessions put frames together
 	texts     http2.Texts
 	places    map[*upstream.Backend]*place
+	resting   int           // idle links
 	copies    []*mirrorCall // on their way
 	copied    int           // bytes of their bodies
 	kept      int           // bytes of requests that may be sent again

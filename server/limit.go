@@ -45,6 +45,22 @@ func connectionLimit(descriptors uint64, listeners int) int {
 	return int(min((descriptors-reserve)/2, math.MaxInt32))
 }
 
+// linkLimit is how many connections to HTTP servers a number of descriptors carries beside as many client connections as
+// there may be. One client of HTTP/2 may want hundreds of them, so clients do not bound them. Where the clients were given
+// nearly all descriptors it is a quarter of them; 0 means that there is no limit.
+func linkLimit(descriptors uint64, listeners, clients int) int {
+	if descriptors == 0 {
+		return 0
+	}
+	reserve := min(spareDescriptors, descriptors/4) + uint64(max(listeners, 0))
+	if descriptors <= reserve {
+		return 1
+	}
+	free := descriptors - reserve
+	left := max(free, uint64(clients)) - uint64(clients)
+	return int(min(max(left, free/4, 1), math.MaxInt32))
+}
+
 // flowShare is the part of the descriptors, beyond those in reserve, that UDP flows may have, in percent. Somebody who forges
 // sources may open as many flows as there may be, and connections must find descriptors nevertheless.
 const flowShare = 75

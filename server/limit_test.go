@@ -30,6 +30,30 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+func TestLinkLimit(t *testing.T) {
+	tests := []struct {
+		name               string
+		descriptors        uint64
+		listeners, clients int
+		want               int
+	}{
+		{"not known", 0, 5, 100, 0},
+		{"half each", 20000, 12, 9738, 9738},
+		{"few clients", 20000, 12, 100, 19376},
+		{"many clients", 20000, 12, 19000, 4869},
+		{"more clients than descriptors", 20000, 12, 1 << 20, 4869},
+		{"fewer than listeners", 100, 200, 1, 1},
+		{"without end", math.MaxUint64, 1, math.MaxInt32, math.MaxInt32},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := linkLimit(tt.descriptors, tt.listeners, tt.clients); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestCgroupMemory(t *testing.T) {
 	groups := map[string]string{"/": "max\n", "/system": "4096\n", "/system/weir": "8192\n", "/free": "max\n"}
 	read := func(group string) (string, error) {

@@ -70,6 +70,7 @@ type Server struct {
 	stop      stopping
 	started   startPlan
 	maxOpen   int // client connections, 0 = no limit
+	maxLinks  int // connections to HTTP servers, 0 = no limit
 	maxFlows  int // UDP flows, 0 = no limit
 	timer     *time.Timer
 	begun     bool      // everything is open
@@ -218,6 +219,7 @@ func (s *Server) size(first *plan) (loops int) {
 	if s.maxOpen == 0 {
 		s.maxOpen = connectionLimit(descriptors, addrs*loops)
 	}
+	s.maxLinks = linkLimit(descriptors, addrs*loops, s.maxOpen)
 	return loops
 }
 
@@ -246,7 +248,7 @@ func (s *Server) open(first *plan, loops int) error {
 		s.log.Warn("the host does not tell its name: X-Forwarded-Server is left out", "error", err)
 	}
 	spans := span.NewQueue()
-	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Spans: spans, Log: s.log})
+	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Spans: spans, MaxLinks: s.maxLinks, Log: s.log})
 	s.topology = newTopology(engine, newWeb(requests), accessLog, s.log)
 	s.tracer = tracer{queue: spans, version: s.o.Build.Version, host: hostname}
 	s.who, s.wake, s.setLog, s.tellFound = probing{emit: s.tell}, s.trip, s.o.Log.set, s.find

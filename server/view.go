@@ -31,6 +31,7 @@ type view struct {
 	hash        string
 	reloads     admin.Reloads
 	max         int
+	maxLinks    int
 	maxFlows    int
 	engine      *l4.Server
 	accessLog   *accesslog.Writer
@@ -61,6 +62,7 @@ func (s *Server) publish() {
 		hash:        r.hash,
 		reloads:     admin.Reloads{Succeeded: r.succeeded, Failed: r.failed, Last: r.last},
 		max:         s.maxOpen,
+		maxLinks:    s.maxLinks,
 		maxFlows:    s.maxFlows,
 		engine:      s.engine,
 		accessLog:   s.accessLog,
@@ -115,7 +117,7 @@ func (s *Server) State() *admin.State {
 		return out // nothing is open yet
 	}
 	s.sync.freshen(v.engine.Sync, now)
-	out.Connections = admin.Connections{Active: v.engine.Active(), Max: int64(v.max)}
+	out.Connections = admin.Connections{Active: v.engine.Active(), Max: int64(v.max), HTTPBackend: v.web.server.Links(), MaxHTTPBackend: int64(v.maxLinks)}
 	out.Flows = admin.Flows{Active: v.engine.Flows(), Max: int64(v.maxFlows)}
 	stats := v.accessLog.Stats()
 	out.AccessLog = admin.AccessLog{Written: stats.Written, Dropped: stats.Dropped, Errors: stats.Errors}

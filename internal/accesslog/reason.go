@@ -9,7 +9,7 @@ type Reason uint8
 // The reasons, in the order in which a connection or a request meets them.
 const (
 	Unknown           Reason = iota // nobody set a reason; seeing it is a bug in weir
-	Limit                           // a connection limit of the entrypoint, of the process or of a client was reached
+	Limit                           // a limit of the entrypoint, of the process, of a middleware or of a client was reached
 	MalformedProxy                  // the PROXY header broke its format or came where one was required and was missing
 	MalformedHello                  // the TLS ClientHello broke its format
 	MalformedPostgres               // the PostgreSQL start-up packet broke its format
