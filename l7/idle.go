@@ -9,7 +9,7 @@ import (
 
 // place is what a loop holds for one backend.
 type place struct {
-	grove
+	trunkPool
 	worker   *worker
 	backend  *upstream.Backend
 	counters *share // of the backend, this loop's

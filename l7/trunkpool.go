@@ -6,8 +6,8 @@ import (
 	"github.com/weirlb/weir/upstream"
 )
 
-// grove is what a place holds of trunks, and of those who wait for a stream on one.
-type grove struct {
+// trunkPool is what a place holds of trunks, and of those who wait for a stream on one.
+type trunkPool struct {
 	trunks  []*trunk         // the oldest first
 	waiting waitlist[branch] // for a stream
 	order   uint64           // of the last one that began to wait
