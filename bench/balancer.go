@@ -25,16 +25,16 @@ import (
 )
 
 // balancer is one program under test. It is plain data, so that another one
-// costs a file with a few templates.
+// costs a short file and a few templates.
 type balancer struct {
 	name    string
-	binary  string   // path, or a name to look for in PATH and in the sbin directories
-	module  string   // directory of the Go module that binary is built from; empty is none
-	version []string // arguments that make it print its version
-	file    string   // name of the configuration file
-	args    []string // arguments that run it in the foreground; templates over a site
-	check   []string // arguments that check the configuration; templates over a site
-	configs map[shape]string
+	binary  string            // path, or a name to look for in PATH and in the sbin directories
+	module  string            // directory of the Go module that binary is built from; empty is none
+	version []string          // arguments that make it print its version
+	file    string            // name of the configuration file
+	args    []string          // arguments that run it in the foreground; templates over a site
+	check   []string          // arguments that check the configuration; templates over a site
+	configs map[shape]string  // what is in the configuration file, templates over a site
 	lacks   map[shape]string  // why there is no configuration for other shapes
 	extras  map[string]string // further files that configurations name, templates over a site
 	ports   []string          // names of the ports that it wants besides those of every site

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,13 +114,25 @@ func builtWeir(t *testing.T) string {
 	return program
 }
 
-// HAProxy has nothing for UDP, and no rival has weir's middlewares; both say so.
+// HAProxy has nothing for UDP, Caddy nothing but HTTP, and no rival has weir's middlewares; all say so.
 func TestEveryBalancerHasEveryShape(t *testing.T) {
-	for _, b := range append(rivalBalancers(), weir("bin/weir")) {
+	for _, b := range append(rivalBalancers(), weir("bin/weir"), caddy(false)) {
 		for _, sc := range scenarios() {
-			out := b.name == "haproxy" && sc.network() == "udp" || b.name != "weir" && sc.shape == passes
+			out := b.name == "haproxy" && sc.network() == "udp" || b.name == "caddy" && !sc.exchange.HTTP ||
+				b.name != "weir" && sc.shape == passes
 			if (b.configs[sc.shape] == "") != out || (b.without(sc.shape) != "") != out {
 				t.Errorf("%s in %s: configuration %q, out for %q", b.name, sc.name, b.configs[sc.shape], b.without(sc.shape))
+			}
+		}
+	}
+}
+
+// A file that is named after no shape would be left out without a word.
+func TestEveryConfigurationIsOfAShape(t *testing.T) {
+	for _, b := range append(rivalBalancers(), weir("bin/weir"), caddy(false)) {
+		for sh := range b.configs {
+			if !slices.Contains(shapes(), sh) {
+				t.Errorf("%s has a configuration for %s, which no scenario has; there are: %s", b.name, sh, shapeList())
 			}
 		}
 	}
@@ -229,16 +242,8 @@ func TestWeirConfigurationOfHTTP(t *testing.T) {
 				all["tls"] = object{}
 				besides["tls"] = object{"certificates": []any{object{"certFile": at.Cert, "keyFile": at.Key}}}
 			case passes:
-				names, chained := []any{}, object{}
-				for _, m := range chain() {
-					var does object
-					if err := yaml.Unmarshal([]byte(m.does), &does); err != nil {
-						t.Fatal(err)
-					}
-					names, chained[m.name] = append(names, m.name), does
-				}
-				all["middlewares"] = names
-				besides["http"] = object{"middlewares": chained}
+				all["middlewares"] = []any{"only", "calm", "few", "pages", "breaker", "again", "mark", "deeper", "strip", "smaller"}
+				besides["http"] = object{"middlewares": tenMiddlewares()}
 			case routes:
 				routers = object{}
 				for h, host := range at.Hosts {
@@ -262,6 +267,23 @@ func TestWeirConfigurationOfHTTP(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
+	}
+}
+
+// tenMiddlewares are those of the shape passes, by name.
+func tenMiddlewares() object {
+	yes := object{"X-Bench": "yes"}
+	return object{
+		"only":    object{"ipAllowList": object{"sourceRange": []any{"127.0.0.0/8"}}},
+		"calm":    object{"rateLimit": object{"average": 1_000_000_000, "burst": 1_000_000_000}},
+		"few":     object{"inFlightReq": object{"amount": 100_000}},
+		"pages":   object{"errors": object{"status": []any{"500-599"}, "service": "origin"}},
+		"breaker": object{"circuitBreaker": object{"expression": "NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(99.0) > 100000"}},
+		"again":   object{"retry": object{"attempts": 3}},
+		"mark":    object{"headers": object{"customRequestHeaders": yes, "customResponseHeaders": yes, "frameDeny": true}},
+		"deeper":  object{"addPrefix": object{"prefix": "/deeper"}},
+		"strip":   object{"stripPrefix": object{"prefixes": []any{"/deeper"}}},
+		"smaller": object{"compress": object{}},
 	}
 }
 
