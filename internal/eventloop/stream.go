@@ -304,7 +304,7 @@ func (s *Stream) receiveRaw(p []byte) (int, error) {
 		return 0, s.again()
 	}
 	for {
-		n, err := read(int(s.fd), p)
+		n, err := recv(int(s.fd), p)
 		switch {
 		case n > 0:
 			s.readable = n == len(p) || s.hangup
@@ -396,7 +396,7 @@ func (s *Stream) write(p []byte) (int, error) {
 	}
 	s.beforeWrite()
 	for {
-		n, err := write(int(s.fd), p)
+		n, err := send(int(s.fd), p)
 		switch {
 		case err == nil:
 			s.writable = n == len(p)
