@@ -35,7 +35,7 @@ func (s *Stream) Dial(l *Loop, addr netip.AddrPort, d Dialer) error {
 		return fmt.Errorf("dial %s: %w", addr, err)
 	}
 	s.begin(l, fd, addr, nil)
-	s.connecting, s.dialer = true, d
+	s.connecting, s.dialer, s.tellsRoom = true, d, true
 	if err := l.watch(fd, s); err != nil {
 		s.Close()
 		return fmt.Errorf("dial %s: %w", addr, err)

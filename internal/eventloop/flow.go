@@ -118,7 +118,7 @@ func (f *Flow) drainPipe() (int, error) {
 	f.dst.beforeWrite()
 	n, err := f.pipe.drain(int(f.dst.fd))
 	if err == unix.EAGAIN {
-		f.dst.writable = false
+		f.dst.full()
 		return n, ErrAgain
 	}
 	if err != nil {

@@ -220,7 +220,7 @@ func (l *Loop) abandon(fd int) bool {
 	return ok
 }
 
-// watch registers fd for its whole life, edge-triggered, and sends its events to w.
+// watch registers fd edge-triggered, for reading and writing, and sends its events to w.
 func (l *Loop) watch(fd int, w watcher) error {
 	l.setWatcher(fd, w)
 	if err := l.poller.AddReadWrite(&netpoll.PollAttachment{FD: fd}, true); err != nil {
@@ -240,8 +240,8 @@ func (l *Loop) watchLevel(fd int, w watcher) error {
 	return nil
 }
 
-// watchReads registers fd for its whole life, edge-triggered and for reading only: each datagram that the interface has sent
-// would be an event of writing.
+// watchReads registers fd edge-triggered and for reading only. An accepted connection would be an event of writing at once, and
+// so would each datagram that the interface has sent.
 func (l *Loop) watchReads(fd int, w watcher) error {
 	l.setWatcher(fd, w)
 	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: fd}, true); err != nil {

@@ -10,10 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	pollEvents = 256 // taken at once
-	pollBrief  = 1   // milliseconds for which a loop waits before it tells the scheduler
-)
+const pollEvents = 256 // taken at once
+
+// pollBrief is for how many milliseconds a loop waits before it tells the scheduler. It is longer than a tick of the kernel (4 at
+// 250 Hz): a timer that would be the next one on its processor makes the kernel set the clock twice for each wait, which takes a
+// virtual machine microseconds (docs/design/2026-11-26-waiting.md).
+const pollBrief = 5
 
 var errNoDescriptor = errors.New("gnet's poller does not have its descriptor where it was in v2.10.0")
 
@@ -63,7 +65,7 @@ func (l *Loop) endTurn() {
 }
 
 // wait returns what is ready. A loop that has work is not without it for long: at first it waits without the scheduler's
-// knowledge, which costs nothing but keeps a processor for a millisecond; then it lets the processor go.
+// knowledge, which costs nothing but keeps a processor for pollBrief; then it lets the processor go.
 func (l *Loop) wait(events []unix.EpollEvent) (int, syscall.Errno) {
 	first, size := uintptr(unsafe.Pointer(&events[0])), uintptr(len(events))
 	n, _, err := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), first, size, pollBrief, 0, 0)

@@ -78,13 +78,14 @@ type flags struct {
 	wrote      bool // a first write went out
 	noDelay    bool // TCP_NODELAY is set
 	reset      bool // Reset was called
+	tellsRoom  bool // the descriptor is registered for writing too
 }
 
 // Open starts the life of a stream on an accepted, non-blocking descriptor, which the stream owns from now on.
 func (s *Stream) Open(l *Loop, fd int, remote netip.AddrPort, h Handler) error {
 	s.begin(l, fd, remote, h)
 	s.writable, s.noDelay = true, true // the listening socket passes NODELAY on
-	if err := l.watch(fd, s); err != nil {
+	if err := l.watchReads(fd, s); err != nil {
 		s.Close()
 		return err
 	}
@@ -399,15 +400,26 @@ func (s *Stream) write(p []byte) (int, error) {
 		n, err := send(int(s.fd), p)
 		switch {
 		case err == nil:
-			s.writable = n == len(p)
+			if n < len(p) {
+				s.full()
+			}
 			return n, nil
 		case err == unix.EAGAIN:
-			s.writable = false
+			s.full()
 			return 0, nil
 		case err != unix.EINTR:
 			s.fail(err)
 			return 0, err
 		}
+	}
+}
+
+// full notes that the socket takes nothing now; an event tells when it does again. An accepted connection is registered for
+// that the first time it is so: most never get there.
+func (s *Stream) full() {
+	s.writable = false
+	if !s.tellsRoom {
+		s.Again()
 	}
 }
 
@@ -484,6 +496,7 @@ func (s *Stream) Again() {
 		s.notifyLater()
 		return
 	}
+	s.tellsRoom = true
 	s.loop.again(int(s.fd))
 }
 

@@ -28,4 +28,16 @@ func send(fd int, p []byte) (int, error) {
 	return int(n), nil
 }
 
+// waiting is how many connections of a listening TCP socket wait to be accepted; 0 where the kernel does not tell.
+func waiting(fd int) int {
+	var info [7]uint32 // struct tcp_info (linux/tcp.h) up to tcpi_unacked, which is that number here
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, uintptr(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(info[len(info)-1])
+}
+
 func closeFD(fd int) { _, _, _ = syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0) }
