@@ -24,30 +24,41 @@ func (x *Exchange) believe() {
 		}
 	}
 	w.word = peer.AppendTo(w.word[:0])
-	// A field that cannot be added, because the head is as large as it may be, is one the server does without.
-	if !h.Has(head.XRealIP) {
-		_ = h.SetBytes("X-Real-Ip", w.word)
-	}
-	out := w.scratch()
-	for via := range h.Values("X-Forwarded-For") { // in one field or in several, they are one list
-		out = append(append(out, via...), ", "...)
-	}
-	out = append(out, w.word...)
-	_ = h.SetBytes("X-Forwarded-For", out)
-	w.sent(out)
-	if !h.Has(head.XForwardedHost) && len(h.Host()) > 0 {
-		_ = h.SetBytes("X-Forwarded-Host", h.Host())
-	}
+	x.claim(head.XRealIP, w.word)
+	x.passedBy(w.word)
+	x.claim(head.XForwardedHost, h.Host())
 	if !h.Has(head.XForwardedPort) {
 		w.word = x.appendPort(w.word[:0])
-		_ = h.SetBytes("X-Forwarded-Port", w.word)
+		x.claim(head.XForwardedPort, w.word)
 	}
-	if !h.Has(head.XForwardedProto) {
-		_ = h.Set("X-Forwarded-Proto", c.scheme())
+	w.word = append(w.word[:0], c.scheme()...)
+	x.claim(head.XForwardedProto, w.word)
+	w.word = append(w.word[:0], w.server.options.Hostname...)
+	x.claim(head.XForwardedServer, w.word)
+}
+
+// claim tells the server what weir knows, unless somebody trusted has told it already. A field that cannot be added, because the
+// head is as large as it may be, is one the server does without.
+func (x *Exchange) claim(k head.Known, value []byte) {
+	if len(value) > 0 && !x.req.Has(k) {
+		_ = x.req.SetKnown(k, value)
 	}
-	if name := w.server.options.Hostname; name != "" && !h.Has(head.XForwardedServer) {
-		_ = h.Set("X-Forwarded-Server", name)
+}
+
+// passedBy adds the peer to those who have passed the request on. In one field or in several, they are one list.
+func (x *Exchange) passedBy(peer []byte) {
+	h, w := &x.req, x.worker
+	if !h.Has(head.XForwardedFor) {
+		_ = h.SetKnown(head.XForwardedFor, peer)
+		return
 	}
+	out := w.scratch()
+	for via := range h.Values("X-Forwarded-For") {
+		out = append(append(out, via...), ", "...)
+	}
+	out = append(out, peer...)
+	_ = h.SetKnown(head.XForwardedFor, out)
+	w.sent(out)
 }
 
 // appendPort appends the port the client has asked for: that of Host, else the usual one.

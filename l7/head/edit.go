@@ -16,6 +16,21 @@ func (h *Head) Set(name, value string) error { return setField(h, name, value) }
 // SetBytes is Set for a value that is being put together. It does not keep it.
 func (h *Head) SetBytes(name string, value []byte) error { return setField(h, name, value) }
 
+// SetKnown is SetBytes for a field that is known by its number, which spares the
+// search for its name. Host is ErrProtected here.
+func (h *Head) SetKnown(k Known, value []byte) error {
+	switch {
+	case k == Other || k == Host || protected.has(k):
+		return ErrProtected
+	case !h.hasRoom(len(names[k]) + len(value)):
+		return ErrFull
+	case !isEditValue(value):
+		return ErrValue
+	}
+	put(h, k, names[k], value)
+	return nil
+}
+
 // Add adds a field at the end, whether there are others with that name or not.
 // The errors are those of Set; a second Host is ErrProtected.
 func (h *Head) Add(name, value string) error { return addField(h, name, value) }
@@ -83,12 +98,17 @@ func (h *Head) mayEdit(k Known, name string, size int) error {
 	switch {
 	case protected.has(k):
 		return ErrProtected
-	case !IsToken(name):
+	case k == Other && !IsToken(name):
 		return ErrName
-	case len(h.fields) >= maxFields || len(h.edits)+len(name)+size > maxEdits:
+	case !h.hasRoom(len(name) + size):
 		return ErrFull
 	}
 	return nil
+}
+
+// hasRoom reports whether a field of so many bytes may be added.
+func (h *Head) hasRoom(size int) bool {
+	return len(h.fields) < maxFields && len(h.edits)+size <= maxEdits
 }
 
 // isEditValue reports whether v can be written as a value and read back the
@@ -122,14 +142,15 @@ func put[T ~string | ~[]byte](h *Head, k Known, name string, value T) {
 
 // newField writes a line to the edits.
 func newField[T ~string | ~[]byte](h *Head, k Known, name string, value T) field {
-	f := field{known: k}
-	n := edit(h, name)
-	h.edits = append(h.edits, ": "...)
-	f.value = edit(h, value)
-	h.edits = append(h.edits, "\r\n"...)
-	f.line = Span{n.Start, uint32(len(h.edits)) | arena}
-	f.name = n.End
-	return f
+	start := uint32(len(h.edits)) | arena
+	e := append(append(h.edits, name...), ": "...)
+	e = append(append(e, value...), "\r\n"...)
+	h.edits = e
+	end := uint32(len(e)) | arena
+	return field{
+		line: Span{start, end}, name: start + uint32(len(name)),
+		value: Span{end - 2 - uint32(len(value)), end - 2}, known: k,
+	}
 }
 
 // Framing is how the body of the message ends.

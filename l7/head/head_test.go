@@ -273,6 +273,30 @@ func TestRefusedEdits(t *testing.T) {
 	}
 }
 
+func TestSetKnownRefuses(t *testing.T) {
+	h := mustRequest(t, plain)
+	for _, tt := range []struct {
+		known Known
+		text  string
+		want  error
+	}{
+		{Other, "a", ErrProtected},
+		{Host, "a", ErrProtected},
+		{ContentLength, "5", ErrProtected},
+		{TE, "trailers", ErrProtected},
+		{XForwardedFor, "a\r\nX-B: c", ErrValue},
+		{XForwardedFor, " a", ErrValue},
+		{XForwardedFor, strings.Repeat("a", maxEdits), ErrFull},
+	} {
+		if err := h.SetKnown(tt.known, []byte(tt.text)); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %.20q: %v, want %v", tt.known, tt.text, err, tt.want)
+		}
+	}
+	if got := string(h.AppendRequest(nil)); got != plain {
+		t.Errorf("the head is changed to %q", got)
+	}
+}
+
 func TestEditsAreBounded(t *testing.T) {
 	h := mustRequest(t, plain)
 	n := 0

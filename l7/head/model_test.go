@@ -37,7 +37,7 @@ func TestEditsFollowTheModel(t *testing.T) {
 				want = ErrValue
 			}
 			var err error
-			switch rapid.IntRange(0, 3).Draw(rt, "verb") {
+			switch rapid.IntRange(0, 4).Draw(rt, "verb") {
 			case 0:
 				if err = h.Set(name, value); err == nil {
 					model = setModel(model, name, value)
@@ -47,6 +47,14 @@ func TestEditsFollowTheModel(t *testing.T) {
 					model = append(model, pair{name, value})
 				}
 			case 2:
+				k := Lookup(name)
+				if k == Other {
+					want = ErrProtected
+				}
+				if err = h.SetKnown(k, []byte(value)); err == nil {
+					model = setModel(model, k.String(), value)
+				}
+			case 3:
 				err, want = h.Delete(name), nil
 				model = slices.DeleteFunc(model, func(p pair) bool { return strings.EqualFold(p.Name, name) })
 			default:
