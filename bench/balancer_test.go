@@ -104,11 +104,11 @@ func TestWeirTakesItsConfigurations(t *testing.T) {
 	}
 }
 
-// builtWeir is the weir of this tree.
-func builtWeir(t *testing.T) string {
+// builtWeir is the weir of this tree, built with further flags.
+func builtWeir(t *testing.T, flags ...string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "weir")
-	if said, err := exec.Command("go", "build", "-o", program, "../cmd/weir").CombinedOutput(); err != nil {
+	if said, err := exec.Command("go", append(append([]string{"build"}, flags...), "-o", program, "../cmd/weir")...).CombinedOutput(); err != nil {
 		t.Fatalf("build weir: %v\n%s", err, said)
 	}
 	return program

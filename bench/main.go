@@ -39,6 +39,7 @@ type options struct {
 	json      string // where results go; empty is nowhere
 	clients   int
 	syscalls  bool
+	profiles  string // directory; empty = none
 	list      bool
 	command   string // as it was typed, or could have been
 }
@@ -128,6 +129,7 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	flags.StringVar(&o.json, "json", usualResults, "file to write every sample to, with the report beside it as .html; empty writes neither")
 	flags.IntVar(&o.clients, "clients", 1, "processes that make the load side by side, 1 to 64; for machines with CPUs to spare")
 	flags.BoolVar(&o.syscalls, "syscalls", true, "count the system calls of each unit by strace, in a short round of its own")
+	flags.StringVar(&o.profiles, "profiles", "", "directory for a profile of weir in each scenario; weir must be built with -tags profiling")
 	flags.BoolVar(&o.list, "list", false, "list the scenarios and stop")
 	if err := readFlags(flags, args); err != nil {
 		return o, err

@@ -45,6 +45,7 @@ type runner struct {
 	progress io.Writer
 	scratch  string // directory
 	h2load   string // path of the program; empty where it is not installed
+	profiles string // directory for those of weir; empty = none are kept
 	step     int    // rounds done, of
 	steps    int
 }
@@ -70,7 +71,7 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	}
 	fmt.Fprintln(progress, m)
 	r := &runner{
-		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration, clients: o.clients, counting: o.syscalls, strace: "strace",
+		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration, clients: o.clients, counting: o.syscalls, strace: "strace", profiles: o.profiles,
 		warm: 500 * time.Millisecond, settle: time.Second, leastCPU: 50 * time.Millisecond,
 		progress: progress, scratch: scratch, steps: o.rounds * len(o.scenarios) * present(res.Entrants),
 	}
@@ -332,7 +333,7 @@ func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant,
 	}
 	defer p.Stop(stopGrace)
 	from := place{dir: dir, cpu: r.machine.LoadCPU, via: on.client}
-	s, err := play(ctx, &bout{sc: sc, e: e, at: at, p: p, backend: backend, from: from, hello: hello})
+	s, err := r.profiled(ctx, &bout{sc: sc, e: e, at: at, p: p, backend: backend, from: from, hello: hello}, play)
 	if err != nil {
 		return s, e.balancer.explain(err, at)
 	}

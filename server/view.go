@@ -337,6 +337,7 @@ func (f *freshener) freshen(sync func(), now time.Time) {
 // adminOptions is what the admin endpoint shows and can do.
 func (s *Server) adminOptions() admin.Options {
 	return admin.Options{
+		Pprof:       profiling,
 		Weir:        s,
 		Log:         s.log,
 		Config:      s.configJSON,
