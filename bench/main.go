@@ -21,6 +21,8 @@ const (
 	serverTool  = "load-server"
 	clientTool  = "load-client"
 	streamsTool = "load-streams"
+	outsideTool = "load-outside"
+	iperf3Tool  = "load-iperf3"
 	echoTool    = "load-echo"
 	flowsTool   = "load-flows"
 	holdTool    = "hold-namespace"
@@ -64,6 +66,10 @@ func run(args []string, in io.Reader, out, errOut io.Writer) error {
 			return load.ClientTool(args[1], in, out)
 		case streamsTool:
 			return load.StreamsTool(args[1], in, out)
+		case outsideTool:
+			return load.OutsideTool(args[1], in, out)
+		case iperf3Tool:
+			return load.Iperf3ServerTool(args[1], in, out)
 		case echoTool:
 			return load.EchoTool(args[1], in, out)
 		case flowsTool:

@@ -43,10 +43,10 @@ type runner struct {
 	settle   time.Duration // silence before memory is read
 	leastCPU time.Duration // that a sample must stand on; it comes in steps of 10 ms
 	progress io.Writer
-	scratch  string // directory
-	h2load   string // path of the program; empty where it is not installed
-	profiles string // directory for those of weir; empty = none are kept
-	step     int    // rounds done, of
+	scratch  string            // directory
+	programs map[string]string // paths of the load tools that are installed
+	profiles string            // directory for those of weir; empty = none are kept
+	step     int               // rounds done, of
 	steps    int
 }
 
@@ -71,12 +71,9 @@ func measure(ctx context.Context, o options, out, progress io.Writer) error {
 	}
 	fmt.Fprintln(progress, m)
 	r := &runner{
-		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration, clients: o.clients, counting: o.syscalls, strace: "strace", profiles: o.profiles,
+		machine: m, entrants: res.Entrants, rounds: o.rounds, duration: o.duration, clients: o.clients, counting: o.syscalls, strace: "strace", profiles: o.profiles, programs: installed(),
 		warm: 500 * time.Millisecond, settle: time.Second, leastCPU: 50 * time.Millisecond,
 		progress: progress, scratch: scratch, steps: o.rounds * len(o.scenarios) * present(res.Entrants),
-	}
-	if path, err := findProgram("h2load"); err == nil {
-		r.h2load = path
 	}
 	interrupt := r.all(ctx, o.scenarios, res, out)
 	if len(res.Scenarios) == 0 {
@@ -220,13 +217,25 @@ func (r *runner) scenario(ctx context.Context, sc scenario) (*outcome, error) {
 	return got, nil
 }
 
+// installed are the paths of the load tools of others that are there.
+func installed() map[string]string {
+	paths := make(map[string]string)
+	for _, sc := range scenarios() {
+		name, _ := sc.program()
+		if path, err := findProgram(name); name != "" && err == nil {
+			paths[name] = path
+		}
+	}
+	return paths
+}
+
 // ground gives a scenario what it is played on.
 func (r *runner) ground(ctx context.Context, sc scenario) (*ground, error) {
 	if sc.cabled {
 		return cabled(ctx, r.scratch)
 	}
-	if sc.shape == second && r.h2load == "" {
-		return nil, errors.New("h2load is missing: install the Debian package nghttp2-client")
+	if name, debian := sc.program(); name != "" && r.programs[name] == "" {
+		return nil, fmt.Errorf("%s is missing: install the Debian package %s", name, debian)
 	}
 	return loopback(), nil
 }
@@ -301,7 +310,7 @@ func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant,
 	if err != nil {
 		return sample{}, err
 	}
-	backend, err := startTool(sc.backend(), place{dir: dir, cpu: r.machine.LoadCPU, via: on.server})
+	backend, err := startTool(r.backend(sc), place{dir: dir, cpu: r.machine.LoadCPU, via: on.server})
 	if err != nil {
 		return sample{}, err
 	}
@@ -363,7 +372,10 @@ func withHello(sc scenario) (scenario, []byte, error) {
 }
 
 // backend is the job of the backends in a scenario.
-func (sc scenario) backend() job {
+func (r *runner) backend(sc scenario) job {
+	if sc.outside == load.Iperf3 {
+		return job{iperf3Tool, load.Iperf3ServerSpec{Program: r.programs[sc.outside]}}
+	}
 	if sc.flows == nil {
 		return job{serverTool, load.ServerSpec{
 			Kinds: []load.Exchange{sc.exchange, sc.exchange}, Everywhere: sc.backends > 0, Flap: sc.flap,
@@ -378,6 +390,12 @@ func (sc scenario) backend() job {
 
 // client is the job of the client in a round.
 func (r *runner) client(sc scenario, at site, hello []byte) job {
+	if sc.outside != "" {
+		return job{outsideTool, load.OutsideSpec{
+			Tool: sc.outside, Program: r.programs[sc.outside], Addr: at.Listen, Connections: sc.connections,
+			Warm: r.warm, Duration: r.duration, Dir: at.Dir,
+		}}
+	}
 	if sc.flows != nil {
 		spec := *sc.flows
 		spec.Addr, spec.Flows, spec.Hold = at.Listen, sc.connections, sc.idle
@@ -393,7 +411,7 @@ func (r *runner) client(sc scenario, at site, hello []byte) job {
 	}
 	if sc.shape == second {
 		return job{streamsTool, load.StreamSpec{
-			Program: r.h2load, Addr: at.Listen, Name: at.Hosts[0], Connections: sc.connections, Streams: sc.streams,
+			Program: r.programs["h2load"], Addr: at.Listen, Name: at.Hosts[0], Connections: sc.connections, Streams: sc.streams,
 			Answer: sc.exchange.Answer, Warm: r.warm, Duration: r.duration, Dir: at.Dir,
 		}}
 	}

@@ -44,6 +44,9 @@ type scenario struct {
 	targets     load.Targets
 	resume      bool // of the shape https: connections resume a session
 	streams     int  // of the shape http2: requests under way on each connection
+	// outside is the load tool of others that makes the load. Empty is the
+	// bench's own, or h2load for HTTP/2.
+	outside string
 	// bare is the shape that weir is measured in besides, in each round, so
 	// that its cost can be compared with its own. Empty is none.
 	bare shape
@@ -139,7 +142,7 @@ const idleConnections = 8000
 var sniNames = [2]string{"one.bench.test", "two.bench.test"}
 
 func scenarios() []scenario {
-	return slices.Concat(tcpScenarios(), udpScenarios(), httpScenarios(), httpsScenarios(), http2Scenarios(), seriesScenarios())
+	return slices.Concat(tcpScenarios(), udpScenarios(), httpScenarios(), httpsScenarios(), http2Scenarios(), outsideScenarios(), seriesScenarios())
 }
 
 func tcpScenarios() []scenario {
@@ -334,6 +337,38 @@ func http2Scenarios() []scenario {
 			name: "http2-download", title: "HTTP/2 over TLS, answers of 10 MiB on 2 connections with 10 streams each",
 			shape: second, exchange: load.Exchange{Answer: pageSize, HTTP: true}, connections: 2, streams: 10,
 			unit: perGigabyte(), goal: &goal{1.00, anyRival},
+		},
+	}
+}
+
+// program is the load tool that has to be installed, and the Debian package
+// that it is in; empty is none.
+func (s scenario) program() (name, debian string) {
+	switch {
+	case s.shape == second:
+		return "h2load", "nghttp2-client"
+	case s.outside != "":
+		return s.outside, s.outside
+	}
+	return "", ""
+}
+
+// outsideScenarios are some of the others with the load of a tool that others
+// have written, for whoever would rather believe that.
+func outsideScenarios() []scenario {
+	return []scenario{
+		{
+			name: "tcp-download-iperf3", title: "TCP relay, bulk on 8 connections by iperf3, which is the backend too",
+			shape: relay, connections: 8, outside: load.Iperf3, unit: perGigabyte(),
+		},
+		{
+			name: "udp-dns-dnsperf", title: "DNS over UDP by dnsperf, 200 clients with one query under way each",
+			shape: queries, connections: 200, outside: load.Dnsperf, flows: &load.FlowSpec{Datagrams: load.Datagrams{DNS: true}},
+			unit: perExchange("answer"),
+		},
+		{
+			name: "http-keepalive-wrk", title: fmt.Sprintf("HTTP by wrk, 64 lasting connections, %d bytes answered", answerSize),
+			shape: web, exchange: load.Exchange{Answer: answerSize, HTTP: true}, connections: 64, outside: load.Wrk, unit: perExchange("request"),
 		},
 	}
 }

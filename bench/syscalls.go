@@ -22,9 +22,9 @@ import (
 type counts map[string]int
 
 // countable reports whether the system calls of a scenario say something: its units are all alike, none of them is kept, and the
-// client says when it begins and ends; h2load does not.
+// client says when it begins and ends; the tools of others do not.
 func (sc scenario) countable() bool {
-	return !sc.idle && sc.share == 0 && !sc.lenient() && sc.series == "" && sc.streams == 0
+	return !sc.idle && sc.share == 0 && !sc.lenient() && sc.series == "" && sc.streams == 0 && sc.outside == ""
 }
 
 // countAll counts the system calls of every balancer in a scenario, each in a short round of its own, because being

@@ -2,7 +2,6 @@ package load
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -96,23 +95,8 @@ func (p speed) in(time time.Duration) int { return int(float64(p) * time.Seconds
 
 // load has h2load make n requests.
 func (s *Streams) load(stop *atomic.Bool, n int) (h2result, error) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := untilStopped(stop)
 	defer cancel()
-	over := make(chan struct{})
-	defer close(over)
-	go func() {
-		for check := time.NewTicker(50 * time.Millisecond); ; {
-			select {
-			case <-over:
-				check.Stop()
-				return
-			case <-check.C:
-				if stop.Load() {
-					cancel()
-				}
-			}
-		}
-	}()
 	log := filepath.Join(s.spec.Dir, "h2load.tsv")
 	if err := os.Remove(log); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return h2result{}, err

@@ -57,13 +57,22 @@ func (h *Histogram) Curve() []Point {
 		return nil
 	}
 	var curve []Point
-	for _, q := range []float64{0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 0.99999, 1} {
-		if q > 0.5 && q < 1 && int(q*float64(h.total)+0.999999) >= h.total {
-			continue
+	for _, q := range quantiles() {
+		if tells(q, h.total) {
+			curve = append(curve, Point{Quantile: q, MS: h.Quantile(q).Seconds() * 1000})
 		}
-		curve = append(curve, Point{Quantile: q, MS: h.Quantile(q).Seconds() * 1000})
 	}
 	return curve
+}
+
+// quantiles are those that a plot of latencies may have.
+func quantiles() []float64 {
+	return []float64{0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 0.99999, 1}
+}
+
+// tells reports whether a quantile of n exchanges says something of its own: at least one of them was slower.
+func tells(q float64, n int) bool {
+	return q <= 0.5 || q == 1 || int(q*float64(n)+0.999999) < n
 }
 
 // Merge adds what another one has counted.

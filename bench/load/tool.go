@@ -146,6 +146,41 @@ func StreamsTool(text string, in io.Reader, out io.Writer) error {
 	return drive(c, stop, ended, json.NewEncoder(out))
 }
 
+// OutsideTool runs Outside for the OutsideSpec given in JSON, and reports on
+// out.
+func OutsideTool(text string, in io.Reader, out io.Writer) error {
+	var spec OutsideSpec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return fmt.Errorf("specification of the client: %w", err)
+	}
+	c, err := NewOutside(spec)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop, ended := untilEnd(in)
+	return drive(c, stop, ended, json.NewEncoder(out))
+}
+
+// Iperf3ServerTool runs an Iperf3Server for the Iperf3ServerSpec given in
+// JSON, reports on out, and ends when in does.
+func Iperf3ServerTool(text string, in io.Reader, out io.Writer) error {
+	var spec Iperf3ServerSpec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return fmt.Errorf("specification of the backend: %w", err)
+	}
+	s, err := NewIperf3Server(spec)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := json.NewEncoder(out).Encode(Event{Kind: Listening, Addrs: []string{s.Addr()}}); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	stop, _ := untilEnd(in)
+	return s.Serve(stop)
+}
+
 // loop is a client under load. Run is called once, from any goroutine, and
 // Close after it.
 type loop interface {
