@@ -56,6 +56,9 @@ func (o *Outside) Close() {}
 // Run has the tool make its load twice: to warm up, and to be measured.
 // Setting stop ends it.
 func (o *Outside) Run(stop *atomic.Bool, measuring func()) (Result, error) {
+	if o.spec.Tool == Iperf3 {
+		return o.runOnce(stop, measuring)
+	}
 	if _, err := o.load(stop, o.spec.Warm); err != nil {
 		return Result{}, err
 	}
@@ -63,8 +66,27 @@ func (o *Outside) Run(stop *atomic.Bool, measuring func()) (Result, error) {
 	return o.load(stop, o.spec.Duration)
 }
 
+// runOnce is Run for iperf3, which knows a warm-up: between two tests its server does not listen for a moment.
+func (o *Outside) runOnce(stop *atomic.Bool, measuring func()) (res Result, err error) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		res, err = o.load(stop, o.spec.Duration)
+	}()
+	select {
+	case <-over: // it has failed
+	case <-time.After(time.Duration(whole(o.spec.Warm)) * time.Second):
+		measuring()
+		<-over
+	}
+	return res, err
+}
+
+// whole is a time in seconds, one at least.
+func whole(d time.Duration) int { return max(int(d.Round(time.Second)/time.Second), 1) }
+
 func (o *Outside) load(stop *atomic.Bool, d time.Duration) (Result, error) {
-	args, err := o.arguments(max(int(d.Round(time.Second)/time.Second), 1))
+	args, err := o.arguments(whole(d))
 	if err != nil {
 		return Result{}, err
 	}
@@ -132,7 +154,7 @@ func (o *Outside) arguments(seconds int) ([]string, error) {
 		err = os.WriteFile(file, []byte(dnsQuery), 0o644)
 		return []string{"-s", host, "-p", port, "-d", file, "-c", n, "-q", n, "-l", time, "-T", "1"}, err
 	}
-	return []string{"--client", host, "--port", port, "--reverse", "--parallel", n, "--time", time, "--json"}, nil
+	return []string{"--client", host, "--port", port, "--reverse", "--parallel", n, "--omit", strconv.Itoa(whole(o.spec.Warm)), "--time", time, "--json"}, nil
 }
 
 func wrkScript() string {
