@@ -15,18 +15,19 @@ import (
 var errNoProfile = errors.New("this weir shows no profiles: build it with -tags profiling")
 
 // profiled plays a round and keeps meanwhile what weir says of where its
-// processors are, as NAME.pprof in the directory for profiles. A rival plays
-// alone, and so does everybody where there is no such directory.
-func (r *runner) profiled(ctx context.Context, b *bout, play func(context.Context, *bout) (sample, error)) (sample, error) {
-	if r.profiles == "" || b.e.Name != "weir" {
-		return play(ctx, b)
+// processors are, as NAME.pprof in the directory for profiles; that of the last
+// round stays. A rival plays alone, and so does weir in the bare shape, and
+// everybody where there is no such directory.
+func (r *runner) profiled(ctx context.Context, b *bout) (sample, error) {
+	if r.profiles == "" || b.e.Name != "weir" || b.sc.shape == b.sc.bare {
+		return r.play(ctx, b)
 	}
 	kept := make(chan error, 1)
 	go func() {
 		path := filepath.Join(r.profiles, b.sc.name+".pprof")
 		kept <- keepProfile(ctx, "http://"+b.at.Admin, path, r.warm+r.duration)
 	}()
-	s, err := play(ctx, b)
+	s, err := r.play(ctx, b)
 	return s, errors.Join(err, <-kept)
 }
 

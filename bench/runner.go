@@ -283,14 +283,14 @@ type bout struct {
 // of both, the bare one first in every second round.
 func (r *runner) compared(ctx context.Context, sc scenario, on *ground, round int, e *entrant) (sample, error) {
 	if sc.bare == "" || !e.Own {
-		return r.round(ctx, sc, on, e, r.play)
+		return r.round(ctx, sc, on, e, r.profiled)
 	}
 	both := [2]scenario{sc, sc}
 	both[1].shape = sc.bare
 	var got [2]sample
 	for _, i := range order(2, round) {
 		var err error
-		if got[i], err = r.round(ctx, both[i], on, e, r.play); err != nil {
+		if got[i], err = r.round(ctx, both[i], on, e, r.profiled); err != nil {
 			return got[0], err
 		}
 	}
@@ -342,7 +342,7 @@ func (r *runner) round(ctx context.Context, sc scenario, on *ground, e *entrant,
 	}
 	defer p.Stop(stopGrace)
 	from := place{dir: dir, cpu: r.machine.LoadCPU, via: on.client}
-	s, err := r.profiled(ctx, &bout{sc: sc, e: e, at: at, p: p, backend: backend, from: from, hello: hello}, play)
+	s, err := play(ctx, &bout{sc: sc, e: e, at: at, p: p, backend: backend, from: from, hello: hello})
 	if err != nil {
 		return s, e.balancer.explain(err, at)
 	}

@@ -320,6 +320,21 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// A load tool that is not installed is said, with the package that it is in, and nothing is started.
+func TestLoadToolIsMissing(t *testing.T) {
+	r := shortRunner(t, io.Discard, played(t, "weir", playRelay))
+	r.programs = nil
+	for name, debian := range map[string]string{"http2-few": "nghttp2-client", "http-keepalive-wrk": "wrk"} {
+		got, err := r.scenario(t.Context(), scenarioNamed(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(got.Impossible, "is missing: install the Debian package "+debian) {
+			t.Errorf("%s: %q", name, got.Impossible)
+		}
+	}
+}
+
 // noPrivileges fails unless a scenario cannot be played for want of
 // privileges, which some need.
 func noPrivileges(t *testing.T, sc scenario, err error) {

@@ -62,8 +62,8 @@ func NewEcho(kind Datagrams, at netip.Addr) (*Echo, error) {
 	return e, nil
 }
 
-// Addr is where it listens.
-func (e *Echo) Addr() netip.AddrPort { return e.addr }
+// Addrs is the address where it listens.
+func (e *Echo) Addrs() []string { return []string{e.addr.String()} }
 
 // Close closes the socket.
 func (e *Echo) Close() {

@@ -29,7 +29,7 @@ func echo(t *testing.T, kind Datagrams) string {
 		}
 		e.Close()
 	})
-	return e.Addr().String()
+	return e.Addrs()[0]
 }
 
 // packet is a datagram with the client's end of it.

@@ -57,8 +57,8 @@ func NewIperf3Server(spec Iperf3ServerSpec) (*Iperf3Server, error) {
 	return nil, fmt.Errorf("iperf3 does not listen on %s", addr)
 }
 
-// Addr is where it listens.
-func (s *Iperf3Server) Addr() string { return s.addr }
+// Addrs is the address where it listens.
+func (s *Iperf3Server) Addrs() []string { return []string{s.addr} }
 
 // Serve waits until stop is set.
 func (s *Iperf3Server) Serve(stop *atomic.Bool) error {

@@ -128,7 +128,7 @@ func untilStopped(stop *atomic.Bool) (context.Context, context.CancelFunc) {
 // that are to be filled in.
 const wrkReport = `done = function(summary, latency)
   local e = summary.errors
-  io.write(string.format("\ntotals %%d %%d %%d %%d\n", summary.duration, summary.requests, summary.bytes, e.connect + e.read + e.write + e.status + e.timeout))
+  io.write(string.format("\ntotals %%d %%d %%d %%d %%d\n", summary.duration, summary.requests, summary.bytes, e.connect + e.read + e.write + e.timeout, e.status))
   for _, q in ipairs({ %s }) do
     io.write(string.format("latency %%.5f %%d\n", q, q == 1 and latency.max or latency:percentile(100 * q)))
   end
@@ -165,14 +165,16 @@ func wrkScript() string {
 	return fmt.Sprintf(wrkReport, strings.Join(list, ", "))
 }
 
-// readWrk reads what the script has said. Whatever is no answer with a good status is an error.
+// readWrk reads what the script has said.
 func readWrk(text []byte) (Result, error) {
 	var res Result
 	for line := range strings.Lines(string(text)) {
 		var us int64
+		var bad int
 		var quantile float64
-		if _, err := fmt.Sscanf(line, "totals %d %d %d %d", &us, &res.Exchanges, &res.Bytes, &res.Errors); err == nil {
+		if _, err := fmt.Sscanf(line, "totals %d %d %d %d %d", &us, &res.Exchanges, &res.Bytes, &res.Errors, &bad); err == nil {
 			res.Elapsed = time.Duration(us) * time.Microsecond
+			res.wrong(bad, "statuses from 400 on")
 			continue
 		}
 		if _, err := fmt.Sscanf(line, "latency %g %d", &quantile, &us); err == nil {
@@ -183,6 +185,14 @@ func readWrk(text []byte) (Result, error) {
 		return Result{}, errors.New("its figures are missing")
 	}
 	return res, nil
+}
+
+// wrong enters so many answers that are not what the server gives.
+func (r *Result) wrong(n int, what string) {
+	if n > 0 {
+		r.Errors, r.Wrong = r.Errors+n, r.Wrong+n
+		r.LastError = fmt.Sprintf("%d %s", n, what)
+	}
 }
 
 // at enters a latency that somebody else has found at a quantile.
@@ -217,10 +227,17 @@ func readDnsperf(text []byte) (Result, error) {
 			return Result{}, err
 		}
 	}
-	return Result{
+	res := Result{
 		Elapsed: time.Duration(said[3] * float64(time.Second)), Exchanges: int(said[1]), Bytes: int64(said[1]) * int64(querySize),
 		Sent: int(said[0]), Lost: int(said[2]),
-	}, nil
+	}
+	var good int
+	_, codes, _ := strings.Cut(string(text), "NOERROR ")
+	if _, err := fmt.Sscan(codes, &good); err != nil {
+		good = 0 // none was
+	}
+	res.wrong(res.Exchanges-good, "answers are errors")
+	return res, nil
 }
 
 // readIperf3 reads how much has come. One exchange is all that one connection has carried.

@@ -43,7 +43,7 @@ func TestOutside(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(s.Close)
-			return s.Addr()
+			return s.Addrs()[0]
 		},
 	} {
 		t.Run(tool, func(t *testing.T) {
@@ -85,9 +85,14 @@ func TestReadOutside(t *testing.T) {
 			}
 		}
 	}
-	res, err := readWrk([]byte("Running 1s test\n  2 threads\n\ntotals 1000 20000 300 4\nlatency 0.50000 7\nlatency 0.99900 8\nlatency 1.00000 9\n"))
-	if err != nil || res.Exchanges != 20000 || res.Bytes != 300 || res.Errors != 4 || res.Elapsed != time.Millisecond ||
+	res, err := readWrk([]byte("Running 1s test\n  2 threads\n\ntotals 1000 20000 300 4 2\nlatency 0.50000 7\nlatency 0.99900 8\nlatency 1.00000 9\n"))
+	if err != nil || res.Exchanges != 20000 || res.Bytes != 300 || res.Errors != 6 || res.Wrong != 2 || res.Elapsed != time.Millisecond ||
 		res.P50 != 7*time.Microsecond || res.P999 != 8*time.Microsecond || len(res.Curve) != 3 {
+		t.Errorf("%v, %+v", err, res)
+	}
+	res, err = readDnsperf([]byte("\n  Queries sent:         9\n  Queries completed:    8 (88.89%)\n  Queries lost:         1 (11.11%)\n\n" +
+		"  Response codes:       NOERROR 5 (62.50%), SERVFAIL 3 (37.50%)\n  Run time (s):         1.5\n"))
+	if err != nil || res.Exchanges != 8 || res.Sent != 9 || res.Lost != 1 || res.Wrong != 3 || res.Elapsed != 1500*time.Millisecond {
 		t.Errorf("%v, %+v", err, res)
 	}
 }

@@ -2,7 +2,6 @@ package load
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -60,28 +59,37 @@ func NewServer(spec ServerSpec) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{spec: spec, poll: poll, listeners: make(map[int]*served), body: pattern(chunk), start: time.Now(), turn: spec.Flap}
+	if err := s.open(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open makes the listening sockets.
+func (s *Server) open() error {
 	host := [4]byte{127, 0, 0, 1}
-	if spec.Everywhere {
+	if s.spec.Everywhere {
 		host = [4]byte{}
 	}
-	for i, kind := range spec.Kinds {
+	for i, kind := range s.spec.Kinds {
 		if err := kind.check(); err != nil {
-			return nil, errors.Join(err, s.Close())
+			return err
 		}
 		fd, addr, err := listen(host)
 		if err != nil {
-			return nil, errors.Join(err, s.Close())
+			return err
 		}
 		if i == 0 {
 			s.flapping = fd
 		}
 		s.listeners[fd] = s.begin(kind, fd)
 		s.addrs = append(s.addrs, addr)
-		if err := poll.add(fd, false); err != nil {
-			return nil, errors.Join(err, s.Close())
+		if err := s.poll.add(fd, false); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // begin returns what the connections of a kind begin as.
@@ -156,7 +164,7 @@ func (s *Server) flap() error {
 }
 
 // Close closes everything that is open.
-func (s *Server) Close() error {
+func (s *Server) Close() {
 	for fd := range s.listeners {
 		unix.Close(fd)
 	}
@@ -166,7 +174,6 @@ func (s *Server) Close() error {
 		}
 	}
 	s.poll.close()
-	return nil
 }
 
 // accept takes a batch of connections. One that cannot be taken, for want of

@@ -29,14 +29,81 @@ type Event struct {
 // holdLimit is how long a holding client may take to open its connections.
 const holdLimit = time.Minute
 
-// ServerTool runs a Server for the ServerSpec given in JSON, reports on out,
-// and ends when in does.
+// The tools below take their specification in JSON and report on out. A
+// server ends when in does; a client keeps its connections, or sockets, open
+// until then.
+
+// ServerTool runs a Server for a ServerSpec.
 func ServerTool(text string, in io.Reader, out io.Writer) error {
-	var spec ServerSpec
+	return runServer(text, in, out, NewServer)
+}
+
+// EchoSpec says what a UDP backend does.
+type EchoSpec struct {
+	Datagrams Datagrams
+	Addr      netip.Addr // where it listens, on a free port
+}
+
+// EchoTool runs an Echo for an EchoSpec.
+func EchoTool(text string, in io.Reader, out io.Writer) error {
+	return runServer(text, in, out, func(spec EchoSpec) (*Echo, error) { return NewEcho(spec.Datagrams, spec.Addr) })
+}
+
+// Iperf3ServerTool runs an Iperf3Server for an Iperf3ServerSpec.
+func Iperf3ServerTool(text string, in io.Reader, out io.Writer) error {
+	return runServer(text, in, out, NewIperf3Server)
+}
+
+// ClientTool runs a Client, or over TLS a Secure, for a ClientSpec.
+func ClientTool(text string, in io.Reader, out io.Writer) error {
+	return runClient(text, in, out, func(spec ClientSpec) (loop, bool, error) {
+		if spec.TLS != nil && !spec.Hold {
+			c, err := NewSecure(spec)
+			return c, false, err
+		}
+		c, err := NewClient(spec)
+		return c, spec.Hold, err
+	})
+}
+
+// FlowsTool runs Flows for a FlowSpec.
+func FlowsTool(text string, in io.Reader, out io.Writer) error {
+	return runClient(text, in, out, func(spec FlowSpec) (loop, bool, error) {
+		c, err := NewFlows(spec)
+		return c, spec.Hold, err
+	})
+}
+
+// StreamsTool runs Streams for a StreamSpec.
+func StreamsTool(text string, in io.Reader, out io.Writer) error {
+	return runClient(text, in, out, func(spec StreamSpec) (loop, bool, error) {
+		c, err := NewStreams(spec)
+		return c, false, err
+	})
+}
+
+// OutsideTool runs Outside for an OutsideSpec.
+func OutsideTool(text string, in io.Reader, out io.Writer) error {
+	return runClient(text, in, out, func(spec OutsideSpec) (loop, bool, error) {
+		c, err := NewOutside(spec)
+		return c, false, err
+	})
+}
+
+// server is a backend. Serve answers until stop is set.
+type server interface {
+	Addrs() []string
+	Serve(stop *atomic.Bool) error
+	Close()
+}
+
+// runServer runs the server that open makes of a specification.
+func runServer[Spec any, S server](text string, in io.Reader, out io.Writer, open func(Spec) (S, error)) error {
+	var spec Spec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
-		return fmt.Errorf("specification of the server: %w", err)
+		return fmt.Errorf("specification of the backend: %w", err)
 	}
-	s, err := NewServer(spec)
+	s, err := open(spec)
 	if err != nil {
 		return err
 	}
@@ -48,28 +115,23 @@ func ServerTool(text string, in io.Reader, out io.Writer) error {
 	return s.Serve(stop)
 }
 
-// ClientTool runs a Client for the ClientSpec given in JSON, reports on out,
-// and keeps its connections open until in ends.
-func ClientTool(text string, in io.Reader, out io.Writer) error {
-	var spec ClientSpec
+// runClient runs the client that open makes of a specification, or has it hold its
+// connections silent.
+func runClient[Spec any](text string, in io.Reader, out io.Writer, open func(Spec) (c loop, holds bool, err error)) error {
+	var spec Spec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		return fmt.Errorf("specification of the client: %w", err)
 	}
-	report := json.NewEncoder(out)
-	stop, ended := untilEnd(in)
-	if spec.Hold {
-		c, err := NewClient(spec)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		return hold(c, stop, report)
-	}
-	c, err := newLoop(spec)
+	c, holds, err := open(spec)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	stop, ended := untilEnd(in)
+	report := json.NewEncoder(out)
+	if holds {
+		return hold(c.(holder), stop, report)
+	}
 	return drive(c, stop, ended, report)
 }
 
@@ -85,114 +147,11 @@ func drive(c loop, stop *atomic.Bool, ended <-chan struct{}, report *json.Encode
 	return nil
 }
 
-// EchoSpec says what a UDP backend does.
-type EchoSpec struct {
-	Datagrams Datagrams
-	Addr      netip.Addr // where it listens, on a free port
-}
-
-// EchoTool runs an Echo for the EchoSpec given in JSON, reports on out, and
-// ends when in does.
-func EchoTool(text string, in io.Reader, out io.Writer) error {
-	var spec EchoSpec
-	if err := json.Unmarshal([]byte(text), &spec); err != nil {
-		return fmt.Errorf("specification of the backend: %w", err)
-	}
-	e, err := NewEcho(spec.Datagrams, spec.Addr)
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	if err := json.NewEncoder(out).Encode(Event{Kind: Listening, Addrs: []string{e.Addr().String()}}); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	stop, _ := untilEnd(in)
-	return e.Serve(stop)
-}
-
-// FlowsTool runs Flows for the FlowSpec given in JSON, reports on out, and
-// keeps its sockets open until in ends.
-func FlowsTool(text string, in io.Reader, out io.Writer) error {
-	var spec FlowSpec
-	if err := json.Unmarshal([]byte(text), &spec); err != nil {
-		return fmt.Errorf("specification of the client: %w", err)
-	}
-	c, err := NewFlows(spec)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	report := json.NewEncoder(out)
-	stop, ended := untilEnd(in)
-	if spec.Hold {
-		return hold(c, stop, report)
-	}
-	return drive(c, stop, ended, report)
-}
-
-// StreamsTool runs Streams for the StreamSpec given in JSON, and reports on
-// out.
-func StreamsTool(text string, in io.Reader, out io.Writer) error {
-	var spec StreamSpec
-	if err := json.Unmarshal([]byte(text), &spec); err != nil {
-		return fmt.Errorf("specification of the client: %w", err)
-	}
-	c, err := NewStreams(spec)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	stop, ended := untilEnd(in)
-	return drive(c, stop, ended, json.NewEncoder(out))
-}
-
-// OutsideTool runs Outside for the OutsideSpec given in JSON, and reports on
-// out.
-func OutsideTool(text string, in io.Reader, out io.Writer) error {
-	var spec OutsideSpec
-	if err := json.Unmarshal([]byte(text), &spec); err != nil {
-		return fmt.Errorf("specification of the client: %w", err)
-	}
-	c, err := NewOutside(spec)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	stop, ended := untilEnd(in)
-	return drive(c, stop, ended, json.NewEncoder(out))
-}
-
-// Iperf3ServerTool runs an Iperf3Server for the Iperf3ServerSpec given in
-// JSON, reports on out, and ends when in does.
-func Iperf3ServerTool(text string, in io.Reader, out io.Writer) error {
-	var spec Iperf3ServerSpec
-	if err := json.Unmarshal([]byte(text), &spec); err != nil {
-		return fmt.Errorf("specification of the backend: %w", err)
-	}
-	s, err := NewIperf3Server(spec)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if err := json.NewEncoder(out).Encode(Event{Kind: Listening, Addrs: []string{s.Addr()}}); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	stop, _ := untilEnd(in)
-	return s.Serve(stop)
-}
-
 // loop is a client under load. Run is called once, from any goroutine, and
 // Close after it.
 type loop interface {
 	Run(stop *atomic.Bool, measuring func()) (Result, error)
 	Close()
-}
-
-func newLoop(spec ClientSpec) (loop, error) {
-	if spec.TLS != nil {
-		return NewSecure(spec)
-	}
-	return NewClient(spec)
 }
 
 // holder is a client that keeps its connections, or flows, open and silent.
