@@ -166,10 +166,7 @@ func (c *session) tryAnother(reason accesslog.Reason, now time.Time) {
 func (c *session) greet() {
 	if version := c.pool.Options().ProxyProtocol; version != 0 {
 		var room [peek.MaxProxyHeader]byte
-		if c.server.Write(c.appendProxy(room[:0], version)) != nil {
-			c.connectFailed(accesslog.ConnectFailed)
-			return
-		}
+		c.server.Lead(c.appendProxy(room[:0], version))
 	}
 	if c.postgres && c.route.TLS != Terminate {
 		c.phase = greeting

@@ -139,7 +139,7 @@ func (l *link) Connected(_ *eventloop.Stream, err error) {
 	defer l.x.owner().rescue()
 	if err == nil && l.transport.Greeting != nil {
 		client, local := l.x.ends()
-		err = l.stream.Write(l.transport.Greeting(l.worker.scratch(), client, local))
+		l.stream.Lead(l.transport.Greeting(l.worker.scratch(), client, local))
 	}
 	if err == nil && l.transport.TLS != nil {
 		var protocols []string

@@ -72,7 +72,7 @@ type half struct {
 }
 
 // Start joins a and b until both directions have ended, an error, Stop, or idle (0 = never) without a byte either way.
-// Bytes held by either stream go first. Both streams belong to the relay from now on.
+// Bytes held by either stream go first, behind what Lead has put before them. Both streams belong to the relay from now on.
 func (r *Relay) Start(a, b *Stream, idle time.Duration, h RelayHandler) {
 	*r = Relay{a: a, b: b, idle: idle / idleChecks, handler: h, running: true}
 	r.ab = half{Flow: Flow{src: a, dst: b}, side: SideA}
@@ -154,6 +154,7 @@ func (r *Relay) pump(h *half) bool {
 		switch {
 		case err == nil:
 		case err == ErrAgain:
+			h.dst.Push()
 			return true
 		case ended(err):
 			if !r.passEnd(h) {
@@ -229,6 +230,7 @@ func (r *Relay) fail(by Side, err error) bool {
 		err = nil
 	}
 	r.ab.done, r.ba.done = true, true
+	r.from(by).dst.Push()
 	r.last, r.polls = End{By: by, Err: err}, lastPolls
 	r.endWhenSent()
 	return false

@@ -78,6 +78,7 @@ type flags struct {
 	wrote      bool // a first write went out
 	noDelay    bool // TCP_NODELAY is set
 	reset      bool // Reset was called
+	leading    bool // what out holds waits for what is written next
 	tellsRoom  bool // the descriptor is registered for writing too
 }
 
@@ -362,9 +363,30 @@ func (s *Stream) Write(p []byte) error {
 	return s.send(p)
 }
 
+// Lead has p go out in front of what is written next, with it where the socket takes both: one segment and one wake-up of
+// the peer less. Nothing may be buffered. Push sends it alone when nothing comes.
+func (s *Stream) Lead(p []byte) {
+	if s.open && s.failed == nil {
+		s.keep(p)
+		s.leading = true
+	}
+}
+
+// Push sends what Lead was given if nothing has been written since.
+func (s *Stream) Push() {
+	if s.leading {
+		s.flush()
+	}
+}
+
 // send writes p to the descriptor and keeps the rest.
 func (s *Stream) send(p []byte) error {
 	if s.failed != nil {
+		return s.failed
+	}
+	if s.leading {
+		s.keep(p)
+		s.flush()
 		return s.failed
 	}
 	n := 0
@@ -447,6 +469,7 @@ func (s *Stream) fail(err error) {
 
 // flush writes kept bytes, and the end after them when CloseWrite asked for it.
 func (s *Stream) flush() {
+	s.leading = false
 	for s.writable && int(s.outDone) < len(s.out) {
 		n, err := s.write(s.out[s.outDone:])
 		if err != nil {
@@ -464,6 +487,7 @@ func (s *Stream) flush() {
 }
 
 func (s *Stream) dropOut() {
+	s.leading = false
 	if s.out != nil {
 		s.loop.buffers.put(s.out)
 		s.out, s.outDone = nil, 0
@@ -487,7 +511,7 @@ func (s *Stream) unsent() int {
 
 // HasRoom reports whether a write is likely to go out at once: nothing is buffered, and the socket takes bytes. Whoever
 // moves bytes here reads only while there is room; the Handler is told when it has come back.
-func (s *Stream) HasRoom() bool { return s.writable && len(s.out) == 0 }
+func (s *Stream) HasRoom() bool { return s.writable && (len(s.out) == 0 || s.leading) }
 
 // Again has the Handler told once more, behind everybody else on the loop, as long as there is room to write. It is for
 // those who have had their share of a turn.
@@ -515,6 +539,7 @@ func (s *Stream) CloseWrite() error {
 		s.tls.closeWrite()
 	}
 	s.finish = true
+	s.Push()
 	if len(s.out) == 0 {
 		s.sendEnd()
 	}

@@ -7,10 +7,9 @@
 // first byte that allows it, so that a caller never waits for bytes a client
 // does not intend to send.
 //
-// The fields of incoming PROXY headers are read by go-proxyproto, because one
-// well-tried reader of hostile bytes is enough. Outgoing headers are appended
-// here: they are made of our own values, are wanted in the caller's buffer
-// without garbage, and a test holds them to what go-proxyproto writes.
+// PROXY headers are read and written here, because a connection of theirs is
+// on the data path and go-proxyproto allocates for it; tests hold both to what
+// go-proxyproto makes of the same bytes.
 package peek
 
 import "errors"

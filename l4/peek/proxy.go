@@ -1,7 +1,6 @@
 package peek
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -9,6 +8,8 @@ import (
 	"hash/crc32"
 	"net/netip"
 	"strconv"
+	"strings"
+	"unsafe"
 
 	"github.com/pires/go-proxyproto"
 )
@@ -71,6 +72,7 @@ func malformedProxy(reason error) error { return fmt.Errorf("%w: %w", ErrProxy, 
 
 var (
 	errProxyLine     = malformedProxy(errors.New("no end of line within 107 bytes"))
+	errProxyText     = malformedProxy(errors.New("neither TCP4 or TCP6 with two addresses and two ports, nor UNKNOWN"))
 	errProxyVersion  = malformedProxy(errors.New("version or command does not exist"))
 	errProxyFamily   = malformedProxy(errors.New("address family or transport does not exist"))
 	errProxyLength   = malformedProxy(errors.New("length does not fit the family"))
@@ -83,14 +85,53 @@ func parseProxyV1(b []byte) (h ProxyHeader, n int, err error) {
 	line := b[:min(len(b), maxProxyV1)]
 	end := bytes.IndexByte(line, '\n')
 	switch {
-	case end >= 0:
-		n = end + 1
-	case len(line) == maxProxyV1:
+	case end < 0 && len(line) == maxProxyV1:
 		return ProxyHeader{}, 0, errProxyLine
-	default:
+	case end < 0:
 		return ProxyHeader{}, 0, ErrShort
+	case line[end-1] != '\r':
+		return ProxyHeader{}, 0, errProxyText
 	}
-	return readProxy(b[:n])
+	text := line[len(proxyV1Mark) : end-1]
+	source, destination, ok := parseProxyText(unsafe.String(unsafe.SliceData(text), len(text))) // nothing keeps it
+	if !ok {
+		return ProxyHeader{}, 0, errProxyText
+	}
+	return ProxyHeader{Version: 1, Source: source, Destination: destination}, end + 1, nil
+}
+
+// parseProxyText reads what a line of version 1 says; the addresses are invalid if it says nothing.
+func parseProxyText(text string) (source, destination netip.AddrPort, ok bool) {
+	protocol, text, more := strings.Cut(text, " ")
+	if protocol == "UNKNOWN" {
+		return source, destination, true // whatever stands behind it
+	}
+	var fields [4]string
+	for i := range fields {
+		if !more {
+			return source, destination, false
+		}
+		fields[i], text, more = strings.Cut(text, " ")
+	}
+	from, err1 := netip.ParseAddr(fields[0])
+	to, err2 := netip.ParseAddr(fields[1])
+	fromPort, ok1 := parsePort(fields[2])
+	toPort, ok2 := parsePort(fields[3])
+	if more || err1 != nil || err2 != nil || !ok1 || !ok2 || !protocolFits(protocol, from) || !protocolFits(protocol, to) {
+		return source, destination, false
+	}
+	return netip.AddrPortFrom(from.Unmap(), fromPort), netip.AddrPortFrom(to.Unmap(), toPort), true
+}
+
+// protocolFits reports whether an address is of the family that a line of version 1 names.
+func protocolFits(protocol string, a netip.Addr) bool {
+	return protocol == "TCP4" && a.Is4() || protocol == "TCP6" && a.Is6() && a.Zone() == ""
+}
+
+// parsePort reads a decimal number without leading zeros.
+func parsePort(s string) (uint16, bool) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return uint16(n), err == nil && (s[0] != '0' || len(s) == 1)
 }
 
 func parseProxyV2(b []byte) (h ProxyHeader, n int, err error) {
@@ -120,16 +161,32 @@ func parseProxyV2(b []byte) (h ProxyHeader, n int, err error) {
 	case len(b) < n:
 		return ProxyHeader{}, 0, ErrShort
 	}
+	h.Version = 2
 	if b[12] == local {
-		return ProxyHeader{Version: 2}, n, nil
+		return h, n, nil
 	}
 	if err := checkTLVs(b[:n], proxyV2Head+addresses); err != nil {
 		return ProxyHeader{}, 0, err
 	}
-	if addresses == 0 || addresses == proxyUnix {
-		return ProxyHeader{Version: 2, Datagram: b[13]&0xf == 2}, n, nil
+	h.Datagram = proxyproto.AddressFamilyAndProtocol(b[13]).IsDatagram()
+	h.Source, h.Destination = readAddresses(b[proxyV2Head : proxyV2Head+addresses])
+	return h, n, nil
+}
+
+// readAddresses reads the two addresses and ports of a version 2 header. They are invalid where there are none, or
+// those of Unix sockets.
+func readAddresses(b []byte) (source, destination netip.AddrPort) {
+	var from, to netip.Addr
+	switch len(b) {
+	case proxyV4:
+		from, to = netip.AddrFrom4([4]byte(b)), netip.AddrFrom4([4]byte(b[4:]))
+	case proxyV6:
+		from, to = netip.AddrFrom16([16]byte(b)).Unmap(), netip.AddrFrom16([16]byte(b[16:])).Unmap()
+	default:
+		return source, destination
 	}
-	return readProxy(b[:n])
+	ports := b[len(b)-4:]
+	return netip.AddrPortFrom(from, binary.BigEndian.Uint16(ports)), netip.AddrPortFrom(to, binary.BigEndian.Uint16(ports[2:]))
 }
 
 // proxyAddresses returns the length of the addresses of a family, in bytes; ok
@@ -148,29 +205,10 @@ func proxyAddresses(family proxyproto.AddressFamilyAndProtocol) (size int, ok bo
 	return 0, false
 }
 
-// readProxy reads the fields of a whole header.
-func readProxy(header []byte) (h ProxyHeader, n int, err error) {
-	// The reader holds a line of version 1 at once, or go-proxyproto would take
-	// it for one that came in pieces.
-	fields, err := proxyproto.Read(bufio.NewReaderSize(bytes.NewReader(header), maxProxyV1+1))
-	if err != nil {
-		return ProxyHeader{}, 0, malformedProxy(err)
-	}
-	h = ProxyHeader{Version: int(fields.Version), Datagram: fields.TransportProtocol.IsDatagram()}
-	if fields.Command.IsLocal() {
-		return h, len(header), nil
-	}
-	sourceIP, destinationIP, ok := fields.IPs()
-	sourcePort, destinationPort, _ := fields.Ports()
-	source, sourceOK := netip.AddrFromSlice(sourceIP)
-	destination, destinationOK := netip.AddrFromSlice(destinationIP)
-	if !ok || !sourceOK || !destinationOK {
-		return ProxyHeader{}, 0, errProxyFamily
-	}
-	h.Source = netip.AddrPortFrom(source.Unmap(), uint16(sourcePort))
-	h.Destination = netip.AddrPortFrom(destination.Unmap(), uint16(destinationPort))
-	return h, len(header), nil
-}
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	zeros      [4]byte
+)
 
 // checkTLVs walks the type-length-value fields from offset to the end of a
 // version 2 header and verifies the checksum if there is one.
@@ -199,9 +237,8 @@ func checkTLVs(header []byte, offset int) error {
 		return nil
 	}
 	// The sum covers the whole header with the field itself as zeros.
-	castagnoli := crc32.MakeTable(crc32.Castagnoli)
 	sum := crc32.Update(0, castagnoli, header[:checksum])
-	sum = crc32.Update(sum, castagnoli, []byte{0, 0, 0, 0})
+	sum = crc32.Update(sum, castagnoli, zeros[:checksumSize])
 	sum = crc32.Update(sum, castagnoli, header[checksum+checksumSize:])
 	if sum != binary.BigEndian.Uint32(header[checksum:]) {
 		return errProxyChecksum
