@@ -14,6 +14,9 @@ import (
 // pick asks the service for a backend and connects to it, or queues for one.
 func (c *session) pick(now time.Time) {
 	c.mark = now.Sub(c.start)
+	if c.leg == nil {
+		c.leg = c.worker.newLeg()
+	}
 	pool, _ := (*c.route.Service.chooser.Load()).Choose(0)
 	if pool == nil {
 		c.giveUp(accesslog.NoBackend)
@@ -77,7 +80,7 @@ func (c *session) queue(key uint64, timeout time.Duration) {
 // granted takes the slot on the session's loop, or gives it back when the session has gone meanwhile.
 func (t *ticket) granted(b *upstream.Backend) {
 	c := t.session
-	if c.ticket != t {
+	if c.leg == nil || c.ticket != t {
 		t.pool.Release(b)
 		return
 	}
@@ -90,7 +93,7 @@ func (t *ticket) granted(b *upstream.Backend) {
 }
 
 func (c *session) leaveQueue() {
-	if c.ticket != nil {
+	if c.leg != nil && c.ticket != nil {
 		c.pool.Cancel(&c.ticket.Waiter) // false: a grant is on its way, and gives the slot back when it finds us gone
 		c.ticket = nil
 	}

@@ -24,8 +24,10 @@ func affordable(t testing.TB, want int) int {
 
 // TestIdleConnectionsAreCheap measures what a relayed connection that rests costs the process, and that it is given back.
 func TestIdleConnectionsAreCheap(t *testing.T) {
-	if size := unsafe.Sizeof(session{}); size > 1<<10 {
-		t.Errorf("a session has %d bytes, more than the 1024 that fit its size class", size)
+	for what, size := range map[string]uintptr{"session": unsafe.Sizeof(session{}), "leg": unsafe.Sizeof(leg{})} {
+		if size > 512 {
+			t.Errorf("a %s has %d bytes, more than the 512 that fit its size class", what, size)
+		}
 	}
 	count, bound := affordable(t, 8000), int64(2<<10)
 	if raceEnabled {
@@ -71,7 +73,7 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 		t.Fatalf("%d connections are open, not %d", got, count)
 	}
 	each := (after.RSS - before.RSS) / int64(count)
-	t.Logf("%d idle relayed connections: %d bytes of RSS each, a session has %d", count, each, unsafe.Sizeof(session{}))
+	t.Logf("%d idle relayed connections: %d bytes of RSS each, a session has %d, its leg %d", count, each, unsafe.Sizeof(session{}), unsafe.Sizeof(leg{}))
 	if each > bound {
 		t.Errorf("an idle relayed connection costs %d bytes, more than %d", each, bound)
 	}

@@ -107,7 +107,7 @@ func (s *Server) Sync() {
 // BackendDown or Drain.
 func (s *Server) CloseBackend(b *upstream.Backend, reason accesslog.Reason) {
 	s.forEach(func(c *session) {
-		if c.backend == b {
+		if c.leg != nil && c.backend == b {
 			c.lose(reason)
 		}
 	})

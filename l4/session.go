@@ -9,7 +9,6 @@ import (
 	"github.com/weirlb/weir/internal/accesslog"
 	"github.com/weirlb/weir/internal/eventloop"
 	"github.com/weirlb/weir/sni"
-	"github.com/weirlb/weir/upstream"
 )
 
 // phase is how far a session has come. It only goes forward, but for a retry, which goes back to connecting.
@@ -27,8 +26,8 @@ const (
 	ended  // nothing may come back to it
 )
 
-// session is one client connection, from accept to its line in the access log. It lives on one loop; everything it needs
-// is inside it, and it is used again for another connection when it has ended.
+// session is one client connection, from accept to its line in the access log. It lives on one loop, and is used again for
+// another connection when it has ended. What only a relayed connection needs is in its leg.
 type session struct {
 	worker     *worker
 	prev, next *session // neighbours among the worker's open sessions
@@ -36,7 +35,7 @@ type session struct {
 	entry *Entrypoint
 	set   *settings // what was in force at accept
 
-	// Small things stand together, so that a session fits its size class of 1 KiB.
+	// Small things stand together, so that a session fits its size class of 512 bytes.
 	phase    phase
 	tls      accesslog.TLSMode
 	postgres bool             // it began with a PostgreSQL SSLRequest, which was answered with yes
@@ -47,9 +46,8 @@ type session struct {
 	version  uint16           // of TLS, where weir terminates it
 
 	client eventloop.Stream
-	server eventloop.Stream
-	relay  eventloop.Relay
 	timer  eventloop.Timer // the deadline of the current phase
+	*leg                   // nil until it is for a service
 
 	peer   netip.AddrPort // the other end of the socket
 	called netip.AddrPort // what the client called; not valid while nobody has asked the kernel
@@ -58,16 +56,11 @@ type session struct {
 
 	route    *Route
 	admitted int // how many of the route's middlewares have let it in
-	pool     *upstream.Pool
-	backend  *upstream.Backend
-	ticket   *ticket // while queueing
-	tried    []*upstream.Backend
-	few      [3]*upstream.Backend // room for tried
 
-	start                     time.Time
-	mark                      time.Duration // when the current phase began, since start
-	routed, queued, connected time.Duration // until the decision; waiting for slots; connecting, all tries together
-	in, out                   int64         // bytes that are counted already
+	start   time.Time
+	mark    time.Duration // when the current phase began, since start
+	routed  time.Duration // until the decision
+	in, out int64         // bytes that are counted already
 }
 
 // source is who the client is: the other end of the socket, or whom a PROXY header names.
@@ -78,7 +71,7 @@ func (c *session) sinceMark(now time.Time) time.Duration { return now.Sub(c.star
 
 // begin starts the session of an accepted descriptor.
 func (c *session) begin(e *Entrypoint, set *settings, ln *eventloop.Listener, fd int, from netip.AddrPort) {
-	c.entry, c.set, c.peer, c.tried = e, set, from, c.few[:0]
+	c.entry, c.set, c.peer = e, set, from
 	c.start = time.Now()
 	c.routed = accesslog.NotReached
 	if err := c.client.Open(c.worker.loop, fd, from, c); err != nil {
@@ -106,7 +99,7 @@ func (c *session) begin(e *Entrypoint, set *settings, ln *eventloop.Listener, fd
 
 // reset makes the session blank but for the memory it keeps.
 func (c *session) reset() {
-	*c = session{client: c.client, server: c.server, name: c.name[:0], alpn: c.alpn[:0]}
+	*c = session{client: c.client, name: c.name[:0], alpn: c.alpn[:0]}
 }
 
 // deadline arms the timer for the current phase.
@@ -207,7 +200,7 @@ func (c *session) end(by accesslog.Side, reason accesslog.Reason) {
 		c.record(by, reason, last)
 	}
 	c.closeStreams(reason, last)
-	if c.backend != nil {
+	if c.leg != nil && c.backend != nil {
 		c.pool.Release(c.backend)
 	}
 	c.leaveMiddlewares()
@@ -225,7 +218,9 @@ func (c *session) end(by accesslog.Side, reason accesslog.Reason) {
 // turns into words.
 func (c *session) closeStreams(reason accesslog.Reason, last phase) {
 	c.client.SetOwner(nil)
-	c.server.Reset()
+	if c.leg != nil {
+		c.server.Reset()
+	}
 	if last == served {
 		c.worker.guard(c.client.Revoke) // a handler has things of its own to give back
 		return
@@ -258,7 +253,7 @@ var alerts = map[accesslog.Reason]sni.Alert{
 
 // countBytes adds what was relayed since the last time to the counters of entrypoint, service and backend.
 func (c *session) countBytes() {
-	if c.backend == nil {
+	if c.leg == nil || c.backend == nil {
 		return
 	}
 	in, out := c.relay.Moved()
@@ -302,13 +297,10 @@ func (c *session) record(by accesslog.Side, reason accesslog.Reason, last phase)
 		In:         c.in,
 		Out:        c.out,
 		Route:      c.routed,
-		Queue:      c.queued,
-		Connect:    c.connected,
 		Total:      time.Since(c.start),
-		Retries:    max(len(c.tried)-1, 0),
 	}
-	if n := len(c.tried); n > 0 {
-		r.Backend = c.tried[n-1].Addr()
+	if c.leg != nil {
+		c.leg.record(r)
 	}
 	if c.route != nil {
 		r.Router, r.Service = c.route.Name, c.route.Service.name

@@ -13,7 +13,7 @@ import (
 
 const (
 	logFlush     = 100 * time.Millisecond // how long a record may wait before it is handed to the writer
-	sessionsKept = 1024                   // finished sessions kept for the next connections; more go to the garbage collector
+	sessionsKept = 1024                   // finished sessions, and legs, kept for the next connections; more go to the garbage collector
 )
 
 // worker is one loop's share of the server. Only that loop touches it.
@@ -27,6 +27,7 @@ type worker struct {
 
 	first *session   // the open ones, newest first
 	free  []*session // finished ones
+	legs  []*leg     // of finished ones
 	flush eventloop.Timer
 
 	batcher  *eventloop.Batcher // of all UDP sockets; nil until there is one
@@ -62,6 +63,9 @@ func (w *worker) give(c *session) {
 	}
 	if c.next != nil {
 		c.next.prev = c.prev
+	}
+	if c.leg != nil {
+		w.giveLeg(c.leg)
 	}
 	c.reset()
 	if len(w.free) < sessionsKept {

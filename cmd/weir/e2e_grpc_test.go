@@ -401,8 +401,14 @@ func TestGRPCPassiveHealth(t *testing.T) {
 	a, b := serveGRPC(t, "a"), serveGRPC(t, "b")
 	w := weirtest.Weir(t, strings.Replace(callSite(", passiveHealthCheck: { maxFailedAttempts: 3, ejectionTime: 1m }", filepath.Join(t.TempDir(), "access.log"), a, b), "middlewares: [ again ]", "", 1))
 	c := dialGRPC(t, addressOf(t, w, "web"))
-	for range 40 {
+	for a.calls.Load() < 3 {
 		_, _ = invoke(t.Context(), c, "/t/Down", "a")
+	}
+	weirtest.Eventually(t, soon, func() bool { return !backendAt(t, w, a.addr).EjectedUntil.IsZero() }, "the server that is not available is ejected")
+	for range 40 {
+		if _, err := invoke(t.Context(), c, "/t/Down", "a"); err != nil {
+			t.Error(err)
+		}
 	}
 	if n := a.calls.Load(); n != 3 {
 		t.Errorf("a server that is not available got %d calls, want 3", n)

@@ -45,6 +45,7 @@ type backend struct {
 	Connections              int
 	Checks, CheckFailures    int
 	Draining                 bool
+	EjectedUntil             time.Time // zero: not ejected
 }
 
 // backendAt returns what a running weir says of a backend.

@@ -51,13 +51,13 @@ type Relay struct {
 	a, b    *Stream
 	ab, ba  half
 	idle    time.Duration // per check; 0 = no idle timeout
-	quiet   int           // checks in a row that saw no byte
+	quiet   int8          // checks in a row that saw no byte
+	polls   int8          // looks left until it ends as last says; 0 = it has not come to that
 	active  bool          // a byte moved since the last check
 	running bool
 	kept    bool // keepalive is on
 	first   Side // who sent its end first
 	last    End  // how it will have ended, once everything is sent
-	polls   int  // looks left until then; 0 = it has not come to that
 	timer   Timer
 	handler RelayHandler
 }
