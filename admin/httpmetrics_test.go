@@ -82,6 +82,9 @@ func TestHTTPMetricsAddUp(t *testing.T) {
 		`weir_entrypoint_http2_goaways_total{` + web + `,reason="h2_flood"}`:                               1,
 		`weir_router_http_requests_total{code="5xx",protocol="http",router="orders"}`:                      4,
 		`weir_service_http_requests_total{code="2xx",protocol="http",service="shop"}`:                      190,
+		`weir_service_grpc_calls_total{service="shop",status="OK"}`:                                        70,
+		`weir_service_grpc_calls_total{service="shop",status="UNAVAILABLE"}`:                               0,
+		`weir_service_grpc_calls_total{service="shop",status="none"}`:                                      2,
 		`weir_backend_http_requests_total{` + backend + `,code="2xx",protocol="http",service="shop"}`:      0,
 		`weir_backend_http_request_duration_seconds_count{` + backend + `,protocol="http",service="shop"}`: 0,
 		`weir_upstream_idle_connections{protocol="http",service="shop"}`:                                   5,
@@ -96,7 +99,7 @@ func TestHTTPMetricsAddUp(t *testing.T) {
 // TestNoHTTPNoHTTPMetrics keeps what serves no HTTP from having series that are 0 for ever.
 func TestNoHTTPNoHTTPMetrics(t *testing.T) {
 	for name := range series(t, scrape(t, &fixed{state: busy()})) {
-		if strings.Contains(name, "_http_") || strings.Contains(name, "_http2_") || strings.HasPrefix(name, "weir_upstream_") {
+		if strings.Contains(name, "_http_") || strings.Contains(name, "_http2_") || strings.Contains(name, "_grpc_") || strings.HasPrefix(name, "weir_upstream_") {
 			t.Errorf("%s, but nothing serves HTTP", name)
 		}
 	}

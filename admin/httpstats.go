@@ -17,6 +17,8 @@ type HTTPStats struct {
 	Duration Histogram         `json:"duration"` // from the request's first byte to its end; of a Backend, from sending it to the answer's end
 	BytesIn  uint64            `json:"bytesIn"`  // content of requests, without heads and chunks
 	BytesOut uint64            `json:"bytesOut"` // content of responses
+	// Calls are those of gRPC among the requests, of a Service, by the name of their status; none = nobody has said one.
+	Calls map[string]uint64 `json:"calls,omitempty"`
 }
 
 // Histogram counts durations by buckets.

@@ -25,6 +25,7 @@ type collector struct {
 	reloads     *prometheus.Desc
 	rejected    *prometheus.Desc
 	serviceEnd  *prometheus.Desc
+	calls       *prometheus.Desc
 	loopsActive *prometheus.Desc
 
 	entrypointHTTP httpFamilies
@@ -117,6 +118,7 @@ func newCollector(weir Weir) *collector {
 		reloads:     prometheus.NewDesc("weir_config_reloads_total", "Attempts to load a changed configuration.", []string{"result"}, nil),
 		rejected:    prometheus.NewDesc("weir_entrypoint_rejected_total", "Connections and requests turned away, by reason.", []string{"entrypoint", "reason"}, nil),
 		serviceEnd:  prometheus.NewDesc("weir_service_connections_ended_total", "Connections of the service that ended, by reason.", []string{"protocol", "service", "reason"}, nil),
+		calls:       prometheus.NewDesc("weir_service_grpc_calls_total", "Calls of gRPC that ended, by status.", []string{"service", "status"}, nil),
 		loopsActive: prometheus.NewDesc("weir_loop_active_connections", "Open client connections of an event loop.", []string{"loop"}, nil),
 
 		entrypointHTTP: newHTTPFamilies("entrypoint", ofClient, "entrypoint"),
@@ -249,7 +251,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	c.entrypoints.describe(out)
 	c.services.describe(out)
 	c.backends.describe(out)
-	for _, d := range []*prometheus.Desc{c.buildInfo, c.ended, c.reloads, c.rejected, c.serviceEnd, c.loopsActive, c.idle} {
+	for _, d := range []*prometheus.Desc{c.buildInfo, c.ended, c.reloads, c.rejected, c.serviceEnd, c.calls, c.loopsActive, c.idle} {
 		out <- d
 	}
 	for _, f := range []*httpFamilies{&c.entrypointHTTP, &c.routerHTTP, &c.serviceHTTP, &c.backendHTTP} {
@@ -303,6 +305,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		c.serviceUDP.collect(out, v.UDP, v.Protocol, v.Name)
 		if v.HTTP != nil {
 			out <- prometheus.MustNewConstMetric(c.idle, gauge, float64(v.Idle), valid(v.Protocol), valid(v.Name))
+			for status, n := range v.HTTP.Calls {
+				out <- prometheus.MustNewConstMetric(c.calls, counter, float64(n), valid(v.Name), status)
+			}
 		}
 	}
 	for i := range s.Backends {

@@ -89,6 +89,7 @@ func busyHTTP() State {
 		Name: "shop", Protocol: "http", Kind: "loadBalancer", Strategy: "wrr", Idle: 5, Backends: 2, InUse: 2,
 		HTTP: stats(190, 4, 1),
 	})
+	s.Services[len(s.Services)-1].HTTP.Calls = map[string]uint64{"OK": 70, "UNAVAILABLE": 0, "none": 2}
 	s.Backends = append(s.Backends,
 		Backend{Service: "shop", Protocol: "http", Address: "10.0.0.4:8080", Health: "up", Weight: 1, HTTP: stats(190, 4, 1)},
 		Backend{Service: "shop", Protocol: "http", Address: "10.0.0.5:8080", Health: "unknown", Weight: 1, HTTP: &HTTPStats{

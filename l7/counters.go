@@ -20,8 +20,12 @@ type share struct {
 	retries  atomic.Int64
 	idle     atomic.Int64 // links of a backend that rest
 	dropped  atomic.Int64 // copies for a mirror that were left out
-	_        [64]byte     // no two loops write to one cache line
+	calls    atomic.Pointer[calls]
+	_        [64]byte // no two loops write to one cache line
 }
+
+// calls count those of gRPC by status, and first those of which nobody has said one. Most services have none.
+type calls [1 + grpcStatuses]atomic.Int64
 
 func newCounters(loops int) *Counters { return &Counters{shares: make([]share, loops)} }
 
@@ -55,6 +59,16 @@ func (s *share) add(status int, took time.Duration, in, out int64) {
 	}
 }
 
+// addCall counts a call. status is that of gRPC, and one; 0 = nobody has said it.
+func (s *share) addCall(status int) {
+	c := s.calls.Load()
+	if c == nil {
+		c = new(calls)
+		s.calls.Store(c)
+	}
+	c[status].Add(1)
+}
+
 // Stats is a snapshot of Counters, of all loops together.
 type Stats struct {
 	Requests [6]int64 // by the first digit of the status; 0 = the answer did not come, or not to its end
@@ -64,6 +78,10 @@ type Stats struct {
 	Retries  int64
 	Idle     int64 // idle connections, of a backend
 	Dropped  int64 // copies for a mirror that were left out, because too many were on their way
+
+	// Calls are those of gRPC, of a service, by the name of their status, and as "none" those of which nobody has said one;
+	// nil as long as there was no call.
+	Calls map[string]int64
 }
 
 // Stats adds the shares up. Safe from any goroutine; the numbers are read one after the other.
@@ -82,6 +100,20 @@ func (c *Counters) Stats() (t Stats) {
 		t.Retries += s.retries.Load()
 		t.Idle += s.idle.Load()
 		t.Dropped += s.dropped.Load()
+		t.addCalls(s.calls.Load())
 	}
 	return t
+}
+
+func (t *Stats) addCalls(c *calls) {
+	if c == nil {
+		return
+	}
+	if t.Calls == nil {
+		t.Calls = make(map[string]int64, len(c))
+	}
+	t.Calls["none"] += c[0].Load()
+	for i, name := range grpcNames {
+		t.Calls[name] += c[1+i].Load()
+	}
 }

@@ -107,6 +107,7 @@ func (x *Exchange) forget() {
 	x.res.Reset()
 	x.earlier += len(x.tried)
 	x.tried = x.few[:0]
+	x.rpc.status = 0
 	x.origin, x.failure, x.detail = 0, accesslog.Unknown, ""
 	x.reused, x.replayed, x.heard = false, false, false
 	x.sniffing, x.late = false, false

@@ -23,7 +23,9 @@ func (x *Exchange) count(took time.Duration) {
 		return
 	}
 	if x.service != x.router.Service && !x.page.counted {
-		x.router.Service.counters.shares[id].add(status, took, in, out)
+		s := &x.router.Service.counters.shares[id]
+		s.add(status, took, in, out)
+		x.countCall(s)
 	}
 	x.countAttempt(status, took)
 }
@@ -31,7 +33,9 @@ func (x *Exchange) count(took time.Duration) {
 // countAttempt adds what a service has done for the exchange to the numbers of that and of the backend.
 func (x *Exchange) countAttempt(status int, took time.Duration) {
 	in, out := x.content()
-	x.service.counters.shares[x.worker.loop.ID()].add(status, took, in, out)
+	s := &x.service.counters.shares[x.worker.loop.ID()]
+	s.add(status, took, in, out)
+	x.countCall(s)
 	if n := len(x.tried); n > 0 {
 		b := x.tried[n-1]
 		if x.replied {
@@ -39,6 +43,13 @@ func (x *Exchange) countAttempt(status int, took time.Duration) {
 		}
 		x.worker.place(b).counters.add(x.origin, took, in, out)
 		b.AddBytes(in, out)
+	}
+}
+
+// countCall counts what a call of gRPC has come to.
+func (x *Exchange) countCall(s *share) {
+	if x.rpc.is {
+		s.addCall(x.rpc.status)
 	}
 }
 

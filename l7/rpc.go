@@ -25,6 +25,12 @@ const (
 	grpcStatuses          = 17 // there are so many
 )
 
+// grpcNames are what the statuses of gRPC are called, by their numbers.
+var grpcNames = [grpcStatuses]string{
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
+	"FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+}
+
 // maxTimeoutDigits is how many digits grpc-timeout has at most (PROTOCOL-HTTP2.md).
 const maxTimeoutDigits = 8
 
@@ -165,8 +171,8 @@ func (x *Exchange) breakOff(by accesslog.Side, reason accesslog.Reason) bool {
 	}
 	x.by, x.reason = by, reason
 	code, message := x.whyBroken(reason)
-	x.rpc.status = code + 1
 	x.detach()
+	x.rpc.status = code + 1
 	out := append(strconv.AppendInt(append(c.lane.trailers[:0], "grpc-status: "...), int64(code), 10), "\r\ngrpc-message: "...)
 	c.lane.trailers = append(append(out, message...), "\r\n"...)
 	x.finish()

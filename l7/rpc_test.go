@@ -3,10 +3,12 @@ package l7
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	xhttp2 "golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
@@ -94,6 +96,7 @@ func TestCallsThatFail(t *testing.T) {
 			lb := *b.lb
 			lb.CountErrors = true
 			b.svc.Set(&lb)
+			b.server.SetTracing(NewTracing(TracingOptions{Rate: 1}))
 			w := b.plain()
 			timeout := "1H"
 			if tt.name == "deadline of the call" {
@@ -115,8 +118,28 @@ func TestCallsThatFail(t *testing.T) {
 			if n := len(requests); (n == 3) != tt.retried {
 				t.Errorf("the server got %d requests", n)
 			}
-			if tt.want != "x" {
-				has(t, b.records(1)[0], fmt.Sprintf(`"GRPCStatus":%s,`, tt.want))
+			attempts, name := len(requests), "none"
+			if code, err := strconv.Atoi(tt.want); err == nil {
+				name = grpcNames[code]
+				has(t, b.records(1)[0], fmt.Sprintf(`"GRPCStatus":%d,`, code))
+			}
+			spans := b.spans(1 + attempts)
+			own := spans["POST main"]
+			if tt.path != "/" {
+				own = spans["POST"]
+			}
+			if calls := b.svc.Stats().Calls; calls[name] != int64(attempts) || (calls == nil) != (attempts == 0) {
+				t.Errorf("%d calls of the service are counted as %s: %v", attempts, name, calls)
+			}
+			bad := attempts > 0 && (tt.failed > 0 || name == "DEADLINE_EXCEEDED")
+			if len(own) == 0 {
+				t.Errorf("spans %v", spans)
+			}
+			for _, s := range own {
+				a := s.attributes
+				if s.Kind == otlp.Span_SPAN_KIND_SERVER && name != "none" && a["rpc.grpc.status_code"] != tt.want || a["rpc.system"] != "grpc" || (a["error.type"] != "") != bad || (s.Status != nil) != bad {
+					t.Errorf("span: %v, %v", s.Kind, a)
+				}
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/weirlb/weir/upstream"
 )
 
-// The attributes are those of OpenTelemetry's semantic conventions for HTTP spans, and weir's own.
+// The attributes are those of OpenTelemetry's semantic conventions for spans of HTTP and of gRPC, and weir's own.
 
 // tell tells the span of the exchange, which is over.
 func (x *Exchange) tell(now time.Time) {
@@ -52,7 +52,7 @@ func (x *Exchange) tell(now time.Time) {
 			b.List(s.key)
 		}
 	}
-	failed := tellFault(b, x.status, 500, x.by, x.reason)
+	failed := x.tellOutcome(b, x.status, 500, x.reason, x.rpc.status)
 	w.word = append(w.word[:0], method...)
 	if x.router != nil {
 		w.word = append(append(w.word, ' '), x.router.Name...)
@@ -110,8 +110,32 @@ func (x *Exchange) tellAttempt(backend *upstream.Backend) {
 	if reason == accesslog.Unknown {
 		reason = x.reason
 	}
-	failed := tellFault(b, x.origin, 400, x.by, reason)
+	call := 0
+	if x.origin != 0 {
+		call = x.rpc.status
+	}
+	failed := x.tellOutcome(b, x.origin, 400, reason, call)
 	x.worker.tellCall(t, &t.attempt, method, x.service.name, failed)
+}
+
+// tellOutcome tells how the request, or an attempt at it, has come out, and whether that is a fault. call is the status of
+// gRPC, and one; 0 = it has none.
+func (x *Exchange) tellOutcome(b *span.Buffer, status, bad int, reason accesslog.Reason, call int) (failed bool) {
+	failed = tellFault(b, status, bad, x.by, reason)
+	if !x.rpc.is {
+		return failed
+	}
+	b.Text("rpc.system", "grpc")
+	if call == 0 {
+		return failed
+	}
+	b.Int("rpc.grpc.status_code", call-1)
+	weirs := x.rpc.would // its answer in terms of HTTP
+	if failed || weirs == 0 && httpOf(call-1) < 500 || weirs != 0 && weirs < 500 {
+		return failed
+	}
+	b.Text("error.type", grpcNames[call-1])
+	return true
 }
 
 // tellCall adds the span of a call, of which everything else has been told. name is that of whom it was sent to.

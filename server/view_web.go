@@ -56,6 +56,9 @@ func httpStats(s l7.Stats) *admin.HTTPStats {
 	for i, class := range classes {
 		out.Requests[class] = uint64(s.Requests[i])
 	}
+	if s.Calls != nil {
+		out.Calls = counts(s.Calls)
+	}
 	for i, n := range s.Buckets {
 		out.Duration.Counts[i] = uint64(n)
 	}
