@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/weirlb/weir/internal/weirtest"
 )
 
 func echo(w http.ResponseWriter, r *http.Request) {
@@ -91,12 +93,7 @@ func TestNoRouteNoBackend(t *testing.T) {
 }
 
 func TestRefusedGoesToAnother(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead := ln.Addr().(*net.TCPAddr).AddrPort()
-	ln.Close()
+	dead := netip.MustParseAddrPort(weirtest.Refused(t))
 	b := newBed(t, setup{backends: []netip.AddrPort{dead, backend(t, echo)}})
 	for range 4 {
 		if status, body := b.get("/x"); status != 200 {

@@ -71,6 +71,8 @@ func toGRPC(x *Exchange) Action {
 		return Answered
 	}
 	h.AskTrailers()
+	x.enterCall()
+	x.rpc.web = true
 	return Next
 }
 
@@ -157,13 +159,19 @@ func (x *Exchange) toWeb(kind grpcweb.Kind) Filter {
 // takeTrailers takes the trailers of the response, so that they do not leave as such. What it returns is good until the
 // exchange ends.
 func (x *Exchange) takeTrailers() []byte {
-	at := &x.trailer
-	if x.conn.lane != nil {
-		at = &x.conn.lane.trailers
-	}
+	x.sealCall()
+	at := x.trailers()
 	section := *at
 	*at = section[:0]
 	return section
+}
+
+// trailers is where those of the response are.
+func (x *Exchange) trailers() *[]byte {
+	if x.conn.lane != nil {
+		return &x.conn.lane.trailers
+	}
+	return &x.trailer
 }
 
 // asksForWeb reports whether a browser asks for leave to make a call: those of gRPC-Web have a field of their own.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -267,6 +268,86 @@ func TestGRPCWebBrokenOff(t *testing.T) {
 		t.Errorf("%q", answer)
 	}
 	b.ended(1, 200, "backend", "backend-abort")
+}
+
+// What a call has come to is weir's to know: its status counts for or against the server, leads to another attempt, and is in the
+// log. What weir answers itself is a status as well, in the head of the answer.
+func TestGRPCWebIsACall(t *testing.T) {
+	saying := func(status string, behind bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/grpc+proto")
+			if behind {
+				w.Header().Set("Trailer", "Grpc-Status")
+				_, _ = io.WriteString(w, message("hi"))
+			}
+			w.Header().Set("Grpc-Status", status)
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		server  http.HandlerFunc // nil = nobody is there
+		timeout string
+		status  int // of gRPC
+		failed  int // failures counted against the server
+		words   string
+	}{
+		{"good", saying("0", true), "1H", 0, 0, ""},
+		{"unavailable", saying("14", false), "1H", 14, 2, ""}, // and asked twice
+		{"unavailable behind content", saying("14", true), "1H", 14, 1, ""},
+		{"not found behind content", saying("5", true), "1H", 5, 0, ""},
+		{"no server", nil, "1H", 14, 2, "502 Bad Gateway (refused)"},
+		{"too late", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() }, "30m", 4, 0, "the deadline of the call has passed"},
+	} {
+		for _, version := range []string{"HTTP/1.1", "HTTP/2"} {
+			t.Run(tt.name+" "+version, func(t *testing.T) {
+				addr := weirtest.Refused(t)
+				at := netip.MustParseAddrPort(addr)
+				if tt.server != nil {
+					at = backend(t, tt.server)
+				}
+				b := newBed(t, setup{backends: []netip.AddrPort{at}, middlewares: []*Middleware{
+					GRPCWeb("web", nil), Retry("again", RetryOptions{Attempts: 2, MaxBody: -1}),
+				}})
+				lb := *b.lb
+				lb.CountErrors = true
+				b.svc.Set(&lb)
+				status, fields, body := 0, http.Header{}, ""
+				if version == "HTTP/1.1" {
+					resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(b.exchange(webCallText("/", "application/grpc-web+proto", message("hi"), "Grpc-Timeout: "+tt.timeout+"\r\n")))), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					all, err := io.ReadAll(resp.Body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					status, fields, body = resp.StatusCode, resp.Header, string(all)
+				} else {
+					w := b.plain()
+					w.ask(1, false, ":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/", "content-type", "application/grpc-web+proto", "grpc-timeout", tt.timeout)
+					_ = w.WriteData(1, true, []byte(message("hi")))
+					a := w.answer(1)
+					status, _ = strconv.Atoi(a.status)
+					for _, f := range a.fields {
+						fields.Add(f.Name, f.Value)
+					}
+					body = a.body.String()
+				}
+				end := trailers(fmt.Sprintf("grpc-status: %d", tt.status))
+				inHead := fields.Get("Grpc-Status") == strconv.Itoa(tt.status) && body == ""
+				if status != 200 || fields.Get("Content-Type") != "application/grpc-web+proto" || !inHead && body != message("hi")+end || fields.Get("Grpc-Message") != tt.words && tt.words != "" {
+					t.Errorf("%d, %v, %q", status, fields, body)
+				}
+				if n := b.pool.Sight(b.pool.Backends()[0]).Failures; n != tt.failed {
+					t.Errorf("%d failures are counted, want %d", n, tt.failed)
+				}
+				has(t, b.records(1)[0], fmt.Sprintf(`"GRPCStatus":%d,`, tt.status))
+				if calls := b.svc.Stats().Calls; calls[grpcNames[tt.status]] == 0 {
+					t.Errorf("calls of the service: %v", calls)
+				}
+			})
+		}
+	}
 }
 
 // Browsers ask before they call.

@@ -37,6 +37,7 @@ const maxTimeoutDigits = 8
 // rpc is what an exchange knows about itself when it is a call of gRPC.
 type rpc struct {
 	is      bool
+	web     bool      // of gRPC-Web: its trailers go into a body
 	until   time.Time // its deadline; zero = it has none
 	expired bool      // that has passed
 	status  int       // of gRPC, and one; 0 = nobody has said it
@@ -49,8 +50,13 @@ func (x *Exchange) beginCall() {
 	if x.conn.lane == nil || !head.IsGRPC(h.Value(head.ContentType)) {
 		return
 	}
+	x.enterCall()
+}
+
+// enterCall treats the request as a call from here on.
+func (x *Exchange) enterCall() {
 	x.rpc.is = true
-	if v, ok := h.Get("grpc-timeout"); ok {
+	if v, ok := x.req.Get("grpc-timeout"); ok {
 		if d, ok := grpcTimeout(v); ok {
 			x.rpc.until = x.began.Add(d)
 			x.worker.loop.Arm(&x.deadline, d, x)
@@ -159,14 +165,16 @@ func (x *Exchange) excuse(h *head.Head, status int) {
 	_ = h.Set("Content-Type", "application/grpc")
 	_ = h.Set("grpc-status", strconv.Itoa(code))
 	_ = h.Set("grpc-message", message)
-	h.Discard(head.ContentLength)
-	h.Framed(head.Framing{Kind: head.Length})
+	h.SetFraming(head.Framing{Kind: head.Length})
+	if x.conn.lane != nil {
+		h.Discard(head.ContentLength) // HTTP/2 knows that nothing follows
+	}
 }
 
 // breakOff ends a call of which a part of the response was sent by trailers that say why, and reports whether it can.
 func (x *Exchange) breakOff(by accesslog.Side, reason accesslog.Reason) bool {
 	c := x.conn
-	if !x.rpc.is || x.phase != answering || !x.unchunked || c.lane == nil || c.stream == nil || c.stream.Failed() != nil {
+	if !x.rpc.is || x.rpc.web || x.phase != answering || !x.unchunked || c.lane == nil || c.stream == nil || c.stream.Failed() != nil {
 		return false
 	}
 	x.by, x.reason = by, reason
@@ -236,7 +244,7 @@ func (x *Exchange) sealCall() {
 	if !x.rpc.is || x.rpc.status > 0 || x.origin != 200 {
 		return
 	}
-	for lines := x.conn.lane.trailers; len(lines) > 0; {
+	for lines := *x.trailers(); len(lines) > 0; {
 		var line []byte
 		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
 		name, value, _ := bytes.Cut(line, []byte(":"))

@@ -395,7 +395,7 @@ func TestFailoverWithoutResponse(t *testing.T) {
 		{"silent", func(c net.Conn) { _, _ = io.Copy(io.Discard, c); c.Close() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBed(t, setup{transport: Transport{ResponseTimeout: 100 * time.Millisecond}, front: FrontOptions{ReadTimeout: time.Second}})
+			b := newBed(t, setup{transport: Transport{ResponseTimeout: 500 * time.Millisecond}, front: FrontOptions{ReadTimeout: time.Second}})
 			b.failover(-1, raw(t, tt.serve), named(t, "fallback", 200))
 			has(t, b.exchange("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"),
 				"HTTP/1.1 200 OK\r\n", "fallback POST a 5")
@@ -550,35 +550,35 @@ func TestMirrorPercent(t *testing.T) {
 
 // TestMirrorNeverHarms: mirrors that are down, refuse, hang or talk nonsense cost the client nothing.
 func TestMirrorNeverHarms(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := ln.Addr().(*net.TCPAddr).AddrPort()
-	ln.Close()
+	closed := netip.MustParseAddrPort(weirtest.Refused(t))
 	hang := raw(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c); c.Close() })
 	for _, tt := range []struct {
 		name   string
 		addr   netip.AddrPort
 		health upstream.Health
-		class  int // of the mirror's counters
+		class  int  // of the mirror's counters
+		silent bool // until its time is over
 	}{
-		{"down", hang, upstream.Down, 5},
-		{"refusing", closed, upstream.Up, 5},
-		{"hanging", hang, upstream.Up, 5},
-		{"leaving", raw(t, func(c net.Conn) { c.Close() }), upstream.Up, 5},
-		{"nonsense", raw(t, answers("what?\r\n\r\n")), upstream.Up, 5},
-		{"cut", raw(t, func(c net.Conn) { answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")(c) }), upstream.Up, 5},
-		{"switching", raw(t, answers("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")), upstream.Up, 5},
-		{"interim", raw(t, answers("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")), upstream.Up, 2},
+		{"down", hang, upstream.Down, 5, false},
+		{"refusing", closed, upstream.Up, 5, false},
+		{"hanging", hang, upstream.Up, 5, true},
+		{"leaving", raw(t, func(c net.Conn) { c.Close() }), upstream.Up, 5, false},
+		{"nonsense", raw(t, answers("what?\r\n\r\n")), upstream.Up, 5, false},
+		{"cut", raw(t, func(c net.Conn) { answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")(c) }), upstream.Up, 5, true},
+		{"switching", raw(t, answers("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")), upstream.Up, 5, false},
+		{"interim", raw(t, answers("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")), upstream.Up, 2, false},
 		{"until close", raw(t, func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1000))
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\nhello")
 			c.Close()
-		}), upstream.Up, 2},
+		}), upstream.Up, 2, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBed(t, setup{transport: Transport{ResponseTimeout: 50 * time.Millisecond}})
+			timeout := patience
+			if tt.silent {
+				timeout = 50 * time.Millisecond
+			}
+			b := newBed(t, setup{transport: Transport{ResponseTimeout: timeout}})
 			main, copies := b.service("main", backend(t, echo)), b.service("copies", tt.addr)
 			b.health(copies, tt.health)
 			b.svc.Set(&Mirror{Main: main, Mirrors: []Reflection{{copies, 100}}})

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/weirlb/weir/internal/weirtest"
 	"github.com/weirlb/weir/l7/http1"
 	"github.com/weirlb/weir/upstream"
 )
@@ -131,12 +132,7 @@ func TestStickyOfAllWithoutWeight(t *testing.T) {
 
 // TestStickyBackendThatRefuses: the session moves on, and the client is told.
 func TestStickyBackendThatRefuses(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := ln.Addr().(*net.TCPAddr).AddrPort()
-	ln.Close()
+	gone := netip.MustParseAddrPort(weirtest.Refused(t))
 	b := newBed(t, setup{backends: []netip.AddrPort{gone, named(t, "two", 200)}})
 	lb := *b.lb
 	lb.Sticky = b.sticky("svc", Cookie{Name: "at"})

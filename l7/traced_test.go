@@ -218,12 +218,7 @@ func TestSpansOfARequest(t *testing.T) {
 // TestAttemptsAreSpans: each attempt at a backend is a span of its own, which says how it ended, and whose parent is the request's.
 func TestAttemptsAreSpans(t *testing.T) {
 	var at []parentSeen
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead := ln.Addr().(*net.TCPAddr).AddrPort()
-	ln.Close()
+	dead := netip.MustParseAddrPort(weirtest.Refused(t))
 	flaky := 0
 	server := backend(t, func(w http.ResponseWriter, r *http.Request) {
 		at = append(at, parentSeenIn(t, r.Header))

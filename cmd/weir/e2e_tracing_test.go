@@ -250,12 +250,7 @@ func TestTracingIsFlushedAtStop(t *testing.T) {
 func TestTracingWithoutCollector(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"http", "grpc"} {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := ln.Addr().String()
-		ln.Close()
+		addr := weirtest.FreeAddr(t)
 		w := weirtest.Weir(t, section(kind, addr, "")+site("", "", serveHTTP(t, func(http.ResponseWriter, *http.Request) {})))
 		url, client := "http://"+addressOf(t, w, "web")+"/", browser(t)
 		for range 3 {
