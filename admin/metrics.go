@@ -141,7 +141,7 @@ func newCollector(weir Weir) *collector {
 func webMetrics() []definition[State] {
 	return []definition[State]{
 		{"weir_http_backend_connections", "Open connections to backends of HTTP, idle ones included.", gauge, func(s *State) float64 { return float64(s.Connections.HTTPBackend) }},
-		{"weir_http_max_backend_connections", "Limit of these; 0 means none.", gauge, func(s *State) float64 { return float64(s.Connections.MaxHTTPBackend) }},
+		{"weir_http_max_backend_connections", "Limit of these, less what TCP services use of it; 0 means none.", gauge, func(s *State) float64 { return float64(s.Connections.MaxHTTPBackend) }},
 	}
 }
 

@@ -24,6 +24,7 @@ type leg struct {
 
 // newLeg gives a blank leg.
 func (w *worker) newLeg() *leg {
+	w.taken.Add(1)
 	n := len(w.legs)
 	if n == 0 {
 		g := new(leg)
@@ -37,6 +38,7 @@ func (w *worker) newLeg() *leg {
 
 // giveLeg takes the leg of a finished session back.
 func (w *worker) giveLeg(g *leg) {
+	w.taken.Add(-1)
 	*g = leg{server: g.server} // closed; it counts its lives
 	g.tried = g.few[:0]
 	if len(w.legs) < sessionsKept {

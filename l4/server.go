@@ -77,6 +77,15 @@ func (s *Server) EventLoops() []*eventloop.Loop {
 // Active is the number of open client connections.
 func (s *Server) Active() int64 { return s.active.Load() }
 
+// Relayed is the number of client connections that have a backend of a TCP service, or are on the way to one.
+func (s *Server) Relayed() int64 {
+	var n int64
+	for _, w := range s.workers {
+		n += w.taken.Load()
+	}
+	return n
+}
+
 // Panics is the number of connections that were closed because their handler panicked: each is a bug in weir.
 func (s *Server) Panics() int64 {
 	var n int64

@@ -25,9 +25,10 @@ type worker struct {
 	hello  sni.Hello        // of the connection looked at just now; this and line are here, so that they are not allocated
 	line   accesslog.Record // of the session that is ending just now
 
-	first *session   // the open ones, newest first
-	free  []*session // finished ones
-	legs  []*leg     // of finished ones
+	first *session     // the open ones, newest first
+	free  []*session   // finished ones
+	legs  []*leg       // of finished ones
+	taken atomic.Int64 // legs of the open ones; anybody reads
 	flush eventloop.Timer
 
 	batcher  *eventloop.Batcher // of all UDP sockets; nil until there is one

@@ -20,7 +20,8 @@ func (w *worker) admit(l *link) error {
 	return nil
 }
 
-// makeRoom closes an idle connection, and reports whether there was one.
+// makeRoom closes an idle connection, and reports whether there was one. The loop calls it, too, when whatever it is to open
+// meets that there are no descriptors.
 func (w *worker) makeRoom() bool {
 	if w.resting == 0 {
 		return false

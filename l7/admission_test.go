@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weirlb/weir/internal/weirtest"
@@ -38,6 +39,27 @@ func TestLinksRunOut(t *testing.T) {
 	b.server.CloseBackend(b.pool.Backends()[0], 0)
 	if n := b.server.Links(); n != 0 {
 		t.Errorf("%d connections are counted, and there is none", n)
+	}
+}
+
+// TestOthersTakeOfTheLinks: what others have of the descriptors is not HTTP's, but for a quarter.
+func TestOthersTakeOfTheLinks(t *testing.T) {
+	goOn := make(chan struct{})
+	o := weirtest.Serve(t, onWord(goOn))
+	var others atomic.Int64
+	b := newBed(t, setup{backends: []netip.AddrPort{o.AddrPort()}, links: 8, others: others.Load})
+	const get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+	open := 0
+	for _, tt := range []struct{ others, most int }{{1000, 2}, {6, 2}, {5, 3}, {0, 8}} {
+		others.Store(int64(tt.others))
+		for ; open < tt.most; open++ {
+			send(t, b.dial(), get)
+		}
+		weirtest.Eventually(t, patience, func() bool { return b.inPhase(waiting) == tt.most }, "those are waiting that may")
+		has(t, b.exchange(get), "HTTP/1.1 503 ")
+	}
+	for range open {
+		goOn <- struct{}{}
 	}
 }
 

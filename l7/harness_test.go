@@ -81,6 +81,7 @@ type setup struct {
 	rule        string // of the one route
 	rewriteHost bool
 	links       int // there may be to backends; 0 = no limit
+	others      func() int64
 	sendBuffer  int // of the kernel, for each client; 0 = what it likes
 }
 
@@ -101,7 +102,7 @@ func newBed(t testing.TB, o setup) *bed {
 	if err := log.Configure(accesslog.Options{Format: accesslog.JSON, Path: b.logged}); err != nil {
 		t.Fatal(err)
 	}
-	b.server = NewServer(Options{Loops: loops, AccessLog: log, Hostname: "weir-1", MaxLinks: o.links, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	b.server = NewServer(Options{Loops: loops, AccessLog: log, Hostname: "weir-1", MaxLinks: o.links, Others: o.others, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if o.pool.Connect.Timeout == 0 {
 		o.pool.Connect = upstream.ConnectOptions{Timeout: 2 * time.Second, Retries: 2}
 	}

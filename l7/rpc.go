@@ -59,7 +59,7 @@ func (x *Exchange) enterCall() {
 	if v, ok := x.req.Get("grpc-timeout"); ok {
 		if d, ok := grpcTimeout(v); ok {
 			x.rpc.until = x.began.Add(d)
-			x.worker.loop.Arm(&x.deadline, d, x)
+			x.worker.loop.Arm(&x.deadline, max(time.Until(x.rpc.until), 0), x)
 		}
 	}
 }

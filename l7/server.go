@@ -23,14 +23,20 @@ type Options struct {
 	AccessLog *accesslog.Writer // nil = no access log
 	Spans     *span.Queue       // where spans go; nil = nowhere
 	MaxLinks  int               // connections to servers at one time, idle ones included; 0 = no limit
+	Others    func() int64      // connections that count towards MaxLinks and are not HTTP's; nil = there are none. Any loop calls it
 	Log       *slog.Logger
 }
 
+// maxLinks is how many connections to servers there may be now: what others leave, and a quarter in any case.
 func (o *Options) maxLinks() int64 {
 	if o.MaxLinks == 0 {
 		return math.MaxInt64
 	}
-	return int64(o.MaxLinks)
+	most := int64(o.MaxLinks)
+	if o.Others == nil {
+		return most
+	}
+	return max(most-o.Others(), most/4, 1)
 }
 
 // Server is the HTTP side of a running weir: what is open on its loops.
@@ -53,7 +59,9 @@ func NewServer(o Options) *Server {
 	s := &Server{options: o}
 	s.hands.init(maxBlocking*len(o.Loops), maxWaiting*len(o.Loops))
 	for _, loop := range o.Loops {
-		s.workers = append(s.workers, newWorker(s, loop))
+		w := newWorker(s, loop)
+		s.workers = append(s.workers, w)
+		_ = loop.Post(func() { loop.SetShed(w.makeRoom) }) // fails only when the loop has ended
 	}
 	return s
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/weirlb/weir/upstream"
 )
 
-const short = 100 * time.Millisecond
+const short = 250 * time.Millisecond
 
 // hold reads a request's head, says something and waits for the end of the connection.
 func hold(text string) func(net.Conn) {

@@ -248,7 +248,7 @@ func (s *Server) open(first *plan, loops int) error {
 		s.log.Warn("the host does not tell its name: X-Forwarded-Server is left out", "error", err)
 	}
 	spans := span.NewQueue()
-	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Spans: spans, MaxLinks: s.maxLinks, Log: s.log})
+	requests := l7.NewServer(l7.Options{Loops: engine.EventLoops(), Hostname: hostname, AccessLog: accessLog, Spans: spans, MaxLinks: s.maxLinks, Others: engine.Relayed, Log: s.log})
 	s.topology = newTopology(engine, newWeb(requests), accessLog, s.log)
 	s.tracer = tracer{queue: spans, version: s.o.Build.Version, host: hostname}
 	s.who, s.wake, s.setLog, s.tellFound = probing{emit: s.tell}, s.trip, s.o.Log.set, s.find

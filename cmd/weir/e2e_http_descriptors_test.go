@@ -3,6 +3,7 @@ package main_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -13,7 +14,8 @@ import (
 )
 
 // TestStreamsLeaveDescriptors: one client of HTTP/2 wants more connections to a slow server than weir has descriptors for. What is
-// too much is refused with a word in the log, TCP goes on as before, accepting never rests, and all is as it was afterwards.
+// too much is refused with a word in the log, TCP goes on as before, also when it wants all that is its own, accepting never rests, and
+// all is as it was afterwards.
 func TestStreamsLeaveDescriptors(t *testing.T) {
 	t.Parallel()
 	const files, wanted = 400, 240
@@ -65,23 +67,27 @@ tcp:
 		}
 	}
 	raw := addressOf(t, w, "raw")
-	for range 10 {
-		conn := dial(t, raw)
-		send(t, conn, "still here")
-		got := make([]byte, len("still here"))
-		if err := conn.SetReadDeadline(time.Now().Add(soon)); err != nil {
-			t.Fatal(err)
+	echoed := func(n int) {
+		t.Helper()
+		open := make([]net.Conn, n)
+		for i := range open {
+			open[i] = dial(t, raw)
+			send(t, open[i], "still here")
 		}
-		if _, err := io.ReadFull(conn, got); err != nil || string(got) != "still here" {
-			t.Errorf("TCP gets %q, %v", got, err)
+		for _, conn := range open {
+			got := make([]byte, len("still here"))
+			if err := conn.SetReadDeadline(time.Now().Add(soon)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(conn, got); err != nil || string(got) != "still here" {
+				t.Errorf("TCP gets %q, %v", got, err)
+			}
+			_ = conn.Close() // it has said all
 		}
 	}
-	m := metrics(t, w)
-	if n := m["weir_http_backend_connections"]; int(n) != most {
+	echoed(10)
+	if n := metrics(t, w)["weir_http_backend_connections"]; int(n) != most {
 		t.Errorf("%v connections to servers, want %d", n, most)
-	}
-	if n := m[`weir_entrypoint_accept_errors_total{entrypoint="raw"}`]; n != 0 {
-		t.Errorf("accepting rested %v times", n)
 	}
 	freeAll()
 	for range most {
@@ -89,6 +95,13 @@ tcp:
 			t.Errorf("status %d within the limit", status)
 		}
 	}
+	// They rest now, and make room for as many of TCP as there may be clients.
+	m := metrics(t, w)
+	echoed(int(m["weir_max_connections"] - m["weir_active_connections"]))
+	if n := metrics(t, w)[`weir_entrypoint_accept_errors_total{entrypoint="raw"}`]; n != 0 {
+		t.Errorf("accepting rested %v times", n)
+	}
+	t.Logf("%v connections to servers of HTTP, of which there may be %d, have become %v", m["weir_http_backend_connections"], most, metrics(t, w)["weir_http_backend_connections"])
 	weirtest.Eventually(t, soon, func() bool {
 		refused := 0
 		for _, r := range readRequests(t, log) {

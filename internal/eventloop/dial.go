@@ -23,6 +23,9 @@ var errBacklog = errors.New("the server's backlog is full")
 func (s *Stream) Dial(l *Loop, addr netip.AddrPort, d Dialer) error {
 	family := familyOf(addr)
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	for err != nil && l.relieved(err) {
+		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	}
 	if err != nil {
 		return fmt.Errorf("dial %s: socket: %w", addr, err)
 	}

@@ -196,6 +196,9 @@ func (ln *Listener) take(most int) error {
 			return nil
 		}
 		if exhausted(err) {
+			if ln.loop.relieved(err) {
+				continue
+			}
 			return err
 		}
 		// Anything else concerns the one connection that went away while it was queued (accept(2), "Error handling").

@@ -41,8 +41,9 @@ type Loop struct {
 	buffers     bufferPool
 	pipes       pipePool
 	timers      timers
-	ready       int      // events in this turn
-	batcher     *Batcher // ends a turn; nil when the loop has no datagrams
+	shed        func() bool // see SetShed; nil = there is nothing to spare
+	ready       int         // events in this turn
+	batcher     *Batcher    // ends a turn; nil when the loop has no datagrams
 	enders      []TurnEnder
 	spareEnders []TurnEnder // memory for the next ones
 
@@ -275,6 +276,15 @@ func (l *Loop) forget(fd int) {
 
 // Discard closes an accepted descriptor that nobody wants.
 func (l *Loop) Discard(fd int) { _ = unix.Close(fd) }
+
+// SetShed has the loop call shed when the process has no descriptor left for a connection that comes or is to be made: it
+// closes one that can be spared, such as an idle one, and reports whether there was one. On the loop only.
+func (l *Loop) SetShed(shed func() bool) { l.shed = shed }
+
+// relieved reports whether an error says that there are no descriptors, and one has been given back meanwhile.
+func (l *Loop) relieved(err error) bool {
+	return (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && l.shed != nil && l.shed()
+}
 
 func (l *Loop) setWatcher(fd int, w watcher) {
 	for fd >= len(l.watchers) {
