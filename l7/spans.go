@@ -130,12 +130,14 @@ func (x *Exchange) tellOutcome(b *span.Buffer, status, bad int, reason accesslog
 		return failed
 	}
 	b.Int("rpc.grpc.status_code", call-1)
-	weirs := x.rpc.would // its answer in terms of HTTP
-	if failed || weirs == 0 && httpOf(call-1) < 500 || weirs != 0 && weirs < 500 {
-		return failed
+	fault := httpOf(call-1) >= 500
+	if x.rpc.would != 0 { // weir's own answer, in terms of HTTP
+		fault = x.rpc.would >= 500
 	}
-	b.Text("error.type", grpcNames[call-1])
-	return true
+	if fault && !failed {
+		b.Text("error.type", grpcNames[call-1])
+	}
+	return failed || fault
 }
 
 // tellCall adds the span of a call, of which everything else has been told. name is that of whom it was sent to.

@@ -22,10 +22,7 @@ var errBacklog = errors.New("the server's backlog is full")
 // that the attempt could not even start, and d will not be told. The caller bounds the attempt by a timer and Close.
 func (s *Stream) Dial(l *Loop, addr netip.AddrPort, d Dialer) error {
 	family := familyOf(addr)
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	for err != nil && l.relieved(err) {
-		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	}
+	fd, err := l.socket(family)
 	if err != nil {
 		return fmt.Errorf("dial %s: socket: %w", addr, err)
 	}
@@ -44,6 +41,16 @@ func (s *Stream) Dial(l *Loop, addr netip.AddrPort, d Dialer) error {
 		return fmt.Errorf("dial %s: %w", addr, err)
 	}
 	return nil
+}
+
+// socket opens one, with a descriptor that somebody else gives back where there is no other.
+func (l *Loop) socket(family int) (fd int, err error) {
+	for {
+		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err == nil || !l.relieved(err) {
+			return fd, err
+		}
+	}
 }
 
 // connectEvent finds out whether the connection stands. Only getpeername proves that it does: the event may be a stale
