@@ -330,19 +330,23 @@ func (x *Exchange) tick() {
 	case x.timer.Armed():
 		return // that is the timeout which counts
 	}
-	if c.overdue(c.set.IdleTimeout) {
-		if x.phase == waiting {
-			x.silent()
-			return
-		}
+	if !c.overdue(c.set.IdleTimeout) {
+		return
+	}
+	switch {
+	case x.phase != waiting:
 		x.fail(504, accesslog.Backend, accesslog.IdleTimeout)
+	case x.rpc.talks() && !x.reqBody.Done():
+		x.fail(504, accesslog.Weir, accesslog.IdleTimeout) // the server may be waiting for the client: it is not to blame
+	default:
+		x.silent()
 	}
 }
 
 // owed reports whether it is the client that has to send something. A client that waits for the backend's leave to do so
 // owes nothing: the backend's timeout is the one that counts. In a call both sides speak when they like.
 func (x *Exchange) owed() bool {
-	return x.gathering || !x.rpc.is && x.phase >= waiting && !x.reqBody.Done() && !x.wantsMore && (x.link == nil || x.link.stream.HasRoom())
+	return x.gathering || !x.rpc.talks() && x.phase >= waiting && !x.reqBody.Done() && !x.wantsMore && (x.link == nil || x.link.stream.HasRoom())
 }
 
 // blame counts a failure against the backend.

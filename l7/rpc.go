@@ -44,6 +44,9 @@ type rpc struct {
 	would   int       // the status of HTTP that weir's own answer stands for
 }
 
+// talks reports whether both sides speak when they like. Browsers send all they have to say at once.
+func (r *rpc) talks() bool { return r.is && !r.web }
+
 // beginCall finds out whether a request is a call, and when it is to be over.
 func (x *Exchange) beginCall() {
 	h := &x.req

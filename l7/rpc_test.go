@@ -2,6 +2,8 @@ package l7
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -140,6 +142,41 @@ func TestCallsThatFail(t *testing.T) {
 				if s.Kind == otlp.Span_SPAN_KIND_SERVER && name != "none" && a["rpc.grpc.status_code"] != tt.want || a["rpc.system"] != "grpc" || (a["error.type"] != "") != bad || (s.Status != nil) != bad {
 					t.Errorf("span: %v, %v", s.Kind, a)
 				}
+			}
+		})
+	}
+}
+
+// A client that does not say all it has announced is not the server's fault: nobody may have a server ejected by silence. A
+// browser owes what it has begun; in a call of its own kind gRPC may be silent for the idle timeout.
+func TestSilentCallers(t *testing.T) {
+	for _, tt := range []struct {
+		name, media string
+		front       FrontOptions
+		middlewares []*Middleware
+		status      string // of gRPC
+		by, reason  string
+	}{
+		{"gRPC", "application/grpc", FrontOptions{ReadTimeout: patience, IdleTimeout: short}, nil, "14", "weir", "idle-timeout"},
+		{"gRPC-Web", "application/grpc-web+proto", FrontOptions{ReadTimeout: short, IdleTimeout: patience}, []*Middleware{GRPCWeb("web", nil)}, "2", "client", "request-timeout"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := make(chan bool, 1)
+			server := backend(t, func(_ http.ResponseWriter, r *http.Request) {
+				asked <- true
+				_, _ = io.Copy(io.Discard, r.Body)
+			})
+			b := newBed(t, setup{backends: []netip.AddrPort{server}, front: tt.front, middlewares: tt.middlewares, pool: passive})
+			w := b.plain()
+			w.ask(1, false, ":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/", "content-type", tt.media)
+			_ = w.WriteData(1, false, []byte("\x00\x00\x00"))
+			<-asked
+			if got := fieldOf(w.answer(1).fields, "grpc-status"); got != tt.status {
+				t.Errorf("grpc-status %q, want %s", got, tt.status)
+			}
+			b.ended(1, 200, tt.by, tt.reason)
+			if n := b.pool.Backends()[0].Stats().FailureStreak; n != 0 {
+				t.Errorf("%d failures are counted against the server", n)
 			}
 		})
 	}
